@@ -1,1 +1,3 @@
-//! Radish.
+//! Radish: a drop-in Redis server that keeps its keys in a radix tree.
+
+pub mod resp;

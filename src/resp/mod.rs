@@ -1,0 +1,10 @@
+//! The Redis serialization protocol: requests are parsed where they lie in the read buffer, replies are written
+//! straight into the send buffer.
+
+mod error;
+mod reply;
+mod request;
+
+pub use error::{CommandResult, ErrorReply};
+pub use reply::{Deferred, Protocol, Reply};
+pub use request::{Args, OwnedRequest, Progress, ProtocolError, RequestLimits, Span, parse_request, split_inline};

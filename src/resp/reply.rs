@@ -1,0 +1,311 @@
+//! Writes replies in the protocol version that the client chose.
+
+use super::{CommandResult, ErrorReply};
+
+/// The version of the protocol that a connection speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    #[default]
+    Resp2,
+    Resp3,
+}
+
+impl Protocol {
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Resp2 => 2,
+            Protocol::Resp3 => 3,
+        }
+    }
+}
+
+/// The place of a length that is written once the elements have been counted ([`Reply::deferred_array`]).
+#[must_use]
+#[derive(Debug)]
+pub struct Deferred(usize);
+
+/// A growing buffer of replies. Every method appends one element; all return [`CommandResult`] so that a handler can
+/// end with the reply that it gives.
+#[derive(Debug, Default)]
+pub struct Reply {
+    out: Vec<u8>,
+    protocol: Protocol,
+}
+
+impl Reply {
+    pub fn new(protocol: Protocol) -> Self {
+        Reply { out: Vec::new(), protocol }
+    }
+
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+    }
+
+    pub fn is_resp3(&self) -> bool {
+        self.protocol == Protocol::Resp3
+    }
+
+    /// Everything written since the buffer was last emptied.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.out
+    }
+
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.out.capacity()
+    }
+
+    /// Takes back what was written after the buffer held `len` bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.out.truncate(len);
+    }
+
+    pub fn clear(&mut self) {
+        self.out.clear();
+    }
+
+    /// Hands the bytes over and starts with an empty buffer.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// Appends replies that are encoded already.
+    pub fn raw(&mut self, encoded: &[u8]) -> CommandResult {
+        self.out.extend_from_slice(encoded);
+        Ok(())
+    }
+
+    /// A status such as `+OK`. The text must not contain a line end.
+    pub fn simple(&mut self, text: &str) -> CommandResult {
+        self.out.push(b'+');
+        self.line(text.as_bytes())
+    }
+
+    pub fn ok(&mut self) -> CommandResult {
+        self.raw(b"+OK\r\n")
+    }
+
+    pub fn error(&mut self, error: &ErrorReply) -> CommandResult {
+        self.out.push(b'-');
+        self.line(error.as_bytes())
+    }
+
+    pub fn integer(&mut self, value: i64) -> CommandResult {
+        self.header(b':', value)
+    }
+
+    /// A count, which always fits the protocol's signed 64 bits here.
+    pub fn count(&mut self, value: usize) -> CommandResult {
+        self.integer(value as i64)
+    }
+
+    /// `1` or `0`: what most commands answer for yes and no.
+    pub fn flag(&mut self, value: bool) -> CommandResult {
+        self.raw(if value { b":1\r\n" } else { b":0\r\n" })
+    }
+
+    /// A boolean where RESP3 has one, else an integer.
+    pub fn boolean(&mut self, value: bool) -> CommandResult {
+        match (self.protocol, value) {
+            (Protocol::Resp2, _) => self.flag(value),
+            (Protocol::Resp3, true) => self.raw(b"#t\r\n"),
+            (Protocol::Resp3, false) => self.raw(b"#f\r\n"),
+        }
+    }
+
+    pub fn bulk(&mut self, bytes: &[u8]) -> CommandResult {
+        self.out.reserve(bytes.len() + 16);
+        self.header(b'$', bytes.len() as i64)?;
+        self.line(bytes)
+    }
+
+    /// An integer as a bulk string.
+    pub fn bulk_integer(&mut self, value: i64) -> CommandResult {
+        let mut digits = itoa::Buffer::new();
+        self.bulk(digits.format(value).as_bytes())
+    }
+
+    pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) -> CommandResult {
+        match bytes {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    /// The missing value: a null bulk string in RESP2.
+    pub fn null(&mut self) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.raw(b"$-1\r\n"),
+            Protocol::Resp3 => self.raw(b"_\r\n"),
+        }
+    }
+
+    /// The missing collection: a null array in RESP2.
+    pub fn null_array(&mut self) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.raw(b"*-1\r\n"),
+            Protocol::Resp3 => self.raw(b"_\r\n"),
+        }
+    }
+
+    /// The head of an array; `len` elements must follow.
+    pub fn array(&mut self, len: usize) -> CommandResult {
+        self.header(b'*', len as i64)
+    }
+
+    /// The head of a map of `pairs` keys and values; a flat array in RESP2.
+    pub fn map(&mut self, pairs: usize) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', 2 * pairs as i64),
+            Protocol::Resp3 => self.header(b'%', pairs as i64),
+        }
+    }
+
+    /// The head of a set; an array in RESP2.
+    pub fn set(&mut self, len: usize) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', len as i64),
+            Protocol::Resp3 => self.header(b'~', len as i64),
+        }
+    }
+
+    /// The head of an out-of-band message; an array in RESP2.
+    pub fn push(&mut self, len: usize) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.header(b'*', len as i64),
+            Protocol::Resp3 => self.header(b'>', len as i64),
+        }
+    }
+
+    /// A double whose text is already in the protocol's form (`value::number` formats it): a bulk string in RESP2.
+    pub fn double_text(&mut self, text: &str) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => {
+                self.out.push(b',');
+                self.line(text.as_bytes())
+            }
+        }
+    }
+
+    /// Text for people, with its format in three letters (`txt`, `mkd`): a bulk string in RESP2.
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) -> CommandResult {
+        debug_assert_eq!(format.len(), 3);
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text),
+            Protocol::Resp3 => {
+                self.header(b'=', text.len() as i64 + 4)?;
+                self.out.extend_from_slice(format.as_bytes());
+                self.out.push(b':');
+                self.line(text)
+            }
+        }
+    }
+
+    /// An array of bulk strings.
+    pub fn bulk_array<T: AsRef<[u8]>>(&mut self, items: &[T]) -> CommandResult {
+        self.array(items.len())?;
+        items.iter().try_for_each(|item| self.bulk(item.as_ref()))
+    }
+
+    /// Begins an array whose length is not known yet; [`Reply::finish_array`] ends it.
+    pub fn deferred_array(&mut self) -> Deferred {
+        Deferred(self.out.len())
+    }
+
+    /// Puts the head of an array of `len` elements where [`Reply::deferred_array`] was called.
+    pub fn finish_array(&mut self, at: Deferred, len: usize) -> CommandResult {
+        self.insert_head(at, b'*', len)
+    }
+
+    /// Like [`Reply::finish_array`] for a map of `pairs`.
+    pub fn finish_map(&mut self, at: Deferred, pairs: usize) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.insert_head(at, b'*', 2 * pairs),
+            Protocol::Resp3 => self.insert_head(at, b'%', pairs),
+        }
+    }
+
+    fn insert_head(&mut self, at: Deferred, kind: u8, len: usize) -> CommandResult {
+        let end = self.out.len();
+        self.header(kind, len as i64)?;
+        let head = self.out.len() - end;
+        self.out[at.0..].rotate_right(head);
+        Ok(())
+    }
+
+    fn header(&mut self, kind: u8, value: i64) -> CommandResult {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(value).as_bytes();
+        let mut line = [0u8; 24];
+        line[0] = kind;
+        line[1..=digits.len()].copy_from_slice(digits);
+        line[digits.len() + 1] = b'\r';
+        line[digits.len() + 2] = b'\n';
+        self.raw(&line[..digits.len() + 3])
+    }
+
+    fn line(&mut self, text: &[u8]) -> CommandResult {
+        self.out.extend_from_slice(text);
+        self.raw(b"\r\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(protocol: Protocol, write: impl FnOnce(&mut Reply) -> CommandResult) -> String {
+        let mut reply = Reply::new(protocol);
+        write(&mut reply).unwrap();
+        String::from_utf8(reply.take()).unwrap()
+    }
+
+    #[test]
+    fn elements_take_the_form_of_each_protocol() {
+        let both =
+            |write: fn(&mut Reply) -> CommandResult| (written(Protocol::Resp2, write), written(Protocol::Resp3, write));
+        let same = |text: &str| (text.to_owned(), text.to_owned());
+        assert_eq!(both(|r| r.ok()), same("+OK\r\n"));
+        assert_eq!(both(|r| r.integer(i64::MIN)), same("-9223372036854775808\r\n".replacen("", ":", 1).as_str()));
+        assert_eq!(both(|r| r.bulk(b"a\r\nb")), same("$4\r\na\r\nb\r\n"));
+        assert_eq!(both(|r| r.null()), ("$-1\r\n".into(), "_\r\n".into()));
+        assert_eq!(both(|r| r.null_array()), ("*-1\r\n".into(), "_\r\n".into()));
+        assert_eq!(both(|r| r.map(2)), ("*4\r\n".into(), "%2\r\n".into()));
+        assert_eq!(both(|r| r.set(2)), ("*2\r\n".into(), "~2\r\n".into()));
+        assert_eq!(both(|r| r.push(3)), ("*3\r\n".into(), ">3\r\n".into()));
+        assert_eq!(both(|r| r.boolean(true)), (":1\r\n".into(), "#t\r\n".into()));
+        assert_eq!(both(|r| r.double_text("1.5")), ("$3\r\n1.5\r\n".into(), ",1.5\r\n".into()));
+        assert_eq!(both(|r| r.verbatim("txt", b"hi")), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
+    }
+
+    #[test]
+    fn a_deferred_length_lands_before_its_elements() {
+        let text = written(Protocol::Resp2, |r| {
+            r.ok()?;
+            let at = r.deferred_array();
+            r.integer(1)?;
+            r.integer(2)?;
+            r.finish_array(at, 2)
+        });
+        assert_eq!(text, "+OK\r\n*2\r\n:1\r\n:2\r\n");
+    }
+
+    #[test]
+    fn an_argument_in_an_error_cannot_end_the_line() {
+        let error = ErrorReply::new("ERR bad 'a\r\n+OK'");
+        assert_eq!(written(Protocol::Resp2, |r| r.error(&error)), "-ERR bad 'a  +OK'\r\n");
+        assert_eq!(error.code(), b"ERR");
+    }
+}
