@@ -1,0 +1,177 @@
+//! Finding the keys in a command's arguments.
+
+use super::{Begin, CommandFlags, CommandSpec, Find, Finder, KeyFlags, KeyLayout, KeySpec};
+use smallvec::SmallVec;
+
+/// The arguments of a request, the command's name being the first.
+pub trait ArgList {
+    /// How many there are, the name included.
+    fn count(&self) -> usize;
+    /// The argument at `index`, which is below `count`.
+    fn arg(&self, index: usize) -> &[u8];
+}
+
+impl<T: AsRef<[u8]>> ArgList for [T] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn arg(&self, index: usize) -> &[u8] {
+        self[index].as_ref()
+    }
+}
+
+/// A key among the arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyRef {
+    /// Its position; the command's name is at 0.
+    pub index: u32,
+    /// How the command uses it.
+    pub flags: KeyFlags,
+}
+
+/// The keys of a request; few enough, as a rule, to need no allocation.
+pub type KeyRefs = SmallVec<[KeyRef; 8]>;
+
+/// The arguments cannot be what the command takes: a number of keys that is none, or larger than the rest.
+/// Only `COMMAND GETKEYS` answers with this error; elsewhere the handler says better what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeysError;
+
+/// Appends the keys of a request to `found`. The number of arguments must be one that the command accepts.
+#[inline]
+pub fn keys<A: ArgList + ?Sized>(spec: &CommandSpec, args: &A, found: &mut KeyRefs) -> Result<(), KeysError> {
+    debug_assert!(spec.accepts(args.count()), "{} takes {} arguments", spec.name, spec.arity);
+    match spec.layout {
+        KeyLayout::None => {}
+        KeyLayout::One(index, flags) => found.push(KeyRef { index: index.into(), flags }),
+        KeyLayout::Range { first, from_end, step, flags } => {
+            let end = args.count() - usize::from(from_end);
+            push_range(found, usize::from(first)..end, step, flags);
+        }
+        KeyLayout::Specs => by_specs(spec, args, found)?,
+        KeyLayout::Finder(finder) => {
+            by_specs(spec, args, found)?;
+            let flags = match finder {
+                Finder::Set => set_flags(args),
+                Finder::Bitfield => bitfield_flags(args),
+            };
+            found.iter_mut().for_each(|key| key.flags = flags);
+        }
+    }
+    Ok(())
+}
+
+fn push_range(found: &mut KeyRefs, range: std::ops::Range<usize>, step: u8, flags: KeyFlags) {
+    // A request has fewer than 2^31 arguments, so positions fit into 32 bits.
+    found.extend(range.step_by(step.into()).map(|index| KeyRef { index: index as u32, flags }));
+}
+
+fn by_specs<A: ArgList + ?Sized>(spec: &CommandSpec, args: &A, found: &mut KeyRefs) -> Result<(), KeysError> {
+    for key_spec in spec.keys.iter().filter(|key_spec| !key_spec.flags.contains(KeyFlags::NOT_KEY)) {
+        by_spec(key_spec, spec.flags, args, found)?;
+    }
+    Ok(())
+}
+
+fn by_spec<A: ArgList + ?Sized>(
+    spec: &KeySpec,
+    command: CommandFlags,
+    args: &A,
+    found: &mut KeyRefs,
+) -> Result<(), KeysError> {
+    let count = args.count();
+    let first = match spec.begin {
+        Begin::Index(index) => usize::from(index),
+        Begin::Keyword(keyword, from) => match after_keyword(keyword, from, args) {
+            Some(first) => first,
+            None => return Ok(()),
+        },
+        Begin::Unknown => return Ok(()),
+    };
+    if first >= count {
+        return Err(KeysError);
+    }
+    match spec.find {
+        Find::Range { last, step, limit } => {
+            let last = if last >= 0 {
+                first + last.unsigned_abs() as usize
+            } else {
+                let span = if limit > 1 { first + (count - first) / usize::from(limit) } else { count };
+                span - usize::from(last.unsigned_abs())
+            };
+            if last < first || last >= count {
+                return Err(KeysError);
+            }
+            push_range(found, first..last + 1, step, spec.flags);
+        }
+        Find::NumKeys { step } => {
+            let number = parse_count(args.arg(first)).ok_or(KeysError)?;
+            if number == 0 && command.contains(CommandFlags::NO_MANDATORY_KEYS) {
+                return Ok(());
+            }
+            let available = (count - first - 1) / usize::from(step);
+            if number == 0 || number > available {
+                return Err(KeysError);
+            }
+            let end = first + 1 + number * usize::from(step);
+            push_range(found, first + 1..end, step, spec.flags);
+        }
+        Find::Unknown => {}
+    }
+    Ok(())
+}
+
+/// The position after `keyword`, which cannot be the last argument. Looks from `from` on; from a negative position
+/// backwards, -1 being the last argument.
+fn after_keyword<A: ArgList + ?Sized>(keyword: &str, from: i8, args: &A) -> Option<usize> {
+    let count = args.count();
+    let is_keyword = |index: &usize| args.arg(*index).eq_ignore_ascii_case(keyword.as_bytes());
+    let distance = usize::from(from.unsigned_abs());
+    let index = if from >= 0 {
+        (distance..count.saturating_sub(1)).find(is_keyword)
+    } else {
+        (1..(count + 1).saturating_sub(distance)).rev().find(is_keyword)
+    };
+    index.map(|index| index + 1).filter(|&first| first < count)
+}
+
+/// A count of keys: decimal digits only, as in every number of the protocol.
+fn parse_count(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() || digits.len() > 9 || (digits[0] == b'0' && digits.len() > 1) {
+        return None;
+    }
+    digits.iter().try_fold(0, |sum: usize, digit| digit.is_ascii_digit().then(|| sum * 10 + usize::from(digit - b'0')))
+}
+
+fn set_flags<A: ArgList + ?Sized>(args: &A) -> KeyFlags {
+    let reads = (3..args.count()).any(|index| args.arg(index).eq_ignore_ascii_case(b"GET"));
+    if reads {
+        KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE)
+    } else {
+        KeyFlags::OW.union(KeyFlags::UPDATE)
+    }
+}
+
+fn bitfield_flags<A: ArgList + ?Sized>(args: &A) -> KeyFlags {
+    let mut index = 2;
+    while index < args.count() {
+        let word = args.arg(index);
+        let taken = if word.eq_ignore_ascii_case(b"GET") {
+            3
+        } else if word.eq_ignore_ascii_case(b"OVERFLOW") {
+            2
+        } else {
+            break;
+        };
+        if index + taken > args.count() {
+            break;
+        }
+        index += taken;
+    }
+    if index >= args.count() {
+        KeyFlags::RO.union(KeyFlags::ACCESS)
+    } else {
+        KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE)
+    }
+}
