@@ -1,39 +1,38 @@
 //! The errors for requests that no handler sees: an unknown command, a wrong number of arguments. Clients match on
-//! these texts. They quote what the client sent, so they are bytes, and may hold line ends that the reply writer
-//! has to replace.
+//! these texts.
 
 use super::CommandSpec;
-use super::keys::ArgList;
+use crate::resp::{Args, ErrorReply};
 
 /// How much of a name, or of the arguments together, is quoted.
 const QUOTE_LEN_MAX: usize = 128;
 
 /// `ERR unknown command 'foo', with args beginning with: 'a' 'b' `
-pub fn unknown_command<A: ArgList + ?Sized>(args: &A) -> Vec<u8> {
+pub fn unknown_command(args: Args<'_>) -> ErrorReply {
     let mut quoted = Vec::new();
-    for index in 1..args.count() {
+    for index in 1..args.len() {
         if quoted.len() >= QUOTE_LEN_MAX {
             break;
         }
         let room = QUOTE_LEN_MAX - quoted.len();
         quoted.push(b'\'');
-        quoted.extend_from_slice(quotable(args.arg(index), room));
+        quoted.extend_from_slice(quotable(args.at(index), room));
         quoted.extend_from_slice(b"' ");
     }
-    let name = quotable(args.arg(0), QUOTE_LEN_MAX);
-    [b"ERR unknown command '", name, b"', with args beginning with: ", &quoted].concat()
+    let name = quotable(args.at(0), QUOTE_LEN_MAX);
+    ErrorReply::new([b"ERR unknown command '", name, b"', with args beginning with: ", &quoted].concat())
 }
 
 /// `ERR unknown subcommand 'x'. Try CLIENT HELP.`, with the names as the client wrote them.
-pub fn unknown_subcommand(container: &[u8], subcommand: &[u8]) -> Vec<u8> {
+pub fn unknown_subcommand(container: &[u8], subcommand: &[u8]) -> ErrorReply {
     let subcommand = quotable(subcommand, QUOTE_LEN_MAX);
     let container = container.to_ascii_uppercase();
-    [b"ERR unknown subcommand '", subcommand, b"'. Try ", &container, b" HELP."].concat()
+    ErrorReply::new([b"ERR unknown subcommand '", subcommand, b"'. Try ", &container, b" HELP."].concat())
 }
 
 /// `ERR wrong number of arguments for 'client|kill' command`
-pub fn wrong_arity(spec: &CommandSpec) -> Vec<u8> {
-    format!("ERR wrong number of arguments for '{}' command", spec.name).into_bytes()
+pub fn wrong_arity(spec: &CommandSpec) -> ErrorReply {
+    ErrorReply::new(format!("ERR wrong number of arguments for '{}' command", spec.name))
 }
 
 /// The first bytes of what a client sent, up to a NUL, where Redis stops too.

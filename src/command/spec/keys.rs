@@ -1,25 +1,8 @@
 //! Finding the keys in a command's arguments.
 
 use super::{Begin, CommandFlags, CommandSpec, Find, Finder, KeyFlags, KeyLayout, KeySpec};
+use crate::resp::Args;
 use smallvec::SmallVec;
-
-/// The arguments of a request, the command's name being the first.
-pub trait ArgList {
-    /// How many there are, the name included.
-    fn count(&self) -> usize;
-    /// The argument at `index`, which is below `count`.
-    fn arg(&self, index: usize) -> &[u8];
-}
-
-impl<T: AsRef<[u8]>> ArgList for [T] {
-    fn count(&self) -> usize {
-        self.len()
-    }
-
-    fn arg(&self, index: usize) -> &[u8] {
-        self[index].as_ref()
-    }
-}
 
 /// A key among the arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +23,13 @@ pub struct KeysError;
 
 /// Appends the keys of a request to `found`. The number of arguments must be one that the command accepts.
 #[inline]
-pub fn keys<A: ArgList + ?Sized>(spec: &CommandSpec, args: &A, found: &mut KeyRefs) -> Result<(), KeysError> {
-    debug_assert!(spec.accepts(args.count()), "{} takes {} arguments", spec.name, spec.arity);
+pub fn keys(spec: &CommandSpec, args: Args<'_>, found: &mut KeyRefs) -> Result<(), KeysError> {
+    debug_assert!(spec.accepts(args.len()), "{} takes {} arguments", spec.name, spec.arity);
     match spec.layout {
         KeyLayout::None => {}
         KeyLayout::One(index, flags) => found.push(KeyRef { index: index.into(), flags }),
         KeyLayout::Range { first, from_end, step, flags } => {
-            let end = args.count() - usize::from(from_end);
+            let end = args.len() - usize::from(from_end);
             push_range(found, usize::from(first)..end, step, flags);
         }
         KeyLayout::Specs => by_specs(spec, args, found)?,
@@ -67,20 +50,15 @@ fn push_range(found: &mut KeyRefs, range: std::ops::Range<usize>, step: u8, flag
     found.extend(range.step_by(step.into()).map(|index| KeyRef { index: index as u32, flags }));
 }
 
-fn by_specs<A: ArgList + ?Sized>(spec: &CommandSpec, args: &A, found: &mut KeyRefs) -> Result<(), KeysError> {
+fn by_specs(spec: &CommandSpec, args: Args<'_>, found: &mut KeyRefs) -> Result<(), KeysError> {
     for key_spec in spec.keys.iter().filter(|key_spec| !key_spec.flags.contains(KeyFlags::NOT_KEY)) {
         by_spec(key_spec, spec.flags, args, found)?;
     }
     Ok(())
 }
 
-fn by_spec<A: ArgList + ?Sized>(
-    spec: &KeySpec,
-    command: CommandFlags,
-    args: &A,
-    found: &mut KeyRefs,
-) -> Result<(), KeysError> {
-    let count = args.count();
+fn by_spec(spec: &KeySpec, command: CommandFlags, args: Args<'_>, found: &mut KeyRefs) -> Result<(), KeysError> {
+    let count = args.len();
     let first = match spec.begin {
         Begin::Index(index) => usize::from(index),
         Begin::Keyword(keyword, from) => match after_keyword(keyword, from, args) {
@@ -106,7 +84,7 @@ fn by_spec<A: ArgList + ?Sized>(
             push_range(found, first..last + 1, step, spec.flags);
         }
         Find::NumKeys { step } => {
-            let number = parse_count(args.arg(first)).ok_or(KeysError)?;
+            let number = parse_count(args.at(first)).ok_or(KeysError)?;
             if number == 0 && command.contains(CommandFlags::NO_MANDATORY_KEYS) {
                 return Ok(());
             }
@@ -124,9 +102,9 @@ fn by_spec<A: ArgList + ?Sized>(
 
 /// The position after `keyword`, which cannot be the last argument. Looks from `from` on; from a negative position
 /// backwards, -1 being the last argument.
-fn after_keyword<A: ArgList + ?Sized>(keyword: &str, from: i8, args: &A) -> Option<usize> {
-    let count = args.count();
-    let is_keyword = |index: &usize| args.arg(*index).eq_ignore_ascii_case(keyword.as_bytes());
+fn after_keyword(keyword: &str, from: i8, args: Args<'_>) -> Option<usize> {
+    let count = args.len();
+    let is_keyword = |index: &usize| args.at(*index).eq_ignore_ascii_case(keyword.as_bytes());
     let distance = usize::from(from.unsigned_abs());
     let index = if from >= 0 {
         (distance..count.saturating_sub(1)).find(is_keyword)
@@ -144,8 +122,8 @@ fn parse_count(digits: &[u8]) -> Option<usize> {
     digits.iter().try_fold(0, |sum: usize, digit| digit.is_ascii_digit().then(|| sum * 10 + usize::from(digit - b'0')))
 }
 
-fn set_flags<A: ArgList + ?Sized>(args: &A) -> KeyFlags {
-    let reads = (3..args.count()).any(|index| args.arg(index).eq_ignore_ascii_case(b"GET"));
+fn set_flags(args: Args<'_>) -> KeyFlags {
+    let reads = (3..args.len()).any(|index| args.at(index).eq_ignore_ascii_case(b"GET"));
     if reads {
         KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE)
     } else {
@@ -153,10 +131,10 @@ fn set_flags<A: ArgList + ?Sized>(args: &A) -> KeyFlags {
     }
 }
 
-fn bitfield_flags<A: ArgList + ?Sized>(args: &A) -> KeyFlags {
+fn bitfield_flags(args: Args<'_>) -> KeyFlags {
     let mut index = 2;
-    while index < args.count() {
-        let word = args.arg(index);
+    while index < args.len() {
+        let word = args.at(index);
         let taken = if word.eq_ignore_ascii_case(b"GET") {
             3
         } else if word.eq_ignore_ascii_case(b"OVERFLOW") {
@@ -164,12 +142,12 @@ fn bitfield_flags<A: ArgList + ?Sized>(args: &A) -> KeyFlags {
         } else {
             break;
         };
-        if index + taken > args.count() {
+        if index + taken > args.len() {
             break;
         }
         index += taken;
     }
-    if index >= args.count() {
+    if index >= args.len() {
         KeyFlags::RO.union(KeyFlags::ACCESS)
     } else {
         KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::UPDATE)

@@ -3,6 +3,7 @@
 use super::errors::{unknown_command, unknown_subcommand, wrong_arity};
 use super::keys::{KeyRefs, KeysError, keys};
 use super::*;
+use crate::resp::OwnedRequest;
 
 const DOCS: Docs = Docs {
     summary: "",
@@ -38,11 +39,15 @@ const fn key_spec(begin: Begin, find: Find) -> KeySpec {
     KeySpec { begin, find, flags: KeyFlags::RO, notes: "" }
 }
 
+fn request(words: &[impl AsRef<str>]) -> OwnedRequest {
+    OwnedRequest::new(words.iter().map(|word| word.as_ref().as_bytes()))
+}
+
 /// The words of `line` that are keys to the command.
 fn found<'a>(spec: &CommandSpec, line: &'a str) -> Result<Vec<&'a str>, KeysError> {
     let words: Vec<&str> = line.split(' ').collect();
     let mut refs = KeyRefs::new();
-    keys(spec, words.as_slice(), &mut refs)?;
+    keys(spec, request(&words).args(), &mut refs)?;
     Ok(refs.iter().map(|key| words[key.index as usize]).collect())
 }
 
@@ -126,7 +131,7 @@ fn options_decide_how_a_key_is_used() {
         let spec = CommandSpec { layout: KeyLayout::Finder(finder), ..command("x", -2, &SPEC, KeyLayout::None) };
         let words: Vec<&str> = line.split(' ').collect();
         let mut refs = KeyRefs::new();
-        keys(&spec, words.as_slice(), &mut refs).map(|()| refs[0].flags.words().collect::<Vec<_>>().join(" "))
+        keys(&spec, request(&words).args(), &mut refs).map(|()| refs[0].flags.words().collect::<Vec<_>>().join(" "))
     };
     let set = |line| flags(Finder::Set, line).unwrap();
     assert_eq!(set("set a GET"), "OW update", "a value is no option");
@@ -148,7 +153,7 @@ fn arity_counts_the_name() {
 
 #[test]
 fn errors_quote_what_the_client_sent() {
-    let error = |words: &[&str]| String::from_utf8(unknown_command(words)).unwrap();
+    let error = |words: &[&str]| String::from_utf8(unknown_command(request(words).args()).as_bytes().into()).unwrap();
     assert_eq!(error(&["foo"]), "ERR unknown command 'foo', with args beginning with: ");
     assert_eq!(error(&["Foo", "a", "b"]), "ERR unknown command 'Foo', with args beginning with: 'a' 'b' ");
     let long = "c".repeat(200);
@@ -156,9 +161,9 @@ fn errors_quote_what_the_client_sent() {
         error(&[&long, "a", &long, "d"]),
         format!("ERR unknown command '{}', with args beginning with: 'a' '{}' ", &long[..128], &long[..124]),
     );
-    assert_eq!(unknown_subcommand(b"Client", b"Nope"), b"ERR unknown subcommand 'Nope'. Try CLIENT HELP.");
+    assert_eq!(unknown_subcommand(b"Client", b"Nope").as_bytes(), b"ERR unknown subcommand 'Nope'. Try CLIENT HELP.");
     const KILL: CommandSpec = command("client|kill", -3, &[], KeyLayout::None);
-    assert_eq!(wrong_arity(&KILL), b"ERR wrong number of arguments for 'client|kill' command");
+    assert_eq!(wrong_arity(&KILL).as_bytes(), b"ERR wrong number of arguments for 'client|kill' command");
     assert_eq!(KILL.short_name(), "kill");
 }
 
@@ -195,9 +200,9 @@ fn the_layout_agrees_with_the_key_specs() {
         };
         let least = usize::from(spec.arity.unsigned_abs());
         for count in (least..least + 6).filter(|&count| spec.accepts(count)) {
-            let words: Vec<String> = (0..count).map(|index| format!("{index}")).collect();
+            let request = request(&vec!["1"; count]);
             let (mut fast, mut slow) = (KeyRefs::new(), KeyRefs::new());
-            let results = (keys(spec, words.as_slice(), &mut fast), keys(&by_specs, words.as_slice(), &mut slow));
+            let results = (keys(spec, request.args(), &mut fast), keys(&by_specs, request.args(), &mut slow));
             assert_eq!(results.0, results.1, "{}", spec.name);
             let positions = |refs: &KeyRefs| refs.iter().map(|key| key.index).collect::<Vec<_>>();
             assert_eq!(positions(&fast), positions(&slow), "{} with {count} arguments", spec.name);
