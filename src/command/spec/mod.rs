@@ -68,6 +68,11 @@ impl CommandSpec {
         self.name.split_once('|').map_or(self.name, |(_, name)| name)
     }
 
+    /// The name of the container that a subcommand is in: `client` of `client|kill`.
+    pub fn container_name(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(container, _)| container)
+    }
+
     /// The subcommand of this name, whatever its case.
     pub fn subcommand(&self, name: &[u8]) -> Option<&'static CommandSpec> {
         let container_len = self.name.len() + 1;
