@@ -8,8 +8,8 @@ pub type Renames<'a> = &'a [(&'a str, &'a [u8])];
 
 /// The commands of this server by name: the static table, with the config's renames applied.
 ///
-/// An open-addressing hash table, at most a quarter full, over the name's bytes with their case folded. It is built
-/// once at start; a lookup hashes eight bytes at a time and compares, as a rule, one entry.
+/// An open-addressing hash table, at most a quarter full. It is built once at start; a lookup compares, as a rule,
+/// the [`Digest`] of one entry.
 #[derive(Debug)]
 pub struct Table {
     slots: Box<[u16]>,
@@ -18,6 +18,7 @@ pub struct Table {
 
 #[derive(Debug)]
 struct Entry {
+    digest: Digest,
     name: Box<[u8]>,
     spec: &'static CommandSpec,
 }
@@ -47,27 +48,25 @@ impl std::error::Error for RenameError {}
 impl Table {
     /// The table with these renames, done one after the other.
     pub fn new(renames: Renames<'_>) -> Result<Self, RenameError> {
-        let mut entries: Vec<Entry> =
-            COMMANDS.iter().map(|spec| Entry { name: spec.name.as_bytes().into(), spec }).collect();
+        let mut entries: Vec<Entry> = COMMANDS.iter().map(|spec| Entry::new(spec.name.as_bytes(), spec)).collect();
         for &(old, new) in renames {
             let position = entries
                 .iter()
                 .position(|entry| entry.name.eq_ignore_ascii_case(old.as_bytes()))
                 .ok_or_else(|| RenameError::NoSuchCommand(old.to_owned()))?;
-            let mut entry = entries.remove(position);
+            let spec = entries.remove(position).spec;
             if new.is_empty() {
                 continue;
             }
             if entries.iter().any(|other| other.name.eq_ignore_ascii_case(new)) {
                 return Err(RenameError::NameTaken(String::from_utf8_lossy(new).into_owned()));
             }
-            entry.name = new.into();
-            entries.insert(position, entry);
+            entries.insert(position, Entry::new(new, spec));
         }
 
         let mut slots = vec![EMPTY; (entries.len() * 4).next_power_of_two()].into_boxed_slice();
         for (index, entry) in entries.iter().enumerate() {
-            let mut slot = hash(&entry.name) as usize & (slots.len() - 1);
+            let mut slot = entry.digest.hash() as usize & (slots.len() - 1);
             while slots[slot] != EMPTY {
                 slot = (slot + 1) & (slots.len() - 1);
             }
@@ -80,10 +79,11 @@ impl Table {
     #[inline]
     pub fn lookup(&self, name: &[u8]) -> Option<&'static CommandSpec> {
         let mask = self.slots.len() - 1;
-        let mut slot = hash(name) as usize & mask;
+        let digest = Digest::new(name);
+        let mut slot = digest.hash() as usize & mask;
         loop {
             let entry = self.entries.get(usize::from(self.slots[slot]))?;
-            if entry.name.eq_ignore_ascii_case(name) {
+            if entry.digest == digest && (digest.is_whole() || entry.name.eq_ignore_ascii_case(name)) {
                 return Some(entry.spec);
             }
             slot = (slot + 1) & mask;
@@ -104,23 +104,78 @@ impl Table {
     }
 }
 
-/// Hashes a name so that letters of either case hash alike. Command names do not come from outside but lookups do;
-/// a crafted name meets at most one short run of slots.
-#[inline]
-fn hash(name: &[u8]) -> u64 {
-    // Sets the bit that tells `a` from `A`. It also merges a few other characters, which only costs a comparison.
-    const FOLD: u64 = 0x2020_2020_2020_2020;
-    // An odd number without pattern: the fraction of the golden ratio.
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |state: u64, word: u64| {
-        let product = u128::from(state ^ word) * u128::from(FACTOR);
-        (product as u64) ^ (product >> 64) as u64
-    };
-    let mut words = name.chunks_exact(8);
-    let mut state = name.len() as u64;
-    for word in &mut words {
-        state = mix(state, u64::from_le_bytes(word.try_into().expect("eight bytes")) | FOLD);
+impl Entry {
+    fn new(name: &[u8], spec: &'static CommandSpec) -> Self {
+        Self { digest: Digest::new(name), name: name.into(), spec }
     }
-    let rest = words.remainder();
-    mix(state, rest.iter().fold(0, |word, &byte| word << 8 | u64::from(byte | 0x20)))
+}
+
+/// A name in lowercase, as far as its first and last eight bytes, which overlap in a shorter one: up to sixteen bytes
+/// the digest is the whole name. That makes hashing and comparing a few instructions without loops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Digest {
+    first: u64,
+    last: u64,
+    len: usize,
+}
+
+impl Digest {
+    #[inline]
+    fn new(name: &[u8]) -> Self {
+        let len = name.len();
+        let (first, last) = if let (Some(first), Some(last)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            (u64::from_le_bytes(*first), u64::from_le_bytes(*last))
+        } else if let (Some(first), Some(last)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into())
+        } else {
+            match *name {
+                [] => (0, 0),
+                [a] => (a.into(), 0),
+                [a, .., c] => (u16::from_le_bytes([a, name[len / 2]]).into(), c.into()),
+            }
+        };
+        Self { first: lowercase(first), last: lowercase(last), len }
+    }
+
+    /// Whether nothing of the name is missing.
+    fn is_whole(self) -> bool {
+        self.len <= 16
+    }
+
+    #[inline]
+    fn hash(self) -> u64 {
+        // An odd number without pattern: the fraction of the golden ratio.
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let product = u128::from(self.first ^ self.len as u64) * u128::from(FACTOR);
+        let folded = (product as u64) ^ (product >> 64) as u64;
+        let product = u128::from(folded ^ self.last) * u128::from(FACTOR);
+        (product as u64) ^ (product >> 64) as u64
+    }
+}
+
+/// Eight characters in lowercase; only ASCII letters change.
+#[inline]
+fn lowercase(word: u64) -> u64 {
+    const ALL: u64 = 0x0101_0101_0101_0101;
+    let low_bits = word & (ALL * 0x7f);
+    // In each byte the high bit says whether the character is at least `A`, or above `Z`.
+    let from_a = low_bits + ALL * (0x80 - b'A' as u64);
+    let above_z = low_bits + ALL * (0x80 - b'Z' as u64 - 1);
+    let is_upper = from_a & !above_z & !word & (ALL * 0x80);
+    word | (is_upper >> 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lowercase;
+
+    #[test]
+    fn only_ascii_letters_change_case() {
+        for byte in 0..=255u8 {
+            for neighbour in [0, b'A', b'Z', 0x7f, 0xff] {
+                let bytes = [neighbour, byte, neighbour, neighbour, neighbour, neighbour, neighbour, byte];
+                assert_eq!(lowercase(u64::from_le_bytes(bytes)).to_le_bytes(), bytes.map(|b| b.to_ascii_lowercase()));
+            }
+        }
+    }
 }

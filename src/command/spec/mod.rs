@@ -10,7 +10,7 @@ pub mod keys;
 mod lookup;
 
 pub use flags::{AclCategories, ArgumentFlags, CommandFlags, DocFlags, KeyFlags};
-pub use lookup::{Renames, Table};
+pub use lookup::{RenameError, Renames, Table};
 
 use super::Handler;
 

@@ -182,6 +182,25 @@ fn every_command_is_found_by_its_name_in_any_case() {
 }
 
 #[test]
+fn commands_can_be_renamed_and_removed() {
+    let Some(spec) = COMMANDS.first() else { return };
+    let long = b"b840fc02d524045429941cc15f59e41cb7be6c52";
+    let table = Table::new(&[(spec.name, b"X"), ("x", long)]).unwrap();
+    assert!(table.lookup(spec.name.as_bytes()).is_none() && table.lookup(b"x").is_none());
+    assert!(std::ptr::eq(table.lookup(&long.to_ascii_uppercase()).unwrap(), spec));
+    assert!(table.lookup(b"b840fc02d524045429941cc15f59e41cb7be6c53").is_none());
+    assert!(table.lookup(b"b840fc02XXXX45429941cc15f59e41cb7be6c52").is_none());
+
+    let table = Table::new(&[(spec.name, b"")]).unwrap();
+    assert_eq!(table.commands().len(), COMMANDS.len() - 1);
+    assert!(matches!(Table::new(&[("no such", b"x")]), Err(RenameError::NoSuchCommand(_))));
+    if let [first, second, ..] = COMMANDS {
+        let taken = Table::new(&[(first.name, second.name.as_bytes())]);
+        assert!(matches!(taken, Err(RenameError::NameTaken(_))));
+    }
+}
+
+#[test]
 fn ids_number_all_commands_and_subcommands() {
     assert!(all().enumerate().all(|(index, spec)| usize::from(spec.id) == index));
     assert_eq!(all().count(), COMMAND_COUNT);
