@@ -2,3 +2,4 @@
 
 pub mod command;
 pub mod resp;
+pub mod tree;

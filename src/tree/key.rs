@@ -1,0 +1,51 @@
+//! Keys as the tree takes them: the bytes and a keyed hash, which the caller makes once per request.
+
+use std::hash::Hasher;
+
+use foldhash::SharedSeed;
+use foldhash::quality::FoldHasher;
+
+/// A key and its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    pub bytes: &'a [u8],
+    /// Made by [`Seed::hash`] of all the bytes. A tree uses the low 16 bits; who spreads keys over several trees, the high ones.
+    pub hash: u64,
+}
+
+impl Key<'_> {
+    #[inline(always)]
+    pub(super) fn tag(self) -> u16 {
+        self.hash as u16
+    }
+}
+
+/// The secret that keys are hashed with. All keys of a tree are hashed with the same one.
+pub struct Seed {
+    own: u64,
+    shared: SharedSeed,
+}
+
+impl Seed {
+    /// A seed that nobody can guess.
+    pub fn random() -> Self {
+        Seed { own: rand::random(), shared: SharedSeed::from_u64(rand::random()) }
+    }
+
+    /// A seed for tests: the same number gives the same hashes.
+    pub fn from_u64(number: u64) -> Self {
+        Seed { own: number, shared: SharedSeed::from_u64(!number) }
+    }
+
+    #[inline(always)]
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        let mut hasher = FoldHasher::with_seed(self.own, &self.shared);
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    #[inline(always)]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        Key { bytes, hash: self.hash(bytes) }
+    }
+}

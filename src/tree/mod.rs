@@ -1,0 +1,372 @@
+//! The radix tree of slotted pages: an unordered-scan, prefix-aware map from byte strings to records.
+//!
+//! Inner nodes are a path-compressed radix tree over the bytes of keys. What hangs below is not single keys but *pages* of up to
+//! 8 KiB, each with the hundreds of keys of one range; in a page a key is found by 16 bits of its hash. So a lookup walks a few small
+//! nodes and then misses the cache twice, for a slot and for a record, and a key costs its own rest, its value and ten bytes.
+//!
+//! - `key`: keys and the secret that they are hashed with.
+//! - `record`: the bytes of a record. `page`: a page of records, and all that is unsafe.
+//! - `node`: inner nodes. `table`: the pages by number.
+//! - `shape`: splits, merges, and what else changes which node has which page.
+//! - `scan`: iteration, stateless scans, random choice. `expire`: deadlines.
+//!
+//! ```
+//! use radish::tree::{Layout, NewPayload, Payload, Seed, Tree};
+//!
+//! struct Plain;
+//! impl Layout for Plain {
+//!     const CLOCK: bool = false;
+//!     type Boxed = Vec<u64>;
+//! }
+//!
+//! let seed = Seed::random();
+//! let mut tree = Tree::<Plain>::new();
+//! tree.put(seed.key(b"user:1"), NewPayload::Inline { kind: 0, bytes: b"Ada" }, None, 0);
+//! tree.put(seed.key(b"user:2"), NewPayload::Boxed(Box::new(vec![7; 1000])), None, 0);
+//!
+//! let position = tree.find(seed.key(b"user:1")).unwrap();
+//! assert!(matches!(tree.payload(position), Payload::Inline { kind: 0, bytes: b"Ada" }));
+//! ```
+
+mod expire;
+mod key;
+mod node;
+mod page;
+mod record;
+mod scan;
+mod shape;
+mod table;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+use expire::Deadlines;
+pub use key::{Key, Seed};
+use node::{Child, Nodes};
+use page::{NONE, Page, SLOT_SIZE};
+pub use record::MAX_INLINE;
+pub use scan::{Entry, View};
+use shape::Place;
+use table::PageTable;
+
+/// What the records of a tree are made of.
+pub trait Layout {
+    /// Whether each record has a 24-bit access clock.
+    const CLOCK: bool;
+    /// What a record owns that does not keep its payload in the page.
+    type Boxed;
+}
+
+/// A record's payload.
+#[derive(Debug)]
+pub enum Payload<'a, B> {
+    /// At most [`MAX_INLINE`] bytes in the page, and four bits that mean nothing to the tree.
+    Inline {
+        kind: u8,
+        bytes: &'a [u8],
+    },
+    Boxed(&'a B),
+}
+
+impl<B> Clone for Payload<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Payload<'_, B> {}
+
+/// A record's payload, to be changed in place. Bytes in the page cannot change in number that way; see [`Tree::replace`].
+#[derive(Debug)]
+pub enum PayloadMut<'a, B> {
+    Inline { kind: u8, bytes: &'a mut [u8] },
+    Boxed(&'a mut B),
+}
+
+/// A payload on its way into a record.
+#[derive(Debug)]
+pub enum NewPayload<'a, B> {
+    /// At most [`MAX_INLINE`] bytes, and a kind of at most 15.
+    Inline {
+        kind: u8,
+        bytes: &'a [u8],
+    },
+    Boxed(Box<B>),
+}
+
+/// Where a record is, until the next call that adds, removes or resizes records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    page: u32,
+    slot: u16,
+}
+
+/// Where [`Tree::prefetch_slots`] expects a key to be. Only good for [`Tree::prefetch_record`], and harmless when out of date.
+#[derive(Clone, Copy, Debug)]
+pub struct Hint {
+    page: u32,
+}
+
+/// Bytes that a tree takes, without boxed payloads and suffixes too long for a page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Memory {
+    /// All pages.
+    pub page_bytes: usize,
+    /// The part of `page_bytes` that holds nothing.
+    pub page_free_bytes: usize,
+    /// All that leads to the pages.
+    pub node_bytes: usize,
+}
+
+/// A map from byte strings to records of the given layout.
+pub struct Tree<L: Layout> {
+    root: Option<Child>,
+    nodes: Nodes,
+    pages: PageTable<L>,
+    deadlines: Deadlines,
+    len: usize,
+    /// Bytes of all pages, and those of them that hold something.
+    page_bytes: usize,
+    used_bytes: usize,
+    /// No page has had more records than this since the tree was last empty.
+    slots_max: usize,
+}
+
+impl<L: Layout> Default for Tree<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L: Layout> Tree<L> {
+    /// An empty tree. Allocates nothing.
+    pub const fn new() -> Self {
+        Tree {
+            root: None,
+            nodes: Nodes::new(),
+            pages: PageTable::new(),
+            deadlines: Deadlines::new(),
+            len: 0,
+            page_bytes: 0,
+            used_bytes: 0,
+            slots_max: 0,
+        }
+    }
+
+    /// Number of records.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Frees everything.
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Bytes that the tree takes now.
+    pub fn memory(&self) -> Memory {
+        Memory {
+            page_bytes: self.page_bytes,
+            page_free_bytes: self.page_bytes - self.used_bytes,
+            node_bytes: self.nodes.bytes() + self.pages.bytes() + self.deadlines.bytes(),
+        }
+    }
+
+    /// The record of a key.
+    #[inline]
+    pub fn find(&self, key: Key<'_>) -> Option<Position> {
+        let Place::Page { id, depth } = self.locate(key.bytes) else {
+            return None;
+        };
+        let slot = self.pages.page(id).find(key.tag(), &key.bytes[depth..])?;
+        Some(Position { page: id, slot: slot as u16 })
+    }
+
+    /// Starts fetching the cache line that [`find`](Self::find) will need first.
+    #[inline]
+    pub fn prefetch_slots(&self, key: Key<'_>) -> Hint {
+        let Place::Page { id, .. } = self.locate(key.bytes) else {
+            return Hint { page: NONE };
+        };
+        self.pages.page(id).prefetch_slots(key.tag());
+        Hint { page: id }
+    }
+
+    /// Starts fetching the record of a key, once the line from [`prefetch_slots`](Self::prefetch_slots) is there.
+    #[inline]
+    pub fn prefetch_record(&self, key: Key<'_>, hint: Hint) {
+        if let Some(page) = self.pages.get(hint.page) {
+            page.prefetch_record(key.tag());
+        }
+    }
+
+    /// All of a record but its key.
+    #[inline]
+    pub fn view(&self, position: Position) -> View<'_, L::Boxed> {
+        View::new(&self.record(position))
+    }
+
+    /// A record's payload.
+    #[inline]
+    pub fn payload(&self, position: Position) -> Payload<'_, L::Boxed> {
+        self.record(position).payload()
+    }
+
+    /// A record's payload, to be changed in place.
+    #[inline]
+    pub fn payload_mut(&mut self, position: Position) -> PayloadMut<'_, L::Boxed> {
+        self.pages.page_mut(position.page).payload_mut(position.slot.into())
+    }
+
+    /// When a record expires, in milliseconds of Unix time.
+    #[inline]
+    pub fn deadline(&self, position: Position) -> Option<i64> {
+        self.record(position).deadline()
+    }
+
+    /// A record's access clock, or 0 if the layout has none.
+    #[inline]
+    pub fn clock(&self, position: Position) -> u32 {
+        self.record(position).clock()
+    }
+
+    /// Sets a record's access clock to the low 24 bits of `clock`, if the layout has one.
+    #[inline]
+    pub fn set_clock(&mut self, position: Position, clock: u32) {
+        self.pages.page_mut(position.page).set_clock(position.slot.into(), clock);
+    }
+
+    /// Writes a record's whole key to `key`, whose contents are dropped.
+    pub fn key(&self, position: Position, key: &mut Vec<u8>) {
+        let page = self.pages.page(position.page);
+        self.path(page.header().parent, key);
+        key.extend_from_slice(page.record(position.slot.into()).suffix());
+    }
+
+    #[inline(always)]
+    fn record(&self, position: Position) -> page::Record<'_, L> {
+        self.pages.page(position.page).record(position.slot.into())
+    }
+
+    /// Adds a record, or gives the key's record another payload, deadline and clock. Returns where it is, and the payload that it
+    /// owned before.
+    pub fn put(
+        &mut self,
+        key: Key<'_>,
+        payload: NewPayload<'_, L::Boxed>,
+        deadline: Option<i64>,
+        clock: u32,
+    ) -> (Position, Option<Box<L::Boxed>>) {
+        loop {
+            let (id, depth) = match self.locate(key.bytes) {
+                Place::Page { id, depth } => (id, depth),
+                place => {
+                    self.make_place(place, key.bytes);
+                    continue;
+                }
+            };
+            let suffix = &key.bytes[depth..];
+            let page = self.pages.page(id);
+            if let Some(slot) = page.find(key.tag(), suffix) {
+                return self.rewrite(Position { page: id, slot: slot as u16 }, key, payload, deadline, clock);
+            }
+            let size = SLOT_SIZE + Page::<L>::record_size(suffix, &payload, deadline.is_some());
+            if page.room() < size {
+                self.make_room(id, size);
+                continue;
+            }
+            let page = self.pages.page_mut(id);
+            let slot = page.insert(key.tag(), suffix, payload, deadline, clock);
+            self.slots_max = self.slots_max.max(page.len());
+            self.used_bytes += size;
+            self.len += 1;
+            self.note_deadline(id, None, deadline);
+            return (Position { page: id, slot: slot as u16 }, None);
+        }
+    }
+
+    /// Gives a record another payload; deadline and clock stay. Returns where it is now, and the payload that it owned before.
+    pub fn replace(
+        &mut self,
+        position: Position,
+        key: Key<'_>,
+        payload: NewPayload<'_, L::Boxed>,
+    ) -> (Position, Option<Box<L::Boxed>>) {
+        let record = self.record(position);
+        let (deadline, clock) = (record.deadline(), record.clock());
+        self.rewrite(position, key, payload, deadline, clock)
+    }
+
+    fn rewrite(
+        &mut self,
+        mut position: Position,
+        key: Key<'_>,
+        mut payload: NewPayload<'_, L::Boxed>,
+        deadline: Option<i64>,
+        clock: u32,
+    ) -> (Position, Option<Box<L::Boxed>>) {
+        let deadline_before = self.deadline(position);
+        loop {
+            let slot = position.slot.into();
+            match self.edit_page(position.page, |page| page.replace(slot, payload, deadline, clock)) {
+                Ok(displaced) => {
+                    self.note_deadline(position.page, deadline_before, deadline);
+                    return (position, displaced);
+                }
+                Err(unused) => payload = unused,
+            }
+            let suffix = self.record(position).suffix();
+            let size = Page::<L>::record_size(suffix, &payload, deadline.is_some());
+            self.make_room(position.page, size);
+            position = self.find(key).expect("the key is still there");
+        }
+    }
+
+    /// Sets or clears a record's deadline, in milliseconds of Unix time. Returns where the record is now.
+    pub fn set_deadline(&mut self, mut position: Position, key: Key<'_>, deadline: Option<i64>) -> Position {
+        let before = self.deadline(position);
+        while !self.edit_page(position.page, |page| page.set_deadline(position.slot.into(), deadline)) {
+            let size = self.record(position).size() + size_of::<i64>();
+            self.make_room(position.page, size);
+            position = self.find(key).expect("the key is still there");
+        }
+        self.note_deadline(position.page, before, deadline);
+        position
+    }
+
+    /// Removes a record. Returns the payload that it owned.
+    pub fn remove(&mut self, position: Position) -> Option<Box<L::Boxed>> {
+        let boxed = self.take(position);
+        self.settle(position.page);
+        boxed
+    }
+
+    /// Removes the record of a key, if there is one. Returns the payload that it owned, if it did.
+    pub fn remove_key(&mut self, key: Key<'_>) -> Option<Option<Box<L::Boxed>>> {
+        self.find(key).map(|position| self.remove(position))
+    }
+
+    /// Removes a record, but leaves its page as it then is, be it empty: `settle` must follow.
+    fn take(&mut self, position: Position) -> Option<Box<L::Boxed>> {
+        let deadline = self.deadline(position);
+        let boxed = self.edit_page(position.page, |page| page.remove(position.slot.into()));
+        self.note_deadline(position.page, deadline, None);
+        self.len -= 1;
+        boxed
+    }
+
+    /// Changes a page in place. With `put`'s short cut, the only way to do so once it is in the table, since it keeps the counts of
+    /// bytes.
+    fn edit_page<R>(&mut self, id: u32, change: impl FnOnce(&mut Page<L>) -> R) -> R {
+        let page = self.pages.page_mut(id);
+        let (capacity, used) = (page.capacity(), page.used());
+        let result = change(page);
+        self.page_bytes = self.page_bytes - capacity + page.capacity();
+        self.used_bytes = self.used_bytes - used + page.used();
+        result
+    }
+}

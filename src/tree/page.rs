@@ -1,0 +1,815 @@
+//! A slotted page: the records of neighbouring keys in one allocation, found by the hash tag of their key.
+//!
+//! ```text
+//! header | slots: u32 = tag << 16 | offset, sorted by tag | free space | records, packed from the end
+//! ```
+//!
+//! An offset counts from the page's end to the record's first byte, so that a page can grow without its slots changing. The number
+//! of slots and the size class are kept in spare bits of the pointer to the page: a lookup touches the line of the slot and the line
+//! of the record, and not the header.
+//!
+//! This module alone knows what the bytes mean. Above it there are slot numbers, records and sizes. A page owns what its records
+//! point to (boxed payloads, suffixes too long for the page) and frees it when dropped.
+
+use std::alloc::{self, handle_alloc_error};
+use std::cmp::Ordering;
+use std::marker::PhantomData;
+use std::num::NonZero;
+use std::ptr::{self, NonNull};
+use std::slice;
+
+use super::record::{self, Fields, INLINE_SUFFIX_MAX, Parts, Suffix, Value};
+use super::{Layout, NewPayload, Payload, PayloadMut};
+
+/// Page sizes: the allocator's size classes, so that no byte is lost to rounding.
+const SIZES: [u16; 24] = [
+    64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120,
+    6144, 7168, 8192,
+];
+/// Bytes of the largest page.
+pub(super) const SIZE_MAX: usize = SIZES[SIZES.len() - 1] as usize;
+/// Bytes of a slot.
+pub(super) const SLOT_SIZE: usize = size_of::<u32>();
+/// Bytes of a page's header.
+pub(super) const HEADER_SIZE: usize = size_of::<Header>();
+/// "No page" and "no node", where a number of either is kept.
+pub(super) const NONE: u32 = u32::MAX;
+
+const ALIGN: usize = 64;
+const CLASS_MASK: usize = ALIGN - 1;
+const LEN_SHIFT: u32 = 48;
+const POINTER_MASK: usize = ((1 << LEN_SHIFT) - 1) & !CLASS_MASK;
+const OFFSET_MASK: u32 = 0xffff;
+
+const _: () = assert!(size_of::<usize>() == 8 && SIZES.len() <= CLASS_MASK && align_of::<Header>() <= ALIGN);
+
+/// What a page knows about itself.
+#[repr(C)]
+pub(super) struct Header {
+    /// No record's deadline is before this; `i64::MAX` if there is none.
+    pub earliest: i64,
+    pub id: u32,
+    /// The inner node above, or [`NONE`].
+    pub parent: u32,
+    /// Where the page stands in the list of all pages.
+    pub rank: u32,
+    /// Bytes from the lowest record to the page's end.
+    heap: u16,
+    /// Bytes of the heap that belong to no record.
+    garbage: u16,
+}
+
+/// An owned page. Its address is the pointer's middle bits, its size class the lowest six, the number of its slots the top sixteen.
+pub(super) struct Page<L: Layout> {
+    word: NonNull<u8>,
+    owned: PhantomData<L::Boxed>,
+}
+
+// SAFETY: a page owns its memory and the payloads that its records point to, as a `Vec<Box<L::Boxed>>` would.
+unsafe impl<L: Layout> Send for Page<L> where L::Boxed: Send {}
+// SAFETY: through `&Page` nothing is changed, and payloads are only lent as `&L::Boxed`.
+unsafe impl<L: Layout> Sync for Page<L> where L::Boxed: Sync {}
+
+/// The smallest class of at least `size` bytes.
+fn class_of(size: usize) -> Option<usize> {
+    let class = SIZES.partition_point(|&class_size| usize::from(class_size) < size);
+    (class < SIZES.len()).then_some(class)
+}
+
+/// A record in its page.
+pub(super) struct Record<'a, L> {
+    bytes: &'a [u8],
+    fields: Fields,
+    layout: PhantomData<L>,
+}
+
+impl<'a, L: Layout> Record<'a, L> {
+    #[inline(always)]
+    fn new(bytes: &'a [u8]) -> Self {
+        Record { bytes, fields: Fields::parse(bytes, L::CLOCK), layout: PhantomData }
+    }
+
+    /// The key without the path of the page's parent.
+    #[inline(always)]
+    pub fn suffix(&self) -> &'a [u8] {
+        let bytes = self.fields.suffix(self.bytes);
+        if !self.fields.long {
+            return bytes;
+        }
+        let (address, len) = record::long_suffix(bytes);
+        // SAFETY: the record owns this allocation of `len` bytes (see `own_suffix`), which stays until the record is removed, for
+        // which the page must be borrowed mutably.
+        unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(address), len) }
+    }
+
+    #[inline(always)]
+    pub fn payload(&self) -> Payload<'a, L::Boxed> {
+        let value = self.fields.value(self.bytes);
+        if !self.fields.boxed {
+            return Payload::Inline { kind: self.fields.kind, bytes: value };
+        }
+        // SAFETY: the record owns the box at this address (see `insert`); it stays until the record is removed or its payload
+        // replaced, for which the page must be borrowed mutably.
+        Payload::Boxed(unsafe { &*ptr::with_exposed_provenance(record::address(value)) })
+    }
+
+    #[inline(always)]
+    pub fn deadline(&self) -> Option<i64> {
+        self.fields.deadline(self.bytes)
+    }
+
+    #[inline(always)]
+    pub fn clock(&self) -> u32 {
+        if L::CLOCK { record::clock(self.bytes) } else { 0 }
+    }
+
+    /// Bytes of the record, without its slot.
+    pub fn size(&self) -> usize {
+        self.fields.size()
+    }
+
+    fn raw(&self) -> &'a [u8] {
+        &self.bytes[..self.fields.size()]
+    }
+
+    fn value(&self) -> Value<'a> {
+        let value = self.fields.value(self.bytes);
+        if self.fields.boxed { Value::Boxed(record::address(value)) } else { Value::Inline(self.fields.kind, value) }
+    }
+}
+
+/// Gives a record its suffix `a` + `b`, in an allocation of its own if it is to be `long`.
+fn own_suffix<'a>(a: &'a [u8], b: &'a [u8], long: bool) -> Suffix<'a> {
+    if !long {
+        return Suffix::Inline(a, b);
+    }
+    let bytes: Box<[u8]> = [a, b].concat().into_boxed_slice();
+    let len = bytes.len();
+    Suffix::Long(Box::into_raw(bytes).cast::<u8>().expose_provenance(), len)
+}
+
+/// Whether a suffix that will have `len` bytes, of a record that was `long` or not, goes into an allocation of its own.
+/// One that does already stays there as long as its page would be the fuller for it.
+fn is_long(len: usize, long: bool) -> bool {
+    len > INLINE_SUFFIX_MAX || long && len > record::LONG_SUFFIX_SIZE
+}
+
+/// Frees the allocation of a long suffix.
+///
+/// # Safety
+/// `bytes` are the 16 bytes that `own_suffix` gave to a record which no longer exists.
+unsafe fn free_suffix(bytes: &[u8]) {
+    let (address, len) = record::long_suffix(bytes);
+    let suffix = ptr::slice_from_raw_parts_mut(ptr::with_exposed_provenance_mut::<u8>(address), len);
+    // SAFETY: by contract this is the boxed slice that `own_suffix` leaked, and nobody else will free it.
+    drop(unsafe { Box::from_raw(suffix) });
+}
+
+impl<L: Layout> Page<L> {
+    /// An empty page of at least `size` bytes.
+    pub fn new(size: usize, id: u32, parent: u32) -> Self {
+        let class = class_of(size).expect("no page is that large");
+        let layout = Self::layout(class);
+        // SAFETY: the layout's size is not zero.
+        let base = unsafe { alloc::alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        let mut page = Self::from_base(base, class);
+        *page.header_mut() = Header { earliest: i64::MAX, id, parent, rank: NONE, heap: 0, garbage: 0 };
+        page
+    }
+
+    fn layout(class: usize) -> alloc::Layout {
+        alloc::Layout::from_size_align(usize::from(SIZES[class]), ALIGN).expect("sizes are multiples of the alignment")
+    }
+
+    /// The handle of an allocation of the given class, with no slots.
+    fn from_base(base: NonNull<u8>, class: usize) -> Self {
+        assert_eq!(base.addr().get() & !POINTER_MASK, 0, "page address has unexpected bits");
+        Page { word: base.map_addr(|address| address | class), owned: PhantomData }
+    }
+
+    #[inline(always)]
+    fn base(&self) -> *mut u8 {
+        self.word.as_ptr().map_addr(|word| word & POINTER_MASK)
+    }
+
+    #[inline(always)]
+    fn class(&self) -> usize {
+        self.word.addr().get() & CLASS_MASK
+    }
+
+    /// Bytes of the page's allocation.
+    #[inline(always)]
+    pub fn capacity(&self) -> usize {
+        usize::from(SIZES[self.class()])
+    }
+
+    /// Number of records.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.word.addr().get() >> LEN_SHIFT
+    }
+
+    fn set_len(&mut self, len: usize) {
+        assert!(HEADER_SIZE + len * SLOT_SIZE <= self.capacity());
+        self.word = self.word.map_addr(|word| {
+            let word = word.get() & (POINTER_MASK | CLASS_MASK) | len << LEN_SHIFT;
+            NonZero::new(word).expect("an address is not zero")
+        });
+    }
+
+    #[inline(always)]
+    pub fn header(&self) -> &Header {
+        // SAFETY: every page starts with an initialised header, and its address is aligned to 64 bytes.
+        unsafe { &*self.base().cast() }
+    }
+
+    #[inline(always)]
+    pub fn header_mut(&mut self) -> &mut Header {
+        // SAFETY: as in `header`; the page is borrowed mutably.
+        unsafe { &mut *self.base().cast() }
+    }
+
+    #[inline(always)]
+    fn slots(&self) -> &[u32] {
+        // SAFETY: `set_len` keeps the slots inside the allocation; the header's size keeps them aligned; all of a page's bytes are
+        // initialised.
+        unsafe { slice::from_raw_parts(self.base().add(HEADER_SIZE).cast(), self.len()) }
+    }
+
+    fn slots_mut(&mut self) -> &mut [u32] {
+        // SAFETY: as in `slots`; the page is borrowed mutably.
+        unsafe { slice::from_raw_parts_mut(self.base().add(HEADER_SIZE).cast(), self.len()) }
+    }
+
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: the allocation has `capacity` bytes, all initialised (zeroed by `new`, copied or zeroed by `grow`).
+        unsafe { slice::from_raw_parts(self.base(), self.capacity()) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `bytes`; the page is borrowed mutably, and header and slots are valid whatever their bytes.
+        unsafe { slice::from_raw_parts_mut(self.base(), self.capacity()) }
+    }
+
+    /// The bytes from the start of the record with this offset to the end of the page.
+    #[inline(always)]
+    fn tail(&self, slot: u32) -> &[u8] {
+        let bytes = self.bytes();
+        &bytes[bytes.len() - (slot & OFFSET_MASK) as usize..]
+    }
+
+    fn tail_mut(&mut self, slot: u32) -> &mut [u8] {
+        let bytes = self.bytes_mut();
+        let at = bytes.len() - (slot & OFFSET_MASK) as usize;
+        &mut bytes[at..]
+    }
+
+    #[inline(always)]
+    pub fn record(&self, slot: usize) -> Record<'_, L> {
+        Record::new(self.tail(self.slots()[slot]))
+    }
+
+    /// The low 16 bits of the hash of a record's key.
+    pub fn tag(&self, slot: usize) -> u16 {
+        (self.slots()[slot] >> 16) as u16
+    }
+
+    /// The first slot whose tag is not below `tag`.
+    ///
+    /// Tags are uniform, so the place where one should be is nearly the place where it is.
+    #[inline(always)]
+    pub fn lower_bound(&self, tag: u16) -> usize {
+        let slots = self.slots();
+        let target = u32::from(tag) << 16;
+        let mut at = self.guess(tag);
+        if at < slots.len() && slots[at] < target {
+            at += 1;
+            while at < slots.len() && slots[at] < target {
+                at += 1;
+            }
+        } else {
+            while at > 0 && slots[at - 1] >= target {
+                at -= 1;
+            }
+        }
+        at
+    }
+
+    #[inline(always)]
+    fn guess(&self, tag: u16) -> usize {
+        (usize::from(tag) * self.len()) >> 16
+    }
+
+    /// The slot of the record with this tag and suffix.
+    #[inline(always)]
+    pub fn find(&self, tag: u16, suffix: &[u8]) -> Option<usize> {
+        let slots = self.slots();
+        let mut at = self.lower_bound(tag);
+        while at < slots.len() && slots[at] >> 16 == u32::from(tag) {
+            if Record::<L>::new(self.tail(slots[at])).suffix() == suffix {
+                return Some(at);
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// Asks the processor for the line where the slot of `tag` should be.
+    #[inline(always)]
+    pub fn prefetch_slots(&self, tag: u16) {
+        let at = HEADER_SIZE + self.guess(tag) * SLOT_SIZE;
+        prefetch(self.base().wrapping_add(at.saturating_sub(16)));
+        prefetch(self.base().wrapping_add(at + 32));
+    }
+
+    /// Asks the processor for the lines of the first record that has this tag.
+    #[inline(always)]
+    pub fn prefetch_record(&self, tag: u16) {
+        if let Some(&slot) = self.slots().get(self.lower_bound(tag)) {
+            let record = self.tail(slot);
+            prefetch(record.as_ptr());
+            prefetch(record.as_ptr().wrapping_add(record.len().min(48) - 1));
+        }
+    }
+
+    /// Bytes between the slots and the heap.
+    pub fn room(&self) -> usize {
+        self.capacity() - HEADER_SIZE - self.len() * SLOT_SIZE - usize::from(self.header().heap)
+    }
+
+    /// Bytes that the page needs: header, slots and records.
+    pub fn used(&self) -> usize {
+        let header = self.header();
+        HEADER_SIZE + self.len() * SLOT_SIZE + usize::from(header.heap) - usize::from(header.garbage)
+    }
+
+    /// The size that the page should shrink to, if it should: there it would still have an eighth to spare.
+    pub fn smaller_size(&self) -> Option<usize> {
+        let size = usize::from(SIZES[class_of(self.used().div_ceil(7) * 8)?]);
+        (size < self.capacity()).then_some(size)
+    }
+
+    /// Bytes of the heap that belong to no record.
+    pub fn garbage(&self) -> usize {
+        usize::from(self.header().garbage)
+    }
+
+    /// Bytes of a record with these fields, without its slot.
+    pub fn record_size(suffix: &[u8], payload: &NewPayload<'_, L::Boxed>, has_deadline: bool) -> usize {
+        let suffix = if is_long(suffix.len(), false) { Suffix::Long(0, 0) } else { Suffix::Inline(suffix, &[]) };
+        let value = shape(payload);
+        Parts { suffix, value, deadline: has_deadline.then_some(0), clock: 0 }.size(L::CLOCK)
+    }
+
+    /// Adds a record, for which there must be room, behind those with the same tag. Returns its slot.
+    pub fn insert(
+        &mut self,
+        tag: u16,
+        suffix: &[u8],
+        payload: NewPayload<'_, L::Boxed>,
+        deadline: Option<i64>,
+        clock: u32,
+    ) -> usize {
+        assert!(self.room() >= SLOT_SIZE + Self::record_size(suffix, &payload, deadline.is_some()));
+        let suffix = own_suffix(suffix, &[], is_long(suffix.len(), false));
+        let parts = Parts { suffix, value: leak(payload), deadline, clock };
+        let offset = self.write(&parts);
+        let len = self.len();
+        let at = if tag == u16::MAX { len } else { self.lower_bound(tag + 1) };
+        self.set_len(len + 1);
+        let slots = self.slots_mut();
+        slots.copy_within(at..len, at + 1);
+        slots[at] = u32::from(tag) << 16 | offset;
+        at
+    }
+
+    /// Writes a record to the free space and returns its offset.
+    fn write(&mut self, parts: &Parts<'_>) -> u32 {
+        let size = parts.size(L::CLOCK);
+        let offset = self.reserve(size);
+        parts.write(&mut self.tail_mut(offset)[..size], L::CLOCK);
+        offset
+    }
+
+    fn reserve(&mut self, size: usize) -> u32 {
+        assert!(size <= self.room());
+        let header = self.header_mut();
+        header.heap += size as u16;
+        u32::from(header.heap)
+    }
+
+    /// Counts bytes at an offset as garbage, or gives them back to the free space if they are its neighbours.
+    fn discard(&mut self, slot: u32, size: usize) {
+        let header = self.header_mut();
+        if slot & OFFSET_MASK == u32::from(header.heap) {
+            header.heap -= size as u16;
+        } else {
+            header.garbage += size as u16;
+        }
+    }
+
+    /// Takes a record out and returns what it owned.
+    pub fn remove(&mut self, slot: usize) -> Option<Box<L::Boxed>> {
+        let word = self.slots()[slot];
+        let record = self.record(slot);
+        let (fields, size) = (record.fields, record.fields.size());
+        let boxed = fields.boxed.then(|| record::address(fields.value(record.bytes)));
+        if fields.long {
+            let mut suffix = [0; record::LONG_SUFFIX_SIZE];
+            suffix.copy_from_slice(fields.suffix(record.bytes));
+            // SAFETY: the record that owned this suffix is unlinked below, before anything can look at it.
+            unsafe { free_suffix(&suffix) };
+        }
+        let len = self.len();
+        self.slots_mut().copy_within(slot + 1..len, slot);
+        self.set_len(len - 1);
+        self.discard(word, size);
+        // SAFETY: the record owned this box, and it is gone.
+        boxed.map(|address| unsafe { reclaim::<L>(address) })
+    }
+
+    /// Gives a record another payload, deadline and clock. If there is no room for that, hands the payload back and changes nothing;
+    /// else returns what the record owned before.
+    pub fn replace<'p>(
+        &mut self,
+        slot: usize,
+        payload: NewPayload<'p, L::Boxed>,
+        deadline: Option<i64>,
+        clock: u32,
+    ) -> Result<Option<Box<L::Boxed>>, NewPayload<'p, L::Boxed>> {
+        let word = self.slots()[slot];
+        let record = self.record(slot);
+        let fields = record.fields;
+        let mut buffer = [0; INLINE_SUFFIX_MAX];
+        let buffer = &mut buffer[..fields.suffix_size];
+        buffer.copy_from_slice(fields.suffix(record.bytes));
+        let boxed = fields.boxed.then(|| record::address(fields.value(record.bytes)));
+        let suffix = if fields.long {
+            let (address, len) = record::long_suffix(buffer);
+            Suffix::Long(address, len)
+        } else {
+            Suffix::Inline(buffer, &[])
+        };
+        let mut parts = Parts { suffix, value: shape(&payload), deadline, clock };
+        let (size, size_before) = (parts.size(L::CLOCK), fields.size());
+        if size > size_before && size > self.room() {
+            return Err(payload);
+        }
+        parts.value = leak(payload);
+        if size <= size_before {
+            parts.write(&mut self.tail_mut(word)[..size], L::CLOCK);
+            self.header_mut().garbage += (size_before - size) as u16;
+        } else {
+            let offset = self.write(&parts);
+            self.slots_mut()[slot] = word & !OFFSET_MASK | offset;
+            self.header_mut().garbage += size_before as u16;
+        }
+        // SAFETY: the record owned this box until its payload was overwritten just now.
+        Ok(boxed.map(|address| unsafe { reclaim::<L>(address) }))
+    }
+
+    /// Gives a record another deadline and leaves the rest. Returns whether there was room for that; if not, nothing has changed.
+    pub fn set_deadline(&mut self, slot: usize, deadline: Option<i64>) -> bool {
+        let word = self.slots()[slot];
+        let record = self.record(slot);
+        let fields = record.fields;
+        match deadline {
+            Some(deadline) if fields.has_deadline => {
+                fields.set_deadline(self.tail_mut(word), deadline);
+                return true;
+            }
+            None if !fields.has_deadline => return true,
+            _ => {}
+        }
+        let mut buffer = [0; record::SIZE_MAX];
+        let size_before = fields.size();
+        buffer[..size_before].copy_from_slice(record.raw());
+        let old = Record::<L>::new(&buffer[..size_before]);
+        let suffix = match fields.long {
+            true => {
+                let (address, len) = record::long_suffix(fields.suffix(old.bytes));
+                Suffix::Long(address, len)
+            }
+            false => Suffix::Inline(fields.suffix(old.bytes), &[]),
+        };
+        let parts = Parts { suffix, value: old.value(), deadline, clock: old.clock() };
+        let size = parts.size(L::CLOCK);
+        if size < size_before {
+            parts.write(&mut self.tail_mut(word)[..size], L::CLOCK);
+            self.header_mut().garbage += (size_before - size) as u16;
+            return true;
+        }
+        if size > self.room() {
+            return false;
+        }
+        let offset = self.write(&parts);
+        self.slots_mut()[slot] = word & !OFFSET_MASK | offset;
+        self.header_mut().garbage += size_before as u16;
+        true
+    }
+
+    /// Sets a record's access clock, if the layout has one.
+    #[inline(always)]
+    pub fn set_clock(&mut self, slot: usize, clock: u32) {
+        if L::CLOCK {
+            let word = self.slots()[slot];
+            record::set_clock(self.tail_mut(word), clock);
+        }
+    }
+
+    /// A record's payload, to be changed in place.
+    pub fn payload_mut(&mut self, slot: usize) -> PayloadMut<'_, L::Boxed> {
+        let word = self.slots()[slot];
+        let bytes = self.tail_mut(word);
+        let fields = Fields::parse(bytes, L::CLOCK);
+        let value = fields.value_mut(bytes);
+        if !fields.boxed {
+            return PayloadMut::Inline { kind: fields.kind, bytes: value };
+        }
+        let boxed = ptr::with_exposed_provenance_mut(record::address(value));
+        // SAFETY: the record owns the box at this address, and the page, hence the record, is borrowed mutably.
+        PayloadMut::Boxed(unsafe { &mut *boxed })
+    }
+
+    /// Changes the capacity to the smallest that holds `size` bytes beside what the heap holds now, garbage included.
+    /// Returns false, having done nothing, if no page is that large.
+    pub fn grow(&mut self, size: usize) -> bool {
+        let front = HEADER_SIZE + self.len() * SLOT_SIZE;
+        let heap = usize::from(self.header().heap);
+        let Some(class) = class_of(front + heap + size) else {
+            return false;
+        };
+        assert!(class >= self.class());
+        let layout = Self::layout(class);
+        // SAFETY: the layout's size is not zero.
+        let base = unsafe { alloc::alloc(layout) };
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        let capacity = layout.size();
+        // SAFETY: the new allocation is disjoint from the old and larger than `front + heap`; the three writes cover all of its
+        // bytes, from the first `front` bytes and the last `heap` bytes of the old page, which has at least as many.
+        unsafe {
+            ptr::copy_nonoverlapping(self.base(), base.as_ptr(), front);
+            ptr::write_bytes(base.as_ptr().add(front), 0, capacity - front - heap);
+            let from = self.base().add(self.capacity() - heap);
+            ptr::copy_nonoverlapping(from, base.as_ptr().add(capacity - heap), heap);
+        }
+        let mut grown = Self::from_base(base, class);
+        grown.set_len(self.len());
+        self.forget_records();
+        *self = grown;
+        true
+    }
+
+    /// Moves the records to a new allocation of at least `size` bytes, without garbage.
+    pub fn rebuild(&mut self, size: usize) {
+        let mut fresh = self.sibling(size);
+        self.drain(|offset, record| fresh.append(offset, record));
+        *self = fresh;
+    }
+
+    /// Moves the records to a new allocation that just holds them, with the first `strip` bytes of their suffixes cut off.
+    pub fn strip(&mut self, strip: usize) {
+        let records = self.records().map(|record| Self::size_with_suffix(&record, record.suffix().len() - strip));
+        let mut fresh = self.sibling(HEADER_SIZE + self.len() * SLOT_SIZE + records.sum::<usize>());
+        self.drain(|slot, record| fresh.append_with_suffix(slot, &record, &[], strip));
+        *self = fresh;
+    }
+
+    /// Moves the records to a new allocation that just holds them, with `prefix` put before their suffixes.
+    pub fn extend(&mut self, prefix: &[u8]) {
+        let mut fresh = self.sibling(self.used_with_prefix(prefix.len()));
+        self.drain(|slot, record| fresh.append_with_suffix(slot, &record, prefix, 0));
+        *self = fresh;
+    }
+
+    /// Bytes that the page would need if its records' suffixes were `prefix_len` bytes longer.
+    pub fn used_with_prefix(&self, prefix_len: usize) -> usize {
+        let records = self.records().map(|record| Self::size_with_suffix(&record, record.suffix().len() + prefix_len));
+        HEADER_SIZE + self.len() * SLOT_SIZE + records.sum::<usize>()
+    }
+
+    /// Moves the records whose suffix starts at or above `symbol` to a new page. Both are then sized to what they hold.
+    pub fn split_off(&mut self, symbol: usize, id: u32) -> Self {
+        let above = |record: &Record<'_, L>| symbol_of(record.suffix()) >= symbol;
+        let moving = self.records().filter(above).map(|record| SLOT_SIZE + record.fields.size()).sum::<usize>();
+        let mut left = self.sibling(self.used() - moving);
+        let mut right = Page::new(HEADER_SIZE + moving, id, self.header().parent);
+        self.drain(|slot, record| if above(&record) { right.append(slot, record) } else { left.append(slot, record) });
+        *self = left;
+        right
+    }
+
+    /// Takes over the records of `other`, whose keys must be different ones.
+    pub fn absorb(&mut self, mut other: Self) {
+        let mut fresh = self.sibling(self.used() + other.used() - HEADER_SIZE);
+        let (ours, theirs) = (self.forget_records(), other.forget_records());
+        let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
+        loop {
+            let first = match (ours.peek(), theirs.peek()) {
+                (Some(a), Some(b)) if a >> 16 <= b >> 16 => Ordering::Less,
+                (Some(_), None) => Ordering::Less,
+                (_, Some(_)) => Ordering::Greater,
+                (None, None) => break,
+            };
+            let (page, slots) = if first.is_lt() { (&*self, &mut ours) } else { (&other, &mut theirs) };
+            let slot = slots.next().expect("peeked at");
+            fresh.append(slot, Record::new(page.tail(slot)));
+        }
+        *self = fresh;
+    }
+
+    /// An empty page of at least `size` bytes that has the same place in the tree.
+    fn sibling(&self, size: usize) -> Self {
+        let header = self.header();
+        let mut page = Page::new(size, header.id, header.parent);
+        *page.header_mut() = Header { heap: 0, garbage: 0, ..*header };
+        page
+    }
+
+    /// Hands each record, in slot order, to `take`, which must give it another home.
+    fn drain(&mut self, mut take: impl FnMut(u32, Record<'_, L>)) {
+        for slot in self.forget_records() {
+            take(slot, Record::new(self.tail(slot)));
+        }
+    }
+
+    /// Empties the page without freeing what its records own, which is then the caller's. The records' bytes stay where they are.
+    fn forget_records(&mut self) -> Vec<u32> {
+        let slots = self.slots().to_vec();
+        self.set_len(0);
+        slots
+    }
+
+    /// Takes over a record of another page as it is, behind all that are here.
+    fn append(&mut self, slot: u32, record: Record<'_, L>) {
+        let raw = record.raw();
+        assert!(self.room() >= SLOT_SIZE + raw.len());
+        let offset = self.reserve(raw.len());
+        self.tail_mut(offset)[..raw.len()].copy_from_slice(raw);
+        self.push_slot(slot & !OFFSET_MASK | offset);
+    }
+
+    /// Takes over a record of another page, with `prefix` before its suffix or the suffix's first `strip` bytes cut off.
+    fn append_with_suffix(&mut self, slot: u32, record: &Record<'_, L>, prefix: &[u8], strip: usize) {
+        assert!(
+            self.room() >= SLOT_SIZE + Self::size_with_suffix(record, record.suffix().len() + prefix.len() - strip)
+        );
+        let rest = &record.suffix()[strip..];
+        let suffix = own_suffix(prefix, rest, is_long(prefix.len() + rest.len(), record.fields.long));
+        let parts = Parts { suffix, value: record.value(), deadline: record.deadline(), clock: record.clock() };
+        let offset = self.write(&parts);
+        self.push_slot(slot & !OFFSET_MASK | offset);
+        if record.fields.long {
+            // SAFETY: the old record was drained from its page; its suffix has just been copied for the new one.
+            unsafe { free_suffix(record.fields.suffix(record.bytes)) };
+        }
+    }
+
+    fn push_slot(&mut self, slot: u32) {
+        let len = self.len();
+        self.set_len(len + 1);
+        let slots = self.slots_mut();
+        slots[len] = slot;
+        assert!(len == 0 || slots[len - 1] >> 16 <= slot >> 16);
+    }
+
+    fn size_with_suffix(record: &Record<'_, L>, suffix_len: usize) -> usize {
+        const BLANK: [u8; INLINE_SUFFIX_MAX] = [0; INLINE_SUFFIX_MAX];
+        let long = is_long(suffix_len, record.fields.long);
+        let suffix = if long { Suffix::Long(0, 0) } else { Suffix::Inline(&BLANK[..suffix_len], &[]) };
+        Parts { suffix, value: record.value(), deadline: record.deadline(), clock: 0 }.size(L::CLOCK)
+    }
+
+    /// All records, in slot order.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_, L>> {
+        self.slots().iter().map(|&slot| Record::new(self.tail(slot)))
+    }
+
+    /// The deadline of the record that expires first; `i64::MAX` if none does.
+    pub fn earliest_deadline(&self) -> i64 {
+        self.records().filter_map(|record| record.deadline()).min().unwrap_or(i64::MAX)
+    }
+
+    /// The longest common prefix of all suffixes.
+    pub fn common_prefix(&self) -> &[u8] {
+        let mut suffixes = self.records().map(|record| record.suffix());
+        let Some(first) = suffixes.next() else {
+            return &[];
+        };
+        suffixes.fold(first, |common, suffix| &common[..common_len(common, suffix)])
+    }
+
+    /// The symbol that cuts the page's bytes most evenly: records below it on one side, the others on the other. Both have some,
+    /// given that not all suffixes start alike.
+    pub fn middle_symbol(&self) -> usize {
+        let mut sizes = [0; 257];
+        for record in self.records() {
+            sizes[symbol_of(record.suffix())] += SLOT_SIZE + record.fields.size();
+        }
+        let total = sizes.iter().sum::<usize>();
+        let mut below = 0;
+        let mut best = (usize::MAX, 0);
+        for (symbol, size) in sizes.into_iter().enumerate() {
+            if below > 0 && below < total {
+                best = best.min((below.abs_diff(total - below), symbol));
+            }
+            below += size;
+        }
+        assert!(best.1 > 0, "all suffixes start alike");
+        best.1
+    }
+
+    /// Checks everything that must hold within the page.
+    pub fn verify(&self) {
+        let mut spans: Vec<_> = self
+            .slots()
+            .iter()
+            .map(|&slot| ((slot & OFFSET_MASK) as usize, Record::<L>::new(self.tail(slot))))
+            .collect();
+        assert!(self.slots().is_sorted_by_key(|slot| slot >> 16), "slots are sorted by tag");
+        spans.sort_by_key(|(offset, _)| *offset);
+        let heap = usize::from(self.header().heap);
+        let mut end = 0;
+        let mut size = 0;
+        for (offset, record) in &spans {
+            assert!(*offset <= heap && offset - record.fields.size() >= end, "records do not overlap");
+            end = *offset;
+            size += record.fields.size();
+        }
+        assert_eq!(size + self.garbage(), heap, "each byte of the heap is a record's or garbage");
+        assert!(self.header().earliest <= self.earliest_deadline());
+        assert!(HEADER_SIZE + self.len() * SLOT_SIZE + heap <= self.capacity());
+    }
+}
+
+impl<L: Layout> Drop for Page<L> {
+    fn drop(&mut self) {
+        for slot in self.forget_records() {
+            let record = Record::<L>::new(self.tail(slot));
+            if record.fields.boxed {
+                // SAFETY: the record owned this box and has just been forgotten.
+                drop(unsafe { reclaim::<L>(record::address(record.fields.value(record.bytes))) });
+            }
+            if record.fields.long {
+                // SAFETY: the record owned this suffix and has just been forgotten.
+                unsafe { free_suffix(record.fields.suffix(record.bytes)) };
+            }
+        }
+        // SAFETY: this is the allocation that the handle owns, with the layout of its class.
+        unsafe { alloc::dealloc(self.base(), Self::layout(self.class())) };
+    }
+}
+
+/// The symbol that a suffix starts with: 0 if it is empty, else its first byte + 1.
+#[inline(always)]
+pub(super) fn symbol_of(suffix: &[u8]) -> usize {
+    suffix.first().map_or(0, |&byte| usize::from(byte) + 1)
+}
+
+/// The length of the longest common prefix. Keys can be very long, so it goes by blocks.
+pub(super) fn common_len(a: &[u8], b: &[u8]) -> usize {
+    const BLOCK: usize = 128;
+    let blocks = a.chunks_exact(BLOCK).zip(b.chunks_exact(BLOCK)).take_while(|(a, b)| a == b).count();
+    let start = blocks * BLOCK;
+    start + a[start..].iter().zip(&b[start..]).take_while(|(a, b)| a == b).count()
+}
+
+/// A value of the same size as the payload, which owns nothing.
+fn shape<'a, B>(payload: &NewPayload<'a, B>) -> Value<'a> {
+    match *payload {
+        NewPayload::Inline { kind, bytes } => Value::Inline(kind, bytes),
+        NewPayload::Boxed(_) => Value::Boxed(0),
+    }
+}
+
+/// Hands a payload over to a record.
+fn leak<B>(payload: NewPayload<'_, B>) -> Value<'_> {
+    match payload {
+        NewPayload::Inline { kind, bytes } => Value::Inline(kind, bytes),
+        NewPayload::Boxed(boxed) => Value::Boxed(Box::into_raw(boxed).expose_provenance()),
+    }
+}
+
+/// Takes back a boxed payload from a record.
+///
+/// # Safety
+/// The address is what `leak` returned, and the record that had it no longer exists or has another payload.
+unsafe fn reclaim<L: Layout>(address: usize) -> Box<L::Boxed> {
+    // SAFETY: by contract.
+    unsafe { Box::from_raw(ptr::with_exposed_provenance_mut(address)) }
+}
+
+/// Asks the processor for a cache line, which need not exist.
+#[inline(always)]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch never faults and changes no memory; SSE is part of every x86-64 processor.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}

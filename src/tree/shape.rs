@@ -1,0 +1,353 @@
+//! The shape of the tree: the walk from the root to a page, and all that changes which node has which page.
+
+use super::node::{Child, Node, Target, low_of};
+use super::page::{HEADER_SIZE, NONE, Page, common_len, symbol_of};
+use super::{Layout, Tree};
+
+/// Pages are merged if they then have at most this many bytes.
+const MERGED_SIZE_MAX: usize = page_size(1, 2);
+/// A page looks for neighbours to merge with once it has shrunk to this.
+const SPARSE_SIZE: usize = page_size(1, 4);
+/// At most so many bytes of path are copied back into the records of a page to save the node above it.
+const RESTORED_BYTES_MAX: usize = 1 << 16;
+
+const fn page_size(numerator: usize, denominator: usize) -> usize {
+    super::page::SIZE_MAX * numerator / denominator
+}
+
+/// Where the walk for a key ends.
+pub(super) enum Place {
+    /// At a page; its records' suffixes begin at byte `depth` of the key.
+    Page { id: u32, depth: usize },
+    /// At a node that has no child for what follows byte `depth` of the key.
+    Gap { node: u32, depth: usize },
+    /// Within the path of a node: the key parts from it, or ends, after `at` bytes of the path.
+    Fork { node: u32, at: usize },
+    /// The tree is empty.
+    Nowhere,
+}
+
+impl<L: Layout> Tree<L> {
+    /// Walks from the root to where `key` is or would be.
+    #[inline(always)]
+    pub(super) fn locate(&self, key: &[u8]) -> Place {
+        let Some(mut child) = self.root else {
+            return Place::Nowhere;
+        };
+        let mut depth = 0;
+        loop {
+            let id = match child.target() {
+                Target::Page(id) => return Place::Page { id, depth },
+                Target::Node(id) => id,
+            };
+            let node = self.nodes.get(id);
+            let rest = &key[depth..];
+            if !rest.starts_with(&node.path) {
+                let at = common_len(rest, &node.path);
+                return Place::Fork { node: id, at };
+            }
+            depth += node.path.len();
+            let next = match key.get(depth) {
+                Some(&byte) => node.child(byte),
+                None => node.end(),
+            };
+            match next {
+                None => return Place::Gap { node: id, depth },
+                Some(next) => child = next,
+            }
+            depth += usize::from(!child.is_page());
+        }
+    }
+
+    /// Writes the full path of a node to `path`, whose contents are dropped. [`NONE`] has an empty one.
+    pub(super) fn path(&self, id: u32, path: &mut Vec<u8>) {
+        let node = |id: u32| (id != NONE).then(|| self.nodes.get(id));
+        let steps = || std::iter::successors(node(id), |below| node(below.parent));
+        let size = |node: &Node| node.path.len() + usize::from(node.parent != NONE);
+        let mut end = steps().map(size).sum();
+        path.clear();
+        path.resize(end, 0);
+        for node in steps() {
+            let start = end - node.path.len();
+            path[start..end].copy_from_slice(&node.path);
+            end -= size(node);
+            if node.parent != NONE {
+                path[end] = node.byte;
+            }
+        }
+    }
+
+    /// Brings a walk for `key` a step nearer to a page, at a place where there is none yet.
+    pub(super) fn make_place(&mut self, place: Place, key: &[u8]) {
+        match place {
+            Place::Page { .. } => {}
+            Place::Nowhere => self.root = Some(self.add_page(NONE)),
+            Place::Fork { node, at } => self.fork(node, at),
+            Place::Gap { node, depth } => {
+                let symbol = symbol_of(&key[depth..]);
+                if let Err(index) = self.nodes.edit(node, |node| node.widen(symbol)) {
+                    let page = self.add_page(node);
+                    self.nodes.edit(node, |node| node.insert(index, low_of(symbol), page));
+                }
+            }
+        }
+    }
+
+    /// Adds an empty page, for the children of `parent`. Since it holds no key yet it may have any number.
+    fn add_page(&mut self, parent: u32) -> Child {
+        let id = self.pages.vacant_id(None);
+        self.adopt(Page::new(HEADER_SIZE, id, parent));
+        Child::page(id)
+    }
+
+    /// Puts a page into the table and into the counts.
+    fn adopt(&mut self, page: Page<L>) {
+        self.page_bytes += page.capacity();
+        self.used_bytes += page.used();
+        self.pages.insert(page);
+    }
+
+    /// Takes a page out of the table and out of the counts. To whom it was a child, it still is.
+    fn disown(&mut self, id: u32) -> Page<L> {
+        let page = self.pages.remove(id);
+        self.page_bytes -= page.capacity();
+        self.used_bytes -= page.used();
+        self.deadlines.forget(page.header().earliest, id);
+        page
+    }
+
+    /// Puts a child in the place of another, of which `parent` (or, if that is [`NONE`], the root) is the parent.
+    fn substitute(&mut self, parent: u32, old: Child, new: Child) {
+        if parent == NONE {
+            self.root = Some(new);
+        } else {
+            self.nodes.edit(parent, |node| node.replace(node.index_of(old), new));
+        }
+    }
+
+    /// Sets a child's parent, and the byte that leads to it if it is a node.
+    fn set_parent(&mut self, child: Child, parent: u32, byte: u8) {
+        match child.target() {
+            Target::Page(id) => self.pages.page_mut(id).header_mut().parent = parent,
+            Target::Node(id) => self.nodes.edit(id, |node| (node.parent, node.byte) = (parent, byte)),
+        }
+    }
+
+    /// Cuts a node's path after `at` bytes: the rest of it goes to the node, below a new one.
+    fn fork(&mut self, id: u32, at: usize) {
+        let node = self.nodes.get(id);
+        let (parent, byte, low) = (node.parent, node.byte, node.path[at]);
+        let upper = Node::new(parent, byte, &node.path[..at]);
+        let upper = self.nodes.insert(upper);
+        self.substitute(parent, Child::node(id), Child::node(upper));
+        self.nodes.edit(id, |node| {
+            node.path.drain(..=at);
+            node.path.shrink_to_fit();
+        });
+        self.set_parent(Child::node(id), upper, low);
+        self.nodes.edit(upper, |upper| upper.insert(0, low, Child::node(id)));
+    }
+
+    /// Changes a full page so that there is room for `need` more bytes, or at least more than before; records may be elsewhere
+    /// after that.
+    pub(super) fn make_room(&mut self, id: u32, need: usize) {
+        let page = self.pages.page(id);
+        let (capacity, garbage) = (page.capacity(), page.garbage());
+        let fits = page.room() + garbage >= need;
+        let compact = |tree: &mut Self| tree.edit_page(id, |page| page.rebuild(capacity));
+        if fits && garbage * 8 >= capacity {
+            compact(self);
+        } else if !self.edit_page(id, |page| page.grow(need)) {
+            if fits && garbage * 32 >= capacity {
+                compact(self);
+            } else {
+                self.split(id);
+            }
+        }
+    }
+
+    /// Splits a page in two, or gives it a node of its own below its parent if all its suffixes start alike.
+    fn split(&mut self, id: u32) {
+        let page = self.pages.page(id);
+        let parent = page.header().parent;
+        let common = page.common_prefix().to_vec();
+        if parent == NONE || !common.is_empty() {
+            self.push_down(id, parent, &common);
+            return;
+        }
+        let symbol = page.middle_symbol();
+        let new = self.pages.vacant_id(Some(id));
+        let right = self.edit_page(id, |page| page.split_off(symbol, new));
+        self.adopt(right);
+        self.note_bound(new, self.pages.page(id).header().earliest);
+        self.tighten(id);
+        self.tighten(new);
+        self.nodes.edit(parent, |node| {
+            let index = node.index_of(Child::page(id)) + 1;
+            node.insert(index, low_of(symbol), Child::page(new));
+        });
+    }
+
+    /// Puts a new node between a page and its parent, and what the suffixes have in common into the node's path; or into the
+    /// parent's, if it has no other child.
+    fn push_down(&mut self, id: u32, parent: u32, common: &[u8]) {
+        if parent != NONE && self.nodes.get(parent).children().len() == 1 {
+            self.nodes.edit(parent, |parent| parent.path.extend_from_slice(common));
+            self.edit_page(id, |page| page.strip(common.len()));
+            return;
+        }
+        let (byte, path) = match common {
+            [byte, path @ ..] if parent != NONE => (*byte, path),
+            path => (0, path),
+        };
+        let mut node = Node::new(parent, byte, path);
+        node.insert(0, 0, Child::page(id));
+        let node = self.nodes.insert(node);
+        if parent == NONE {
+            self.root = Some(Child::node(node));
+        } else {
+            self.nodes.edit(parent, |parent| parent.narrow(parent.index_of(Child::page(id)), byte, Child::node(node)));
+        }
+        self.edit_page(id, |page| {
+            page.header_mut().parent = node;
+            page.strip(common.len());
+        });
+    }
+
+    /// Gives memory back after records have gone from a page: it shrinks, is merged with others, or goes.
+    pub(super) fn settle(&mut self, id: u32) {
+        let page = self.pages.page(id);
+        if page.len() == 0 {
+            self.unlink(id);
+        } else if let Some(size) = page.smaller_size() {
+            self.edit_page(id, |page| page.rebuild(size));
+            if size <= SPARSE_SIZE {
+                self.join(id);
+            }
+        }
+    }
+
+    /// Removes an empty page.
+    fn unlink(&mut self, id: u32) {
+        let parent = self.disown(id).header().parent;
+        if parent == NONE {
+            self.root = None;
+            self.slots_max = 0;
+            return;
+        }
+        self.nodes.edit(parent, |node| node.remove(node.index_of(Child::page(id))));
+        if let Some(page) = self.fold(parent) {
+            self.join(page);
+        }
+    }
+
+    /// Merges a page with its neighbours, and with its parent's if it thus becomes an only child.
+    fn join(&mut self, mut id: u32) {
+        loop {
+            let parent = self.pages.page(id).header().parent;
+            if parent == NONE {
+                return;
+            }
+            while let Some((left, right)) = self.mergeable(id, parent) {
+                id = self.merge(left, right, parent);
+            }
+            match self.fold(parent) {
+                Some(page) => id = page,
+                None => return,
+            }
+        }
+    }
+
+    /// A page and the neighbour that it can be merged with, in order.
+    fn mergeable(&self, id: u32, parent: u32) -> Option<(u32, u32)> {
+        let node = self.nodes.get(parent);
+        let index = node.index_of(Child::page(id));
+        let used = self.pages.page(id).used();
+        let candidate = |index: usize| {
+            let Target::Page(other) = node.children().get(index)?.target() else {
+                return None;
+            };
+            let size = used + self.pages.page(other).used() - HEADER_SIZE;
+            (size <= MERGED_SIZE_MAX).then_some((size, other))
+        };
+        let left = index.checked_sub(1).and_then(candidate);
+        let right = candidate(index + 1);
+        match (left, right) {
+            (Some(left), Some(right)) if right.0 < left.0 => Some((id, right.1)),
+            (Some(left), _) => Some((left.1, id)),
+            (None, Some(right)) => Some((id, right.1)),
+            (None, None) => None,
+        }
+    }
+
+    /// Merges two neighbours. The higher of their numbers stays.
+    fn merge(&mut self, left: u32, right: u32, parent: u32) -> u32 {
+        let stays = left.max(right);
+        let other = self.disown(left.min(right));
+        self.note_bound(stays, other.header().earliest);
+        self.edit_page(stays, |page| page.absorb(other));
+        self.slots_max = self.slots_max.max(self.pages.page(stays).len());
+        self.nodes.edit(parent, |node| {
+            let index = node.index_of(Child::page(left));
+            node.remove(index + 1);
+            node.replace(index, Child::page(stays));
+        });
+        stays
+    }
+
+    /// Removes a node that has no child, or one that its parent can have instead; then looks at the parent.
+    /// Returns the page that has moved up, if one has.
+    fn fold(&mut self, mut id: u32) -> Option<u32> {
+        loop {
+            let node = self.nodes.get(id);
+            let parent = node.parent;
+            match *node.children() {
+                [] => {
+                    self.nodes.remove(id);
+                    if parent == NONE {
+                        self.root = None;
+                        self.slots_max = 0;
+                        return None;
+                    }
+                    self.nodes.edit(parent, |node| node.remove(node.index_of(Child::node(id))));
+                    id = parent;
+                }
+                [child] => return self.lift(id, child),
+                _ => return None,
+            }
+        }
+    }
+
+    /// Puts an only child in the place of its parent, with the parent's path before its own.
+    /// Returns the child if it is a page; a page that would become too large stays where it is.
+    fn lift(&mut self, id: u32, child: Child) -> Option<u32> {
+        let node = self.nodes.get(id);
+        let (parent, byte) = (node.parent, node.byte);
+        let mut prefix = Vec::new();
+        let page = match child.target() {
+            Target::Page(page_id) => {
+                prefix.extend((parent != NONE).then_some(byte));
+                prefix.extend_from_slice(&node.path);
+                let page = self.pages.page(page_id);
+                if page.used_with_prefix(prefix.len()) > MERGED_SIZE_MAX
+                    || page.len() > 1 && prefix.len() * page.len() > RESTORED_BYTES_MAX
+                {
+                    return None;
+                }
+                self.edit_page(page_id, |page| page.extend(&prefix));
+                Some(page_id)
+            }
+            Target::Node(below) => {
+                let below_node = self.nodes.get(below);
+                prefix.extend_from_slice(&node.path);
+                prefix.push(below_node.byte);
+                self.nodes.edit(below, |below| below.path.insert_from_slice(0, &prefix));
+                None
+            }
+        };
+        self.set_parent(child, parent, byte);
+        self.substitute(parent, Child::node(id), child);
+        self.nodes.remove(id);
+        page
+    }
+}
