@@ -3,3 +3,4 @@
 pub mod command;
 pub mod resp;
 pub mod tree;
+pub mod value;

@@ -1,0 +1,149 @@
+//! The data types: how strings and lists are kept in memory, and what can be done to them.
+//!
+//! Nothing here knows of keys, clients or the protocol. A value is either a few bytes that live inside the record of
+//! its key, with a kind that says what they mean ([`InlineKind`]), or a [`Value`] of its own. [`ValueRef`] reads both.
+
+pub mod list;
+pub mod number;
+pub mod packed;
+pub mod string;
+
+use list::{List, ListRef};
+use string::{LongString, StringView};
+
+/// Bytes of an inline payload at most.
+pub const INLINE_MAX: usize = 1000;
+
+/// Longest string that `OBJECT ENCODING` calls `embstr`.
+const EMBSTR_MAX: usize = 44;
+
+/// The units of work from which freeing a value is left to a background thread.
+pub const FREE_IN_BACKGROUND_MIN: usize = 64;
+
+/// A value that is kept by itself.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A string too long for a record.
+    String(LongString),
+    /// A list too large for a record.
+    List(List),
+}
+
+/// What an inline payload is. The numbers are stored in records and fit four bits.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum InlineKind {
+    /// A string that was set as a whole.
+    Raw = 0,
+    /// An integer: see [`number::integer_to_bytes`].
+    Integer = 1,
+    /// A compressed string: see [`string`].
+    CompressedString = 2,
+    /// A small list: see [`list`].
+    PackedList = 3,
+    /// A string that has been changed in part.
+    RawModified = 4,
+}
+
+impl InlineKind {
+    /// The kind with this number.
+    #[inline]
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(InlineKind::Raw),
+            1 => Some(InlineKind::Integer),
+            2 => Some(InlineKind::CompressedString),
+            3 => Some(InlineKind::PackedList),
+            4 => Some(InlineKind::RawModified),
+            _ => None,
+        }
+    }
+}
+
+/// The type of a value, as `TYPE` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Type {
+    /// A byte string, an integer or a bitmap.
+    String,
+    /// A list.
+    List,
+}
+
+impl Type {
+    /// The name that `TYPE` replies and `SCAN TYPE` takes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Type::String => "string",
+            Type::List => "list",
+        }
+    }
+}
+
+/// Read access to a value, wherever it is kept.
+#[derive(Debug, Clone, Copy)]
+pub enum ValueRef<'a> {
+    /// The payload of a record.
+    Inline(InlineKind, &'a [u8]),
+    /// A value kept by itself.
+    Boxed(&'a Value),
+}
+
+impl<'a> ValueRef<'a> {
+    /// The value's type.
+    #[inline]
+    pub fn type_of(&self) -> Type {
+        match self {
+            ValueRef::Inline(InlineKind::PackedList, _) | ValueRef::Boxed(Value::List(_)) => Type::List,
+            ValueRef::Inline(..) | ValueRef::Boxed(Value::String(_)) => Type::String,
+        }
+    }
+
+    /// The value as a string, if it is one.
+    #[inline]
+    pub fn as_string(&self) -> Option<StringView<'a>> {
+        match self {
+            ValueRef::Inline(kind, payload) => StringView::inline(*kind, payload),
+            ValueRef::Boxed(Value::String(string)) => Some(StringView::long(string)),
+            ValueRef::Boxed(Value::List(_)) => None,
+        }
+    }
+
+    /// The value as a list, if it is one.
+    #[inline]
+    pub fn as_list(&self) -> Option<ListRef<'a>> {
+        match self {
+            ValueRef::Inline(InlineKind::PackedList, payload) => Some(ListRef::Packed(payload)),
+            ValueRef::Boxed(Value::List(list)) => Some(ListRef::Long(list)),
+            ValueRef::Inline(..) | ValueRef::Boxed(Value::String(_)) => None,
+        }
+    }
+
+    /// The encoding that `OBJECT ENCODING` names: what Redis 7.0 would keep the value in.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            ValueRef::Inline(InlineKind::Integer, _) => "int",
+            ValueRef::Inline(InlineKind::Raw, payload) if payload.len() <= EMBSTR_MAX => "embstr",
+            ValueRef::Inline(InlineKind::Raw | InlineKind::RawModified | InlineKind::CompressedString, _)
+            | ValueRef::Boxed(Value::String(_)) => "raw",
+            ValueRef::Inline(InlineKind::PackedList, _) | ValueRef::Boxed(Value::List(_)) => "quicklist",
+        }
+    }
+
+    /// Bytes allocated besides the record, estimated from at most `samples` parts of a collection.
+    pub fn memory(&self, samples: usize) -> usize {
+        match self {
+            ValueRef::Inline(..) => 0,
+            ValueRef::Boxed(Value::String(string)) => size_of::<Value>() + string.stored_len(),
+            ValueRef::Boxed(Value::List(list)) => size_of::<Value>() + list.memory(samples),
+        }
+    }
+
+    /// The work that freeing the value is, in allocations; see [`FREE_IN_BACKGROUND_MIN`].
+    pub fn free_effort(&self) -> usize {
+        match self {
+            ValueRef::Inline(..) => 1,
+            ValueRef::Boxed(Value::String(string)) => string.piece_count(),
+            ValueRef::Boxed(Value::List(list)) => list.node_count(),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! Long strings: pieces of 256 KiB, each raw, compressed, or all zeros.
+//!
+//! Whatever is done to a part of a string touches only the pieces under that part. So a megabyte appended to half a
+//! gigabyte moves nothing, a bit set in a compressed bitmap decompresses one piece, and a bitmap that is set at its
+//! far end first takes no memory for the zeros before it.
+
+use std::ops::Range;
+
+use super::compress;
+
+/// Raw bytes in every piece but the last.
+pub const PIECE_LEN: usize = 256 * 1024;
+
+/// Strings up to this length are compressed by the command that sets them, longer ones in the background.
+pub const COMPRESS_AT_ONCE_MAX: usize = 1024 * 1024;
+
+static ZEROS: [u8; PIECE_LEN] = [0; PIECE_LEN];
+
+/// A string too long to live in the record of its key.
+#[derive(Debug, Clone)]
+pub struct LongString {
+    len: usize,
+    pieces: Pieces,
+}
+
+#[derive(Debug, Clone)]
+enum Pieces {
+    One(Piece),
+    Many(Vec<Piece>),
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Raw(Vec<u8>, Attempt),
+    Compressed { block: Box<[u8]>, len: u32 },
+    Zeros(u32),
+}
+
+/// Whether compressing a raw piece has been tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    /// Not since the piece was last changed.
+    Untried,
+    /// A copy of it is being compressed.
+    Running,
+    /// It saves too little.
+    Failed,
+}
+
+impl Piece {
+    fn raw(bytes: Vec<u8>) -> Self {
+        Piece::Raw(bytes, Attempt::Untried)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Piece::Raw(bytes, _) => bytes.len(),
+            Piece::Compressed { len, .. } | Piece::Zeros(len) => *len as usize,
+        }
+    }
+
+    fn stored_len(&self) -> usize {
+        match self {
+            Piece::Raw(bytes, _) => bytes.capacity(),
+            Piece::Compressed { block, .. } => block.len(),
+            Piece::Zeros(_) => 0,
+        }
+    }
+
+    /// The piece's bytes, put into `scratch` if need be.
+    fn bytes<'a>(&'a self, scratch: &'a mut Vec<u8>) -> &'a [u8] {
+        match self {
+            Piece::Raw(bytes, _) => bytes,
+            Piece::Zeros(len) => &ZEROS[..*len as usize],
+            Piece::Compressed { block, len } => {
+                scratch.clear();
+                scratch.resize(*len as usize, 0);
+                compress::decompress(block, scratch);
+                scratch
+            }
+        }
+    }
+
+    /// Writes the bytes `from..from + out.len()` of the piece to `out`.
+    fn copy_to(&self, from: usize, out: &mut [u8]) {
+        match self {
+            Piece::Compressed { block, len } if from == 0 && out.len() == *len as usize => {
+                compress::decompress(block, out);
+            }
+            _ => out.copy_from_slice(&self.bytes(&mut Vec::new())[from..from + out.len()]),
+        }
+    }
+
+    /// The piece's bytes, to be changed.
+    fn raw_mut(&mut self) -> &mut Vec<u8> {
+        if !matches!(self, Piece::Raw(..)) {
+            let mut bytes = vec![0; self.len()];
+            self.copy_to(0, &mut bytes);
+            *self = Piece::raw(bytes);
+        }
+        match self {
+            Piece::Raw(bytes, attempt) => {
+                *attempt = Attempt::Untried;
+                bytes
+            }
+            Piece::Compressed { .. } | Piece::Zeros(_) => unreachable!("has just been made raw"),
+        }
+    }
+
+    fn compress(&mut self) {
+        if let Piece::Raw(bytes, attempt) = self {
+            *attempt = Attempt::Running;
+            let block = compress::compress(bytes);
+            self.finish_compression(block);
+        }
+    }
+
+    fn finish_compression(&mut self, block: Option<Vec<u8>>) {
+        if let Piece::Raw(bytes, attempt @ Attempt::Running) = self {
+            match block {
+                Some(block) => *self = Piece::Compressed { len: bytes.len() as u32, block: block.into_boxed_slice() },
+                None => *attempt = Attempt::Failed,
+            }
+        }
+    }
+}
+
+impl LongString {
+    /// A string with these bytes, uncompressed.
+    pub fn new(bytes: &[u8]) -> Self {
+        let pieces = if bytes.len() <= PIECE_LEN {
+            Pieces::One(Piece::raw(bytes.to_vec()))
+        } else {
+            Pieces::Many(bytes.chunks(PIECE_LEN).map(|piece| Piece::raw(piece.to_vec())).collect())
+        };
+        LongString { len: bytes.len(), pieces }
+    }
+
+    /// A string of at most one piece that [`compress::compress`] has compressed to `block`.
+    pub(super) fn compressed(block: Vec<u8>, len: usize) -> Self {
+        LongString { len, pieces: Pieces::One(Piece::Compressed { block: block.into_boxed_slice(), len: len as u32 }) }
+    }
+
+    /// A string of at most one piece that does not compress.
+    pub(super) fn incompressible(bytes: &[u8]) -> Self {
+        LongString { len: bytes.len(), pieces: Pieces::One(Piece::Raw(bytes.to_vec(), Attempt::Failed)) }
+    }
+
+    /// Length in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes allocated.
+    pub fn stored_len(&self) -> usize {
+        let pieces = self.pieces().iter().map(Piece::stored_len).sum::<usize>();
+        match &self.pieces {
+            Pieces::One(_) => pieces,
+            Pieces::Many(many) => pieces + many.capacity() * size_of::<Piece>(),
+        }
+    }
+
+    /// Number of pieces: what freeing the string costs.
+    pub fn piece_count(&self) -> usize {
+        self.pieces().len()
+    }
+
+    fn pieces(&self) -> &[Piece] {
+        match &self.pieces {
+            Pieces::One(piece) => std::slice::from_ref(piece),
+            Pieces::Many(pieces) => pieces,
+        }
+    }
+
+    fn pieces_mut(&mut self) -> &mut [Piece] {
+        match &mut self.pieces {
+            Pieces::One(piece) => std::slice::from_mut(piece),
+            Pieces::Many(pieces) => pieces,
+        }
+    }
+
+    /// The bytes of a string that is one raw piece.
+    #[inline]
+    pub(super) fn as_raw(&self) -> Option<&[u8]> {
+        match &self.pieces {
+            Pieces::One(Piece::Raw(bytes, _)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Writes the bytes `start..start + out.len()` to `out`.
+    pub(super) fn copy_to(&self, start: usize, out: &mut [u8]) {
+        let mut rest = out;
+        for (piece, part) in parts(self.pieces(), start..start + rest.len()) {
+            let (now, later) = rest.split_at_mut(part.len());
+            piece.copy_to(part.start, now);
+            rest = later;
+        }
+    }
+
+    /// Shows the bytes of `range` to `visit`, in order, in one or more chunks, until it answers `false`.
+    pub(super) fn visit(&self, range: Range<usize>, scratch: &mut Vec<u8>, mut visit: impl FnMut(&[u8]) -> bool) {
+        for (piece, part) in parts(self.pieces(), range) {
+            if !visit(&piece.bytes(scratch)[part]) {
+                return;
+            }
+        }
+    }
+
+    /// Appends `bytes`. The caller has checked that the string may become that long.
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.write_at(self.len, bytes);
+    }
+
+    /// Overwrites the bytes from `offset` on, lengthening the string as needed, with zeros up to `offset` if it was
+    /// shorter. The caller has checked that the string may become that long.
+    pub fn write_at(&mut self, offset: usize, mut bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        if offset > self.len {
+            self.add_zeros(offset);
+        }
+        let mut at = offset;
+        while !bytes.is_empty() {
+            let within = at % PIECE_LEN;
+            let (now, later) = bytes.split_at(bytes.len().min(PIECE_LEN - within));
+            match self.pieces_mut().get_mut(at / PIECE_LEN) {
+                Some(piece) => overwrite(piece.raw_mut(), within, now),
+                None => self.push_piece(Piece::raw(now.to_vec())),
+            }
+            at += now.len();
+            bytes = later;
+        }
+        self.len = self.len.max(at);
+    }
+
+    /// Lengthens the string with zeros to `len` bytes.
+    fn add_zeros(&mut self, len: usize) {
+        while self.len < len {
+            let index = self.len / PIECE_LEN;
+            let piece_len = (len - index * PIECE_LEN).min(PIECE_LEN);
+            match self.pieces_mut().get_mut(index) {
+                Some(Piece::Zeros(zeros)) => *zeros = piece_len as u32,
+                Some(piece) => {
+                    let raw = piece.raw_mut();
+                    reserve(raw, piece_len);
+                    raw.resize(piece_len, 0);
+                }
+                None => self.push_piece(Piece::Zeros(piece_len as u32)),
+            }
+            self.len = index * PIECE_LEN + piece_len;
+        }
+    }
+
+    fn push_piece(&mut self, piece: Piece) {
+        match &mut self.pieces {
+            Pieces::Many(pieces) => pieces.push(piece),
+            Pieces::One(first) => {
+                let first = std::mem::replace(first, Piece::Zeros(0));
+                self.pieces = Pieces::Many(vec![first, piece]);
+            }
+        }
+    }
+
+    /// Makes the pieces under `range` raw, because they are being read in part and may be again.
+    pub fn expand(&mut self, range: Range<usize>) {
+        let range = range.start.min(self.len)..range.end.min(self.len);
+        if range.is_empty() {
+            return;
+        }
+        for piece in &mut self.pieces_mut()[range.start / PIECE_LEN..=(range.end - 1) / PIECE_LEN] {
+            if let Piece::Compressed { .. } = piece {
+                piece.raw_mut();
+            }
+        }
+    }
+
+    /// Whether there are raw pieces that may be worth compressing.
+    pub fn is_compressible(&self) -> bool {
+        self.pieces().iter().any(|piece| matches!(piece, Piece::Raw(_, Attempt::Untried)))
+    }
+
+    /// Compresses all raw pieces that are worth it, and gives back memory kept for growth. For strings of at most
+    /// [`COMPRESS_AT_ONCE_MAX`] bytes, or where nobody waits.
+    pub fn compress(&mut self) {
+        for piece in self.pieces_mut() {
+            if let Piece::Raw(bytes, _) = piece {
+                bytes.shrink_to_fit();
+            }
+            if let Piece::Raw(_, Attempt::Untried) = piece {
+                piece.compress();
+            }
+        }
+    }
+
+    /// Copies to `out` a raw piece that may be worth compressing, so that it can be compressed while the string is not
+    /// locked; gives its index for [`LongString::finish_compression`].
+    pub fn begin_compression(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+        for (index, piece) in self.pieces_mut().iter_mut().enumerate() {
+            if let Piece::Raw(bytes, attempt @ Attempt::Untried) = piece {
+                *attempt = Attempt::Running;
+                out.clear();
+                out.extend_from_slice(bytes);
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Puts in place what [`compress::compress`] made of the copy of a piece, unless the piece has been changed since.
+    pub fn finish_compression(&mut self, index: usize, block: Option<Vec<u8>>) {
+        if let Some(piece) = self.pieces_mut().get_mut(index) {
+            piece.finish_compression(block);
+        }
+    }
+}
+
+/// The pieces under `range`, each with the part of it that lies in the range.
+fn parts(pieces: &[Piece], range: Range<usize>) -> impl Iterator<Item = (&Piece, Range<usize>)> {
+    let first = range.start / PIECE_LEN;
+    let used = range.end.div_ceil(PIECE_LEN).max(first);
+    pieces[first.min(pieces.len())..used.min(pieces.len())].iter().zip(first..).filter_map(move |(piece, index)| {
+        let base = index * PIECE_LEN;
+        let part = range.start.max(base) - base..(range.end - base).min(piece.len());
+        (!part.is_empty()).then_some((piece, part))
+    })
+}
+
+/// Overwrites what is from `within` on in a piece; `within` is at most its length.
+fn overwrite(piece: &mut Vec<u8>, within: usize, bytes: &[u8]) {
+    let end = within + bytes.len();
+    let overlap = bytes.len().min(piece.len() - within);
+    piece[within..within + overlap].copy_from_slice(&bytes[..overlap]);
+    if end > piece.len() {
+        reserve(piece, end);
+        piece.extend_from_slice(&bytes[overlap..]);
+    }
+}
+
+/// Makes room for `len` bytes in a piece, and for half as many again if it has to move, since it may grow further.
+fn reserve(piece: &mut Vec<u8>, len: usize) {
+    if len > piece.capacity() {
+        let room = (len + len / 2).min(PIECE_LEN);
+        piece.reserve_exact(room - piece.len());
+    }
+}
