@@ -1,0 +1,88 @@
+//! Time as commands use it: the access clock of records (LRU, or LFU), and a fine clock for latencies.
+
+use crate::config::{Directive, Settings};
+use rand::Rng;
+use std::sync::LazyLock;
+
+/// Bits of a record's access clock.
+const CLOCK_MASK: u32 = (1 << 24) - 1;
+/// What the frequency counter of a new key starts with, so that it is not evicted at once.
+const FREQUENCY_INITIAL: u32 = 5;
+
+static FINE_CLOCK: LazyLock<quanta::Clock> = LazyLock::new(quanta::Clock::new);
+
+/// A point of the fine clock.
+#[inline]
+pub fn ticks() -> u64 {
+    FINE_CLOCK.raw()
+}
+
+/// Nanoseconds since `ticks`.
+#[inline]
+pub fn nanoseconds_since(ticks: u64) -> u64 {
+    FINE_CLOCK.delta_as_nanos(ticks, FINE_CLOCK.raw())
+}
+
+/// Whether records are evicted by frequency: then their clock is 16 bits of minutes and 8 bits of a logarithmic
+/// counter, as in Redis; else it is 24 bits of seconds.
+#[inline]
+fn counts_frequency(settings: &Settings) -> bool {
+    settings.enum_name(Directive::MaxmemoryPolicy).ends_with("lfu")
+}
+
+/// The clock of a record that is made now.
+#[inline]
+pub fn created(settings: &Settings, now_ms: i64) -> u32 {
+    if counts_frequency(settings) { minutes(now_ms) << 8 | FREQUENCY_INITIAL } else { seconds(now_ms) }
+}
+
+/// The clock of a record that is used now and had `clock` before.
+#[inline]
+pub fn touched(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
+    if counts_frequency(settings) { touched_frequency(settings, clock, now_ms) } else { seconds(now_ms) }
+}
+
+#[cold]
+fn touched_frequency(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
+    let mut counter = frequency(settings, clock, now_ms);
+    if counter < 255 {
+        let factor = settings.int(Directive::LfuLogFactor).max(0) as f64;
+        let above = counter.saturating_sub(FREQUENCY_INITIAL);
+        if rand::rng().random::<f64>() < 1.0 / (f64::from(above) * factor + 1.0) {
+            counter += 1;
+        }
+    }
+    minutes(now_ms) << 8 | counter
+}
+
+/// The frequency counter of a clock, less what it has lost since (`lfu-decay-time`).
+pub fn frequency(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
+    let decay_minutes = settings.int(Directive::LfuDecayTime);
+    let elapsed = minutes(now_ms).wrapping_sub(clock >> 8) & 0xffff;
+    let lost = if decay_minutes > 0 { i64::from(elapsed) / decay_minutes } else { 0 };
+    (i64::from(clock & 0xff) - lost).max(0) as u32
+}
+
+/// Seconds since a record was last used, by a clock of seconds.
+pub fn idle_seconds(clock: u32, now_ms: i64) -> u32 {
+    seconds(now_ms).wrapping_sub(clock) & CLOCK_MASK
+}
+
+fn seconds(now_ms: i64) -> u32 {
+    (now_ms / 1000) as u32 & CLOCK_MASK
+}
+
+fn minutes(now_ms: i64) -> u32 {
+    (now_ms / 60_000) as u32 & 0xffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_time_survives_the_clock_turning_over() {
+        let before = (i64::from(CLOCK_MASK) - 1) * 1000;
+        assert_eq!(idle_seconds(seconds(before), before + 5000), 5);
+    }
+}

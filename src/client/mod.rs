@@ -1,0 +1,10 @@
+//! Clients: what a connection has agreed on (`Session`), what others may see and do to it (`Client`, `Registry`,
+//! `Mailbox`). Sockets are not known here.
+
+mod mailbox;
+mod registry;
+mod session;
+
+pub use mailbox::{Mailbox, Message};
+pub use registry::{Client, ClientFlags, ClientKind, Endpoint, Registry};
+pub use session::{BlockedCommand, ReplyMode, Session, Subscriptions, Transaction};

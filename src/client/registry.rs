@@ -1,0 +1,260 @@
+//! All connected clients, as other threads see them (`CLIENT LIST`, `CLIENT KILL`, `INFO clients`).
+
+use super::Mailbox;
+use crate::store::Waiter;
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// One end of a connection, as `CLIENT LIST` prints it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Tcp(SocketAddr),
+    /// Path of the server's socket.
+    Unix(Arc<str>),
+}
+
+impl Endpoint {
+    /// Without the port.
+    pub fn ip(&self) -> String {
+        match self {
+            Endpoint::Tcp(address) => address.ip().to_canonical().to_string(),
+            Endpoint::Unix(path) => path.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Tcp(address) => SocketAddr::new(address.ip().to_canonical(), address.port()).fmt(f),
+            Endpoint::Unix(path) => write!(f, "{path}:0"),
+        }
+    }
+}
+
+/// What limits apply to a client (`client-output-buffer-limit`, `CLIENT LIST TYPE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    Normal,
+    Replica,
+    Pubsub,
+    Primary,
+}
+
+/// Bits of [`Client::flags`]; each has a letter in `CLIENT LIST`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientFlags;
+
+impl ClientFlags {
+    pub const MONITOR: u32 = 1 << 0;
+    pub const PUBSUB: u32 = 1 << 1;
+    pub const MULTI: u32 = 1 << 2;
+    pub const BLOCKED: u32 = 1 << 3;
+    pub const TRACKING: u32 = 1 << 4;
+    pub const TRACKING_BROKEN_REDIRECT: u32 = 1 << 5;
+    pub const TRACKING_BROADCAST: u32 = 1 << 6;
+    pub const DIRTY_CAS: u32 = 1 << 7;
+    pub const CLOSE_AFTER_REPLY: u32 = 1 << 8;
+    pub const CLOSE_ASAP: u32 = 1 << 9;
+    pub const UNIX_SOCKET: u32 = 1 << 10;
+    pub const READONLY: u32 = 1 << 11;
+    pub const NO_EVICT: u32 = 1 << 12;
+    pub const NO_TOUCH: u32 = 1 << 13;
+    pub const IMPORT_SOURCE: u32 = 1 << 14;
+    pub const AUTHENTICATED: u32 = 1 << 15;
+
+    /// The letters of `CLIENT LIST`, in its order.
+    pub fn letters(flags: u32) -> String {
+        const LETTERS: [(u32, char); 14] = [
+            (ClientFlags::MONITOR, 'O'),
+            (ClientFlags::PUBSUB, 'P'),
+            (ClientFlags::MULTI, 'x'),
+            (ClientFlags::BLOCKED, 'b'),
+            (ClientFlags::TRACKING, 't'),
+            (ClientFlags::TRACKING_BROKEN_REDIRECT, 'R'),
+            (ClientFlags::TRACKING_BROADCAST, 'B'),
+            (ClientFlags::DIRTY_CAS, 'd'),
+            (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
+            (ClientFlags::CLOSE_ASAP, 'A'),
+            (ClientFlags::UNIX_SOCKET, 'U'),
+            (ClientFlags::READONLY, 'r'),
+            (ClientFlags::NO_EVICT, 'e'),
+            (ClientFlags::NO_TOUCH, 'T'),
+        ];
+        let letters: String = LETTERS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, letter)| letter).collect();
+        if letters.is_empty() { "N".into() } else { letters }
+    }
+}
+
+/// A connection as others see it. Its own thread keeps the figures up to date with relaxed stores.
+pub struct Client {
+    pub id: u64,
+    pub address: Endpoint,
+    pub local_address: Endpoint,
+    pub fd: i32,
+    /// Milliseconds since the epoch.
+    pub created_ms: i64,
+    pub mailbox: Mailbox,
+    pub flags: AtomicU32,
+    pub database: AtomicU32,
+    pub protocol: AtomicU32,
+    /// Milliseconds since the epoch.
+    pub last_active_ms: AtomicI64,
+    /// Index into the command table; `u32::MAX` before the first command.
+    pub last_command: AtomicU32,
+    pub channels: AtomicUsize,
+    pub patterns: AtomicUsize,
+    pub shard_channels: AtomicUsize,
+    /// Commands queued by `MULTI`; -1 outside of a transaction.
+    pub queued: AtomicI64,
+    pub queued_bytes: AtomicUsize,
+    pub watched: AtomicUsize,
+    /// Bytes of a request that is not complete, and the room left behind them.
+    pub query_bytes: AtomicUsize,
+    pub query_free_bytes: AtomicUsize,
+    /// Bytes of replies that the client has not read.
+    pub output_bytes: AtomicUsize,
+    pub output_blocks: AtomicUsize,
+    /// Unix time in milliseconds since when the output is above its soft limit; 0 while it is not.
+    pub soft_limit_since_ms: AtomicI64,
+    pub net_in: AtomicU64,
+    pub net_out: AtomicU64,
+    pub commands: AtomicU64,
+    killed: AtomicBool,
+    /// What the client waits for, if it is blocked.
+    pub waiter: Mutex<Option<Arc<Waiter>>>,
+    pub names: RwLock<ClientNames>,
+}
+
+/// What a client says of itself.
+#[derive(Clone, Debug, Default)]
+pub struct ClientNames {
+    pub name: Box<[u8]>,
+    pub library: Box<[u8]>,
+    pub library_version: Box<[u8]>,
+    pub user: Box<[u8]>,
+}
+
+impl Client {
+    pub fn new(id: u64, address: Endpoint, local_address: Endpoint, fd: i32, now_ms: i64) -> Self {
+        let flags = if matches!(address, Endpoint::Unix(_)) { ClientFlags::UNIX_SOCKET } else { 0 };
+        Client {
+            id,
+            address,
+            local_address,
+            fd,
+            created_ms: now_ms,
+            mailbox: Mailbox::default(),
+            flags: AtomicU32::new(flags),
+            database: AtomicU32::new(0),
+            protocol: AtomicU32::new(2),
+            last_active_ms: AtomicI64::new(now_ms),
+            last_command: AtomicU32::new(u32::MAX),
+            channels: AtomicUsize::new(0),
+            patterns: AtomicUsize::new(0),
+            shard_channels: AtomicUsize::new(0),
+            queued: AtomicI64::new(-1),
+            queued_bytes: AtomicUsize::new(0),
+            watched: AtomicUsize::new(0),
+            query_bytes: AtomicUsize::new(0),
+            query_free_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            output_blocks: AtomicUsize::new(0),
+            soft_limit_since_ms: AtomicI64::new(0),
+            net_in: AtomicU64::new(0),
+            net_out: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            killed: AtomicBool::new(false),
+            waiter: Mutex::new(None),
+            names: RwLock::new(ClientNames { user: Box::from(b"default".as_slice()), ..ClientNames::default() }),
+        }
+    }
+
+    pub fn has(&self, flags: u32) -> bool {
+        self.flags.load(Ordering::Relaxed) & flags != 0
+    }
+
+    pub fn set(&self, flags: u32, on: bool) {
+        if on {
+            self.flags.fetch_or(flags, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!flags, Ordering::Relaxed);
+        }
+    }
+
+    pub fn kind(&self) -> ClientKind {
+        if self.has(ClientFlags::PUBSUB) { ClientKind::Pubsub } else { ClientKind::Normal }
+    }
+
+    /// Ends the connection, whatever it is doing, without a reply.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.set(ClientFlags::CLOSE_ASAP, true);
+        self.mailbox.post(super::Message::Wake);
+    }
+
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Bytes that the client costs: buffers both ways, its queued transaction and what is fixed.
+    pub fn memory(&self) -> usize {
+        const FIXED: usize = size_of::<Client>() + 1024;
+        FIXED
+            + self.query_bytes.load(Ordering::Relaxed)
+            + self.query_free_bytes.load(Ordering::Relaxed)
+            + self.output_memory()
+            + self.queued_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that wait to be sent to the client.
+    pub fn output_memory(&self) -> usize {
+        self.output_bytes.load(Ordering::Relaxed) + self.mailbox.pending_bytes()
+    }
+}
+
+/// The connected clients by id.
+#[derive(Default)]
+pub struct Registry {
+    clients: DashMap<u64, Arc<Client>>,
+    next_id: AtomicU64,
+}
+
+impl Registry {
+    /// An id that no client had before.
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub fn add(&self, client: &Arc<Client>) {
+        self.clients.insert(client.id, Arc::clone(client));
+    }
+
+    pub fn remove(&self, id: u64) {
+        self.clients.remove(&id);
+    }
+
+    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
+        self.clients.get(&id).map(|client| Arc::clone(&client))
+    }
+
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// Everybody connected now, by id.
+    pub fn all(&self) -> Vec<Arc<Client>> {
+        let mut clients: Vec<_> = self.clients.iter().map(|client| Arc::clone(&client)).collect();
+        clients.sort_unstable_by_key(|client| client.id);
+        clients
+    }
+}

@@ -1,0 +1,113 @@
+//! What a connection has agreed on with the server. Belongs to the connection's own thread.
+
+use super::Client;
+use crate::command::spec::CommandSpec;
+use crate::resp::{OwnedRequest, Protocol};
+use crate::store::{Waiter, WatchFlag};
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Whether replies are sent (`CLIENT REPLY`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    #[default]
+    On,
+    Off,
+    /// The command that says so gets no reply, and neither does the next.
+    SkipAnnounced,
+    /// The next command gets no reply.
+    SkipNext,
+}
+
+/// Commands queued since `MULTI`.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    pub commands: Vec<(&'static CommandSpec, OwnedRequest)>,
+    /// A command was refused while queueing: `EXEC` will be refused too.
+    pub is_broken: bool,
+    /// Heap bytes of the queue.
+    pub bytes: usize,
+}
+
+/// What a connection listens to.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    pub channels: HashSet<Box<[u8]>>,
+    pub patterns: HashSet<Box<[u8]>>,
+    pub shard_channels: HashSet<Box<[u8]>>,
+}
+
+impl Subscriptions {
+    /// Channels and patterns, as the replies to SUBSCRIBE count them.
+    pub fn count(&self) -> usize {
+        self.channels.len() + self.patterns.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0 && self.shard_channels.is_empty()
+    }
+}
+
+/// A command that waits for a key.
+pub struct BlockedCommand {
+    pub waiter: Arc<Waiter>,
+    /// Unix time in milliseconds at which the wait ends; `None` waits for ever.
+    pub deadline_ms: Option<i64>,
+    /// The reply to give when it ends, in the client's protocol.
+    pub timeout_reply: Vec<u8>,
+}
+
+/// A connection's state, as commands read and change it.
+pub struct Session {
+    pub client: Arc<Client>,
+    pub database: usize,
+    pub protocol: Protocol,
+    pub is_authenticated: bool,
+    pub reply_mode: ReplyMode,
+    pub transaction: Option<Box<Transaction>>,
+    /// The keys being watched, each with its database.
+    pub watched: Vec<(usize, Box<[u8]>)>,
+    pub watch_flag: Option<Arc<WatchFlag>>,
+    /// `None` until the first subscription.
+    pub subscriptions: Option<Box<Subscriptions>>,
+    pub blocked: Option<Box<BlockedCommand>>,
+    pub no_touch: bool,
+    /// The connection ends once what was written has been sent.
+    pub close_after_reply: bool,
+}
+
+impl Session {
+    pub fn new(client: Arc<Client>, is_authenticated: bool) -> Self {
+        Session {
+            client,
+            database: 0,
+            protocol: Protocol::Resp2,
+            is_authenticated,
+            reply_mode: ReplyMode::On,
+            transaction: None,
+            watched: Vec::new(),
+            watch_flag: None,
+            subscriptions: None,
+            blocked: None,
+            no_touch: false,
+            close_after_reply: false,
+        }
+    }
+
+    /// Selects a database, which exists.
+    pub fn select(&mut self, database: usize) {
+        self.database = database;
+        self.client.database.store(database as u32, Ordering::Relaxed);
+    }
+
+    pub fn set_protocol(&mut self, protocol: Protocol) {
+        self.protocol = protocol;
+        self.client.protocol.store(u32::from(protocol.number()), Ordering::Relaxed);
+    }
+
+    /// Whether only the commands of a subscriber are allowed.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions.as_ref().is_some_and(|subscriptions| !subscriptions.is_empty())
+    }
+}

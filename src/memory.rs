@@ -1,0 +1,80 @@
+//! The allocator's figures, and what else the operating system knows of the process.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes that are in use, as the allocator last said.
+static LAST_USED: AtomicUsize = AtomicUsize::new(0);
+
+/// What the allocator knows, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllocatorFigures {
+    pub allocated: usize,
+    pub active: usize,
+    pub resident: usize,
+    pub retained: usize,
+}
+
+/// Asks the allocator. Costs some microseconds.
+pub fn allocator() -> AllocatorFigures {
+    use tikv_jemalloc_ctl::{epoch, stats};
+    if epoch::advance().is_err() {
+        return AllocatorFigures::default();
+    }
+    let figures = AllocatorFigures {
+        allocated: stats::allocated::read().unwrap_or(0),
+        active: stats::active::read().unwrap_or(0),
+        resident: stats::resident::read().unwrap_or(0),
+        retained: stats::retained::read().unwrap_or(0),
+    };
+    LAST_USED.store(figures.allocated, Ordering::Relaxed);
+    figures
+}
+
+/// Bytes allocated now (`used_memory`).
+pub fn used() -> usize {
+    allocator().allocated
+}
+
+/// Bytes of the process that are in memory.
+pub fn resident() -> usize {
+    let pages =
+        std::fs::read_to_string("/proc/self/statm").ok().and_then(|text| text.split(' ').nth(1)?.parse::<usize>().ok());
+    pages.unwrap_or(0) * 4096
+}
+
+/// Keeps the calling thread on one CPU (`pin-cpus`).
+pub fn pin_thread(index: usize) {
+    // SAFETY: the set is a plain bit field of the size that is passed, and outlives the call.
+    let failed = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(index % libc::CPU_SETSIZE as usize, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) != 0
+    };
+    if failed {
+        tracing::warn!("Could not pin thread {index} to a CPU: {}", std::io::Error::last_os_error());
+    }
+}
+
+/// Raises the limit of open files to what `clients` need, as far as the system lets us. Returns how many may be open.
+pub fn raise_open_files(clients: u64) -> u64 {
+    /// Files that the server needs for itself.
+    const RESERVED: u64 = 32;
+    // SAFETY: both calls get a valid pointer to a plain struct that outlives them.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return 1024;
+        }
+        let wanted = clients + RESERVED;
+        if limit.rlim_cur < wanted {
+            let raised = libc::rlimit { rlim_cur: wanted, rlim_max: limit.rlim_max.max(wanted) };
+            let within = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), rlim_max: limit.rlim_max };
+            for attempt in [raised, within] {
+                if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const attempt) == 0 {
+                    return attempt.rlim_cur;
+                }
+            }
+        }
+        limit.rlim_cur
+    }
+}

@@ -1,0 +1,247 @@
+//! Publish and subscribe: who listens to which channel or pattern, and how a message reaches them.
+
+pub use crate::config::{EventClass, EventClasses};
+
+use crate::client::{Client, Message};
+use crate::resp::{Protocol, Reply};
+use bytes::Bytes;
+use dashmap::DashMap;
+use parking_lot::RwLock;
+use radix_trie::{Trie, TrieCommon};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+type Subscribers = HashMap<u64, Arc<Client>>;
+
+/// All subscriptions of the server.
+#[derive(Default)]
+pub struct Pubsub {
+    channels: DashMap<Box<[u8]>, Subscribers>,
+    shard_channels: DashMap<Box<[u8]>, Subscribers>,
+    patterns: RwLock<Patterns>,
+    pattern_count: AtomicUsize,
+    /// Which keyspace events are published (`notify-keyspace-events`).
+    events: AtomicU32,
+}
+
+/// Patterns by the literal bytes that they begin with, so that a message tries only those that can match.
+#[derive(Default)]
+struct Patterns {
+    by_prefix: Trie<Vec<u8>, Vec<Box<[u8]>>>,
+    subscribers: HashMap<Box<[u8]>, Subscribers>,
+}
+
+impl Patterns {
+    /// The patterns that match `channel`: those whose literal prefix is one of its prefixes are tried.
+    fn matching(&self, channel: &[u8]) -> Vec<&[u8]> {
+        let mut found: Vec<&[u8]> = Vec::new();
+        let mut node = self.by_prefix.get_ancestor(channel);
+        while let Some(subtrie) = node {
+            let Some(prefix) = subtrie.key() else { break };
+            for pattern in subtrie.value().into_iter().flatten() {
+                if crate::glob::matches(pattern, channel, false) {
+                    found.push(pattern);
+                }
+            }
+            node = match prefix.len() {
+                0 => None,
+                len => self.by_prefix.get_ancestor(&channel[..len - 1]),
+            };
+        }
+        found
+    }
+}
+
+/// A message encoded once for each protocol that a subscriber speaks.
+struct Encoded<F: Fn(&mut Reply)> {
+    write: F,
+    resp2: Option<Bytes>,
+    resp3: Option<Bytes>,
+}
+
+impl<F: Fn(&mut Reply)> Encoded<F> {
+    fn new(write: F) -> Self {
+        Encoded { write, resp2: None, resp3: None }
+    }
+
+    fn send(&mut self, client: &Client) {
+        let resp3 = client.protocol.load(Ordering::Relaxed) == 3;
+        let (place, protocol) =
+            if resp3 { (&mut self.resp3, Protocol::Resp3) } else { (&mut self.resp2, Protocol::Resp2) };
+        let bytes = place.get_or_insert_with(|| {
+            let mut reply = Reply::new(protocol);
+            (self.write)(&mut reply);
+            reply.take().into()
+        });
+        client.mailbox.post(Message::Push(bytes.clone()));
+    }
+}
+
+fn write_message(kind: &[u8], parts: &[&[u8]]) -> impl Fn(&mut Reply) {
+    move |reply: &mut Reply| {
+        let written = reply
+            .push(parts.len() + 1)
+            .and_then(|()| reply.bulk(kind))
+            .and_then(|()| parts.iter().try_for_each(|part| reply.bulk(part)));
+        debug_assert!(written.is_ok());
+    }
+}
+
+impl Pubsub {
+    /// Adds a subscriber to a channel.
+    pub fn subscribe(&self, channel: &[u8], client: &Arc<Client>) {
+        self.channels.entry(channel.into()).or_default().insert(client.id, Arc::clone(client));
+    }
+
+    pub fn unsubscribe(&self, channel: &[u8], client: &Client) {
+        remove(&self.channels, channel, client);
+    }
+
+    pub fn subscribe_shard(&self, channel: &[u8], client: &Arc<Client>) {
+        self.shard_channels.entry(channel.into()).or_default().insert(client.id, Arc::clone(client));
+    }
+
+    pub fn unsubscribe_shard(&self, channel: &[u8], client: &Client) {
+        remove(&self.shard_channels, channel, client);
+    }
+
+    pub fn subscribe_pattern(&self, pattern: &[u8], client: &Arc<Client>) {
+        let mut patterns = self.patterns.write();
+        let subscribers = patterns.subscribers.entry(pattern.into()).or_default();
+        let is_new = subscribers.is_empty();
+        subscribers.insert(client.id, Arc::clone(client));
+        if is_new {
+            let prefix = crate::glob::literal_prefix(pattern).to_vec();
+            match patterns.by_prefix.get_mut(&prefix) {
+                Some(same) => same.push(pattern.into()),
+                None => {
+                    patterns.by_prefix.insert(prefix, vec![pattern.into()]);
+                }
+            }
+            self.pattern_count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn unsubscribe_pattern(&self, pattern: &[u8], client: &Client) {
+        let mut patterns = self.patterns.write();
+        let Some(subscribers) = patterns.subscribers.get_mut(pattern) else { return };
+        subscribers.remove(&client.id);
+        if subscribers.is_empty() {
+            patterns.subscribers.remove(pattern);
+            let prefix = crate::glob::literal_prefix(pattern).to_vec();
+            if let Some(same) = patterns.by_prefix.get_mut(&prefix) {
+                same.retain(|other| **other != *pattern);
+                if same.is_empty() {
+                    patterns.by_prefix.remove(&prefix);
+                }
+            }
+            self.pattern_count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Sends a message to everybody who listens to `channel`, and returns to how many.
+    pub fn publish(&self, channel: &[u8], message: &[u8]) -> usize {
+        let mut receivers = 0;
+        if let Some(subscribers) = self.channels.get(channel) {
+            let parts = [channel, message];
+            let mut encoded = Encoded::new(write_message(b"message", &parts));
+            subscribers.values().for_each(|client| encoded.send(client));
+            receivers += subscribers.len();
+        }
+        if self.pattern_count.load(Ordering::Relaxed) > 0 {
+            let patterns = self.patterns.read();
+            for pattern in patterns.matching(channel) {
+                let parts = [pattern, channel, message];
+                let mut encoded = Encoded::new(write_message(b"pmessage", &parts));
+                let subscribers = &patterns.subscribers[pattern];
+                subscribers.values().for_each(|client| encoded.send(client));
+                receivers += subscribers.len();
+            }
+        }
+        receivers
+    }
+
+    /// Like [`Pubsub::publish`] for a shard channel.
+    pub fn publish_shard(&self, channel: &[u8], message: &[u8]) -> usize {
+        let Some(subscribers) = self.shard_channels.get(channel) else { return 0 };
+        let parts = [channel, message];
+        let mut encoded = Encoded::new(write_message(b"smessage", &parts));
+        subscribers.values().for_each(|client| encoded.send(client));
+        subscribers.len()
+    }
+
+    /// Channels with subscribers whose name matches `pattern`; all without one.
+    pub fn channels(&self, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
+        names(&self.channels, pattern)
+    }
+
+    pub fn shard_channels(&self, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
+        names(&self.shard_channels, pattern)
+    }
+
+    pub fn subscriber_count(&self, channel: &[u8]) -> usize {
+        self.channels.get(channel).map_or(0, |subscribers| subscribers.len())
+    }
+
+    pub fn shard_subscriber_count(&self, channel: &[u8]) -> usize {
+        self.shard_channels.get(channel).map_or(0, |subscribers| subscribers.len())
+    }
+
+    /// Different patterns that somebody listens to.
+    pub fn pattern_count(&self) -> usize {
+        self.pattern_count.load(Ordering::Relaxed)
+    }
+
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub fn shard_channel_count(&self) -> usize {
+        self.shard_channels.len()
+    }
+
+    pub fn set_events(&self, classes: EventClasses) {
+        self.events.store(classes.bits(), Ordering::Relaxed);
+    }
+
+    pub fn events(&self) -> EventClasses {
+        EventClasses::from_bits(self.events.load(Ordering::Relaxed))
+    }
+
+    /// Publishes what happened to a key, if somebody wants to know (`notify-keyspace-events`).
+    #[inline]
+    pub fn notify(&self, class: EventClass, event: &str, database: usize, key: &[u8]) {
+        let events = self.events();
+        if events.wants(class) {
+            self.publish_event(events, event, database, key);
+        }
+    }
+
+    #[cold]
+    fn publish_event(&self, events: EventClasses, event: &str, database: usize, key: &[u8]) {
+        if events.keyspace() {
+            let channel = [format!("__keyspace@{database}__:").as_bytes(), key].concat();
+            self.publish(&channel, event.as_bytes());
+        }
+        if events.keyevent() {
+            let channel = format!("__keyevent@{database}__:{event}");
+            self.publish(channel.as_bytes(), key);
+        }
+    }
+}
+
+fn remove(channels: &DashMap<Box<[u8]>, Subscribers>, channel: &[u8], client: &Client) {
+    if let Some(mut subscribers) = channels.get_mut(channel) {
+        subscribers.remove(&client.id);
+    }
+    channels.remove_if(channel, |_, subscribers| subscribers.is_empty());
+}
+
+fn names(channels: &DashMap<Box<[u8]>, Subscribers>, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
+    channels
+        .iter()
+        .map(|entry| entry.key().clone())
+        .filter(|name| pattern.is_none_or(|pattern| crate::glob::matches(pattern, name, false)))
+        .collect()
+}

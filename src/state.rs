@@ -1,0 +1,128 @@
+//! What all threads share.
+
+use crate::client::Registry;
+use crate::command::spec::Table;
+use crate::config::{Directive, Settings};
+use crate::pubsub::Pubsub;
+use crate::server_log::{LatencyMonitor, SlowLog};
+use crate::stats::Stats;
+use crate::store::{Keyspace, LazyFree};
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Now, in milliseconds of Unix time.
+pub fn unix_time_ms() -> i64 {
+    unix_time_us() / 1000
+}
+
+/// Now, in microseconds of Unix time.
+pub fn unix_time_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+}
+
+/// What `CLIENT PAUSE` holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum PauseKind {
+    None = 0,
+    Writes = 1,
+    All = 2,
+}
+
+/// `CLIENT PAUSE`: until when, and what.
+#[derive(Debug, Default)]
+pub struct Pause {
+    kind: AtomicU8,
+    until_ms: AtomicI64,
+}
+
+impl Pause {
+    pub fn begin(&self, kind: PauseKind, until_ms: i64) {
+        let running = self.kind(crate::state::unix_time_ms());
+        self.until_ms.fetch_max(until_ms, Ordering::AcqRel);
+        self.kind.store(running.max(kind) as u8, Ordering::Release);
+    }
+
+    pub fn end(&self) {
+        self.kind.store(PauseKind::None as u8, Ordering::Release);
+        self.until_ms.store(0, Ordering::Release);
+    }
+
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) != PauseKind::None as u8
+    }
+
+    pub fn until_ms(&self) -> i64 {
+        self.until_ms.load(Ordering::Acquire)
+    }
+
+    pub fn kind(&self, now_ms: i64) -> PauseKind {
+        match self.kind.load(Ordering::Acquire) {
+            _ if now_ms >= self.until_ms() => PauseKind::None,
+            1 => PauseKind::Writes,
+            2 => PauseKind::All,
+            _ => PauseKind::None,
+        }
+    }
+}
+
+/// The server, as every thread sees it.
+pub struct State {
+    pub keyspace: Keyspace,
+    pub settings: Settings,
+    pub table: Table,
+    pub clients: Registry,
+    pub pubsub: Pubsub,
+    pub stats: Stats,
+    pub lazy_free: LazyFree,
+    pub slow_log: SlowLog,
+    pub latency: LatencyMonitor,
+    pub pause: Pause,
+    /// Clients in `MONITOR`.
+    pub monitors: AtomicUsize,
+    pub blocked_clients: AtomicUsize,
+    /// Expiry by deadline is on (`DEBUG SET-ACTIVE-EXPIRE`).
+    pub active_expire: AtomicBool,
+    /// Set when the process is to end: by a signal or `SHUTDOWN`.
+    pub shutdown: tokio::sync::Notify,
+    pub error_counts: Mutex<std::collections::BTreeMap<Vec<u8>, u64>>,
+    pub threads: usize,
+    pub started_ms: i64,
+    /// 40 hexadecimal digits, new at each start.
+    pub run_id: String,
+    pub peak_memory: AtomicUsize,
+    pub startup_memory: usize,
+}
+
+impl State {
+    /// A server of `threads` threads with no keys and no clients.
+    pub fn new(settings: Settings, table: Table, threads: usize) -> std::io::Result<State> {
+        let databases = settings.int(Directive::Databases).max(1) as usize;
+        let pubsub = Pubsub::default();
+        pubsub.set_events(settings.keyspace_events());
+        Ok(State {
+            keyspace: Keyspace::new(databases, threads),
+            settings,
+            table,
+            clients: Registry::default(),
+            pubsub,
+            stats: Stats::new(threads),
+            lazy_free: LazyFree::start()?,
+            slow_log: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            pause: Pause::default(),
+            monitors: AtomicUsize::new(0),
+            blocked_clients: AtomicUsize::new(0),
+            active_expire: AtomicBool::new(true),
+            shutdown: tokio::sync::Notify::new(),
+            error_counts: Mutex::default(),
+            threads,
+            started_ms: unix_time_ms(),
+            run_id: format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>()),
+            peak_memory: AtomicUsize::new(0),
+            startup_memory: crate::memory::used(),
+        })
+    }
+}

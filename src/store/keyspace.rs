@@ -1,0 +1,142 @@
+//! All shards, how a key finds its shard, and how their locks are taken.
+
+use super::{Key, SHARDS_MAX, Shard, ShardSet};
+use crate::tree::Seed;
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+
+/// Every key of the server.
+pub struct Keyspace {
+    shards: Box<[Mutex<Shard>]>,
+    /// Shift that leaves the shard's number of a 64-bit hash.
+    shard_shift: u32,
+    databases: usize,
+    seed: Seed,
+}
+
+impl Keyspace {
+    /// A keyspace of `databases` databases for `threads` threads: several shards per thread, so that two threads
+    /// seldom want the same one.
+    pub fn new(databases: usize, threads: usize) -> Self {
+        let count = (threads * 4).next_power_of_two().clamp(4, SHARDS_MAX);
+        Keyspace {
+            shards: (0..count).map(|_| Mutex::new(Shard::new(databases))).collect(),
+            shard_shift: 64 - count.trailing_zeros(),
+            databases,
+            seed: Seed::random(),
+        }
+    }
+
+    pub fn databases(&self) -> usize {
+        self.databases
+    }
+
+    pub fn shard_count(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub fn all_shards(&self) -> ShardSet {
+        ShardSet::first(self.shards.len())
+    }
+
+    /// The key with its hash, which is computed once per request.
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        Key { bytes, hash: self.seed.hash(bytes) }
+    }
+
+    /// The shard of a key: by its hash tag (`{…}`) if it has one, so that keys of one tag are together, as in a
+    /// cluster (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
+    #[inline]
+    pub fn shard_of(&self, key: Key<'_>) -> usize {
+        let hash = match hash_tag(key.bytes) {
+            None => key.hash,
+            Some(tag) => self.seed.hash(tag),
+        };
+        (hash >> self.shard_shift) as usize
+    }
+
+    /// Takes the locks of `set` in ascending order, waiting as long as it takes.
+    #[inline]
+    pub fn lock(&self, set: ShardSet) -> Locked<'_> {
+        let mut guards = SmallVec::new();
+        for shard in set.iter() {
+            guards.push(self.shards[shard].lock());
+        }
+        Locked { keyspace: self, set, guards }
+    }
+
+    /// Takes one lock for work that concerns no command (prefetching, expiry, statistics).
+    #[inline]
+    pub fn lock_one(&self, shard: usize) -> MutexGuard<'_, Shard> {
+        self.shards[shard].lock()
+    }
+}
+
+/// What stands between the first `{` and the next `}`, unless that is nothing.
+#[inline]
+fn hash_tag(key: &[u8]) -> Option<&[u8]> {
+    let open = memchr::memchr(b'{', key)?;
+    let tag = &key[open + 1..];
+    match memchr::memchr(b'}', tag)? {
+        0 => None,
+        close => Some(&tag[..close]),
+    }
+}
+
+/// The shards that a command holds. All locks were taken before anything was read; none is added.
+pub struct Locked<'a> {
+    keyspace: &'a Keyspace,
+    set: ShardSet,
+    guards: SmallVec<[MutexGuard<'a, Shard>; 2]>,
+}
+
+impl<'a> Locked<'a> {
+    pub fn keyspace(&self) -> &'a Keyspace {
+        self.keyspace
+    }
+
+    pub fn set(&self) -> ShardSet {
+        self.set
+    }
+
+    /// A shard that is held.
+    ///
+    /// # Panics
+    /// If the shard is not held: the command's table entry does not name all its keys.
+    #[inline]
+    pub fn shard(&mut self, shard: usize) -> &mut Shard {
+        assert!(self.set.contains(shard), "a command touched a key whose shard it had not locked");
+        &mut self.guards[self.set.rank(shard)]
+    }
+
+    /// The shard of `key`, which must be held.
+    #[inline]
+    pub fn shard_of(&mut self, key: Key<'_>) -> &mut Shard {
+        let shard = self.keyspace.shard_of(key);
+        self.shard(shard)
+    }
+
+    /// Every shard held, ascending, with its number.
+    pub fn shards(&mut self) -> impl Iterator<Item = (usize, &mut Shard)> {
+        self.set.iter().zip(self.guards.iter_mut().map(|guard| &mut **guard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_hash_tag_share_a_shard() {
+        assert_eq!(hash_tag(b"{user}.a"), Some(b"user".as_slice()));
+        assert_eq!(hash_tag(b"a{}b{c}"), None);
+        assert_eq!(hash_tag(b"a{b"), None);
+        assert_eq!(hash_tag(b"{{a}}"), Some(b"{a".as_slice()));
+        let keyspace = Keyspace::new(1, 16);
+        let shard = |key: &[u8]| keyspace.shard_of(keyspace.key(key));
+        assert_eq!(shard(b"{user}.a"), shard(b"b.{user}"));
+        let spread: std::collections::HashSet<_> = (0..1000).map(|i| shard(format!("k{i}").as_bytes())).collect();
+        assert_eq!(spread.len(), 64);
+    }
+}

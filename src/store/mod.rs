@@ -1,0 +1,18 @@
+//! The keyspace: shards behind short locks, each with a tree per database, the clients that wait for its keys and the
+//! clients that watch them.
+
+mod keyspace;
+mod lazy_free;
+mod shard;
+mod shard_set;
+mod waiters;
+mod watched;
+
+pub use keyspace::{Keyspace, Locked};
+pub use lazy_free::LazyFree;
+pub use shard::{Database, KeyspaceLayout, Shard};
+pub use shard_set::{SHARDS_MAX, ShardSet};
+pub use waiters::{TicketState, WaitQueue, Waiter, Waiters};
+pub use watched::{WatchFlag, Watched};
+
+pub use crate::tree::{Key, Position};
