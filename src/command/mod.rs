@@ -1,6 +1,25 @@
-//! Commands: the table that describes them, and their handlers.
+//! Commands: the table that describes them, how a request finds its handler and its locks, and the handlers, one file
+//! per group. Nothing here knows sockets.
 
+mod blocking;
+mod call;
+pub mod client;
+pub mod connection;
+mod dispatch;
+pub mod help;
+mod keys;
+pub mod limits;
+pub mod monitor;
+pub mod pubsub;
 pub mod spec;
+pub mod transaction;
+
+pub use blocking::{end_wait, time_out, unblock};
+pub use call::{Call, Mode};
+pub use dispatch::{Outcome, execute, is_paused, leave, needs_password, pause_end_ms, prefetch};
+pub use keys::{Found, Keys};
+
+use crate::resp::CommandResult;
 
 /// The function that runs a command.
-pub type Handler = fn();
+pub type Handler = fn(&mut Call) -> CommandResult;

@@ -1,0 +1,96 @@
+//! What a handler gets: the request, its keys, the client, and where its reply goes.
+
+use super::blocking::Wait;
+use super::keys::Keys;
+use super::spec::CommandSpec;
+use crate::client::Session;
+use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::state::State;
+use crate::value::number;
+
+/// How a command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For a client that can wait.
+    Direct,
+    /// Inside `EXEC`: it must not wait.
+    Transaction,
+    /// For a client that waits already, because one of its keys got elements.
+    Serving,
+}
+
+/// One run of one command.
+pub struct Call<'c, 'k> {
+    pub state: &'k State,
+    pub spec: &'static CommandSpec,
+    pub session: &'c mut Session,
+    pub args: Args<'c>,
+    pub keys: &'c mut Keys<'k>,
+    pub reply: &'c mut Reply,
+    pub mode: Mode,
+    /// What the command waits for, if it found nothing and may wait.
+    pub wait: Option<Wait>,
+}
+
+impl<'c> Call<'c, '_> {
+    /// The argument at `index`; the table's arity says that it is there.
+    #[inline]
+    pub fn arg(&self, index: usize) -> &'c [u8] {
+        self.args.at(index)
+    }
+
+    /// The argument at `index` as a signed 64-bit integer.
+    pub fn integer(&self, index: usize) -> Result<i64, ErrorReply> {
+        number::parse_i64(self.arg(index)).ok_or(ErrorReply::NOT_INTEGER)
+    }
+
+    /// The argument at `index` as an integer from 0 to `max`; `error` if it is not.
+    pub fn integer_in(
+        &self,
+        index: usize,
+        range: std::ops::RangeInclusive<i64>,
+        error: ErrorReply,
+    ) -> Result<i64, ErrorReply> {
+        number::parse_i64(self.arg(index)).filter(|value| range.contains(value)).ok_or(error)
+    }
+
+    /// Whether the argument at `index` is there and is `word`, in whatever case.
+    pub fn is_word(&self, index: usize, word: &str) -> bool {
+        self.args.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
+    }
+
+    /// The wait that a blocking command asks for: a timeout in seconds, 0 for ever. Returns the deadline in
+    /// milliseconds of Unix time.
+    pub fn timeout(&self, index: usize) -> Result<Option<i64>, ErrorReply> {
+        let seconds = parse_seconds(self.arg(index)).ok_or(ErrorReply::TIMEOUT_NOT_FLOAT)?;
+        let milliseconds = seconds * 1000.0;
+        if !milliseconds.is_finite() || milliseconds > i64::MAX as f64 {
+            return Err(ErrorReply::TIMEOUT_OUT_OF_RANGE);
+        }
+        if milliseconds < 0.0 {
+            return Err(ErrorReply::TIMEOUT_NEGATIVE);
+        }
+        if milliseconds == 0.0 {
+            return Ok(None);
+        }
+        let deadline = self.keys.now_ms().checked_add(milliseconds.ceil() as i64);
+        deadline.map(Some).ok_or(ErrorReply::TIMEOUT_OUT_OF_RANGE)
+    }
+
+    /// Ends a command that found nothing to give: it waits if it may, else it answers at once as if its time were over.
+    pub fn wait_for(&mut self, wait: Wait) -> CommandResult {
+        match self.mode {
+            Mode::Transaction => wait.write_timeout(self.reply),
+            Mode::Direct | Mode::Serving => {
+                self.wait = Some(wait);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A number of seconds, which may have a fraction.
+fn parse_seconds(text: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(text).ok()?;
+    text.parse().ok().filter(|seconds: &f64| !seconds.is_nan())
+}

@@ -1,0 +1,370 @@
+//! From a request to its reply: finds the command, checks that it may run now, takes its locks, runs it, serves those
+//! who waited for what it did, and keeps the books.
+
+use super::blocking::{self, Wait};
+use super::call::{Call, Mode};
+use super::keys::Keys;
+use super::limits;
+use super::spec::{CommandFlags, CommandSpec, KeyLayout, errors, keys as key_specs};
+use crate::client::{ClientFlags, ReplyMode, Session};
+use crate::config::Directive;
+use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::state::{PauseKind, State, unix_time_ms};
+use crate::stats::Figure;
+use crate::store::ShardSet;
+use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
+
+/// Errors of different kinds that are counted; a client that makes up more ends the counting.
+const ERROR_KINDS_MAX: usize = 128;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was answered, or its client waits.
+    Done,
+    /// It may not run while the server is paused: try again later.
+    Postponed,
+}
+
+/// Whether clients must give a password.
+pub fn needs_password(state: &State) -> bool {
+    !state.settings.string(Directive::Requirepass).is_empty()
+}
+
+/// Whether the server holds back everything, whatever the command.
+pub fn is_paused(state: &State) -> bool {
+    state.pause.is_on() && state.pause.kind(unix_time_ms()) == PauseKind::All
+}
+
+/// When the pause ends by itself, in milliseconds of Unix time.
+pub fn pause_end_ms(state: &State) -> Option<i64> {
+    state.pause.is_on().then(|| state.pause.until_ms())
+}
+
+/// Fetches what the requests will look at into the cache, in passes, so that their misses overlap.
+pub fn prefetch<'a>(state: &State, database: usize, requests: impl Iterator<Item = Args<'a>> + Clone) {
+    let keyspace = &state.keyspace;
+    let mut hints: SmallVec<[_; 64]> = SmallVec::new();
+    for args in requests {
+        let Some(spec) = args.get(0).and_then(|name| state.table.lookup(name)) else { continue };
+        let first = match spec.layout {
+            KeyLayout::One(index, _) => index,
+            KeyLayout::Range { first, .. } => first,
+            KeyLayout::Finder(_) => 1,
+            KeyLayout::None | KeyLayout::Specs => continue,
+        };
+        let Some(key) = args.get(usize::from(first)) else { continue };
+        let key = keyspace.key(key);
+        let shard = keyspace.shard_of(key);
+        let hint = keyspace.lock_one(shard).databases[database].prefetch_slots(key);
+        hints.push((key, shard, hint));
+    }
+    for (key, shard, hint) in hints {
+        keyspace.lock_one(shard).databases[database].prefetch_record(key, hint);
+    }
+}
+
+/// Ends everything that ties a leaving client to the server.
+pub fn leave(state: &State, session: &mut Session) {
+    blocking::abandon(state, session);
+    super::transaction::unwatch_all(state, session);
+    super::pubsub::leave(state, session);
+    if session.client.has(ClientFlags::MONITOR) {
+        state.monitors.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Runs one request, which has at least one argument, and appends its reply.
+pub fn execute(state: &State, session: &mut Session, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let begin = reply.len();
+    let result = match admit(state, session, args) {
+        Ok(Admitted::Run(spec)) => {
+            if postpones(state, session, spec) {
+                return Outcome::Postponed;
+            }
+            run(state, session, spec, args, reply);
+            Ok(())
+        }
+        Ok(Admitted::Queue(spec)) => super::transaction::queue(session, spec, args, reply),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        if let Some(transaction) = &mut session.transaction {
+            transaction.is_broken = true;
+        }
+        count_error(state, &error);
+        reply.truncate(begin);
+        let written = reply.error(&error);
+        debug_assert!(written.is_ok());
+    }
+    match session.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off => reply.truncate(begin),
+        ReplyMode::SkipNext => {
+            reply.truncate(begin);
+            session.reply_mode = ReplyMode::On;
+        }
+        ReplyMode::SkipAnnounced => {
+            reply.truncate(begin);
+            session.reply_mode = ReplyMode::SkipNext;
+        }
+    }
+    Outcome::Done
+}
+
+enum Admitted {
+    Run(&'static CommandSpec),
+    /// `MULTI` is open: keep it for `EXEC`.
+    Queue(&'static CommandSpec),
+}
+
+/// Decides whether a request may run, by everything but its locks.
+#[inline]
+fn admit(state: &State, session: &mut Session, args: Args<'_>) -> Result<Admitted, ErrorReply> {
+    let spec = find(state, session, args)?;
+    session.client.last_command.store(u32::from(spec.id), Ordering::Relaxed);
+    let refused = refusal(state, session, spec);
+    if let Some(error) = refused {
+        state.stats.rejected(spec.id);
+        return Err(error);
+    }
+    if session.transaction.is_some() && !runs_in_transaction(spec) {
+        return Ok(Admitted::Queue(spec));
+    }
+    Ok(Admitted::Run(spec))
+}
+
+/// Commands that act at once inside `MULTI`.
+fn runs_in_transaction(spec: &CommandSpec) -> bool {
+    matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
+}
+
+#[inline]
+fn find(state: &State, session: &mut Session, args: Args<'_>) -> Result<&'static CommandSpec, ErrorReply> {
+    let name = args.at(0);
+    let Some(mut spec) = state.table.lookup(name) else {
+        if !session.is_authenticated {
+            return Err(ErrorReply::NO_AUTH);
+        }
+        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+            // Somebody makes a browser speak to us.
+            tracing::warn!(
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
+                 This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis \
+                 instance. Connection aborted."
+            );
+            session.client.kill();
+        }
+        return Err(errors::unknown_command(args));
+    };
+    if spec.is_container() {
+        match args.get(1) {
+            Some(name) => match spec.subcommand(name) {
+                Some(subcommand) => spec = subcommand,
+                None if spec.handler.is_some() => {}
+                None => return Err(errors::unknown_subcommand(args.at(0), name)),
+            },
+            None if spec.handler.is_none() => return Err(errors::wrong_arity(spec)),
+            None => {}
+        }
+    }
+    if !spec.accepts(args.len()) {
+        state.stats.rejected(spec.id);
+        return Err(errors::wrong_arity(spec));
+    }
+    Ok(spec)
+}
+
+/// Why a command may not run now.
+#[inline]
+fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<ErrorReply> {
+    if !session.is_authenticated && !spec.has(CommandFlags::NO_AUTH) {
+        return Some(ErrorReply::NO_AUTH);
+    }
+    if spec.has(CommandFlags::PROTECTED) && !limits::allows_protected(state, session, spec) {
+        return Some(limits::protected_error(spec));
+    }
+    if session.transaction.is_some() && spec.has(CommandFlags::NO_MULTI) {
+        return Some(ErrorReply::fixed("ERR Command not allowed inside a transaction"));
+    }
+    if session.is_subscriber()
+        && !reply_is_resp3(session)
+        && !matches!(
+            spec.name,
+            "ping"
+                | "subscribe"
+                | "ssubscribe"
+                | "unsubscribe"
+                | "sunsubscribe"
+                | "psubscribe"
+                | "punsubscribe"
+                | "quit"
+                | "reset"
+        )
+    {
+        return Some(ErrorReply::new(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
+             context",
+            spec.name
+        )));
+    }
+    if state.settings.int(Directive::Maxmemory) > 0 && !limits::make_room(state) {
+        let denied = spec.has(CommandFlags::DENYOOM)
+            || (spec.name == "exec"
+                && session.transaction.as_ref().is_some_and(|transaction| {
+                    transaction.commands.iter().any(|(queued, _)| queued.has(CommandFlags::DENYOOM))
+                }));
+        if denied {
+            if spec.name == "exec" {
+                super::transaction::abandon(state, session);
+                return Some(ErrorReply::new(
+                    [b"EXECABORT Transaction discarded because of: ", &ErrorReply::OUT_OF_MEMORY.as_bytes()[4..]]
+                        .concat(),
+                ));
+            }
+            return Some(ErrorReply::OUT_OF_MEMORY);
+        }
+    }
+    None
+}
+
+fn reply_is_resp3(session: &Session) -> bool {
+    session.protocol == crate::resp::Protocol::Resp3
+}
+
+/// Whether `CLIENT PAUSE` holds the command back.
+#[inline]
+fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
+    if !state.pause.is_on() {
+        return false;
+    }
+    match state.pause.kind(unix_time_ms()) {
+        PauseKind::None => false,
+        PauseKind::All => true,
+        PauseKind::Writes => {
+            let writes = CommandFlags::WRITE.union(CommandFlags::MAY_REPLICATE);
+            spec.has(writes)
+                || (spec.name == "exec"
+                    && session
+                        .transaction
+                        .as_ref()
+                        .is_some_and(|transaction| transaction.commands.iter().any(|(queued, _)| queued.has(writes))))
+        }
+    }
+}
+
+/// The shards of a command's keys, all if it concerns every key.
+#[inline]
+fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
+    let keyspace = &state.keyspace;
+    if let KeyLayout::One(index, _) = spec.layout {
+        return ShardSet::single(keyspace.shard_of(keyspace.key(args.at(usize::from(index)))));
+    }
+    if spec.has(CommandFlags::ALL_KEYS) {
+        return keyspace.all_shards();
+    }
+    if spec.name == "exec" {
+        return super::transaction::shards(state, session);
+    }
+    if matches!(spec.layout, KeyLayout::None) {
+        return ShardSet::EMPTY;
+    }
+    request_shards(state, spec, args)
+}
+
+/// The shards of the keys that a request names. A request whose keys cannot be told touches none: its handler refuses
+/// it.
+pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
+    if spec.has(CommandFlags::ALL_KEYS) {
+        return state.keyspace.all_shards();
+    }
+    let mut found = SmallVec::new();
+    let mut set = ShardSet::EMPTY;
+    if key_specs::keys(spec, args, &mut found).is_ok() {
+        for key in &found {
+            set.insert(state.keyspace.shard_of(state.keyspace.key(args.at(key.index as usize))));
+        }
+    }
+    set
+}
+
+/// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need.
+fn lock<'k>(state: &'k State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> Keys<'k> {
+    let mut set = shards_of(state, session, spec, args);
+    loop {
+        let mut locked = state.keyspace.lock(set);
+        let wanted = if spec.has(CommandFlags::READONLY) { set } else { blocking::closure(&mut locked) };
+        if wanted.is_subset(set) {
+            return Keys::new(locked, state, session.database, unix_time_ms(), session.no_touch);
+        }
+        set = set.union(wanted);
+    }
+}
+
+/// Runs a command that was admitted.
+fn run(state: &State, session: &mut Session, spec: &'static CommandSpec, args: Args<'_>, reply: &mut Reply) {
+    let begin = reply.len();
+    let clock = crate::access::ticks();
+    let mut keys = lock(state, session, spec, args);
+    if state.monitors.load(Ordering::Relaxed) > 0 {
+        super::monitor::feed(state, session, spec, args);
+    }
+    let (failed, wait) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
+    if let Some(wait) = wait {
+        blocking::begin(state, session, &mut keys, spec, args, wait);
+    }
+    if !keys.ready.is_empty() {
+        blocking::serve_ready(state, &mut keys);
+    }
+    if keys.changes() > 0 {
+        state.stats.add(Figure::Changes, keys.changes());
+    }
+    drop(keys);
+    let nanoseconds = crate::access::nanoseconds_since(clock);
+    let tracks_latency = state.settings.flag(Directive::LatencyTracking);
+    state.stats.called(spec.id, nanoseconds, failed, tracks_latency);
+    session.client.commands.store(session.client.commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    if nanoseconds / 1000 >= limits::slow_threshold_us(state) {
+        limits::note_slow(state, session, spec, args, nanoseconds / 1000);
+    }
+    debug_assert!(reply.len() >= begin);
+}
+
+/// Calls a handler and writes its error, if that is its answer. Returns whether it failed, and what it waits for.
+pub(super) fn call<'k>(
+    state: &'k State,
+    session: &mut Session,
+    spec: &'static CommandSpec,
+    args: Args<'_>,
+    keys: &mut Keys<'k>,
+    reply: &mut Reply,
+    mode: Mode,
+) -> (bool, Option<Wait>) {
+    let begin = reply.len();
+    let Some(handler) = spec.handler else { unreachable!("containers without handler are refused before") };
+    let mut call = Call { state, spec, session, args, keys, reply, mode, wait: None };
+    let result: CommandResult = handler(&mut call);
+    let wait = call.wait.take();
+    match result {
+        Ok(()) => (false, wait),
+        Err(error) => {
+            count_error(state, &error);
+            reply.truncate(begin);
+            let written = reply.error(&error);
+            debug_assert!(written.is_ok());
+            (true, None)
+        }
+    }
+}
+
+/// Counts an error reply by its code (`INFO errorstats`).
+fn count_error(state: &State, error: &ErrorReply) {
+    state.stats.add(Figure::ErrorReplies, 1);
+    let mut counts = state.error_counts.lock();
+    if let Some(count) = counts.get_mut(error.code()) {
+        *count += 1;
+    } else if counts.len() < ERROR_KINDS_MAX {
+        counts.insert(error.code().to_vec(), 1);
+    }
+}

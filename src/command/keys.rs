@@ -1,0 +1,291 @@
+//! The keys of a running command: finding, reading and changing their records, with all that follows from it (lazy
+//! expiry, access clocks, watchers, keyspace events, statistics), so that handlers need not think of it.
+
+use crate::pubsub::EventClass;
+use crate::resp::ErrorReply;
+use crate::state::State;
+use crate::stats::Figure;
+use crate::store::{Database, Key, Locked, Position};
+use crate::tree::{NewPayload, Payload, PayloadMut};
+use crate::value::{InlineKind, Type, Value, ValueRef};
+use std::collections::VecDeque;
+
+/// A record that exists, until the next change of any record.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    shard: usize,
+    database: usize,
+    position: Position,
+}
+
+/// A key that got elements for which clients may wait.
+pub(super) type ReadyKey = (usize, Box<[u8]>);
+
+/// The keys of a command, behind locks that are held already.
+pub struct Keys<'k> {
+    locked: Locked<'k>,
+    state: &'k State,
+    database: usize,
+    now_ms: i64,
+    /// Reads leave the access clock alone (`CLIENT NO-TOUCH`).
+    no_touch: bool,
+    changes: u64,
+    pub(super) ready: VecDeque<ReadyKey>,
+}
+
+impl<'k> Keys<'k> {
+    pub(super) fn new(locked: Locked<'k>, state: &'k State, database: usize, now_ms: i64, no_touch: bool) -> Self {
+        Keys { locked, state, database, now_ms, no_touch, changes: 0, ready: VecDeque::new() }
+    }
+
+    /// The time at which the command runs, the same from its begin to its end: milliseconds of Unix time.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+
+    /// The database that keys are looked up in.
+    pub fn database(&self) -> usize {
+        self.database
+    }
+
+    /// Turns to another database, and returns the one before.
+    pub fn set_database(&mut self, database: usize) -> usize {
+        std::mem::replace(&mut self.database, database)
+    }
+
+    /// All that is locked, for commands over the whole keyspace.
+    pub fn locked(&mut self) -> &mut Locked<'k> {
+        &mut self.locked
+    }
+
+    /// Changes made so far, as `rdb_changes_since_last_save` counts them.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    #[inline]
+    fn key<'a>(&self, key: &'a [u8]) -> Key<'a> {
+        self.locked.keyspace().key(key)
+    }
+
+    fn tree(&mut self, found: Found) -> &mut Database {
+        &mut self.locked.shard(found.shard).databases[found.database]
+    }
+
+    /// The record of `key`, unless its time is over: then it is removed.
+    #[inline]
+    fn locate(&mut self, key: &[u8]) -> Option<Found> {
+        let hashed = self.key(key);
+        let shard = self.locked.keyspace().shard_of(hashed);
+        let database = self.database;
+        let tree = &self.locked.shard(shard).databases[database];
+        let position = tree.find(hashed)?;
+        let found = Found { shard, database, position };
+        if tree.deadline(position).is_some_and(|deadline| deadline < self.now_ms) {
+            if self.state.pause.is_on() {
+                return None;
+            }
+            self.expire(found, key);
+            return None;
+        }
+        Some(found)
+    }
+
+    #[cold]
+    fn expire(&mut self, found: Found, key: &[u8]) {
+        let boxed = self.tree(found).remove(found.position);
+        self.free(boxed);
+        self.state.stats.add(Figure::ExpiredKeys, 1);
+        self.touch_watchers(found.database, key);
+        self.state.pubsub.notify(EventClass::Expired, "expired", found.database, key);
+    }
+
+    /// Looks up a key whose value the command returns: counts a hit or a miss and sets the access clock.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<Found> {
+        let found = self.locate(key);
+        match found {
+            Some(found) => {
+                self.state.stats.add(Figure::KeyspaceHits, 1);
+                self.touch(found);
+            }
+            None => {
+                self.state.stats.add(Figure::KeyspaceMisses, 1);
+                self.state.pubsub.notify(EventClass::KeyMiss, "keymiss", self.database, key);
+            }
+        }
+        found
+    }
+
+    /// Looks up a key that the command changes.
+    #[inline]
+    pub fn write(&mut self, key: &[u8]) -> Option<Found> {
+        let found = self.locate(key);
+        if let Some(found) = found {
+            self.touch(found);
+        }
+        found
+    }
+
+    /// Looks up a key without any trace (`OBJECT`, `TTL`, `TYPE`).
+    pub fn peek(&mut self, key: &[u8]) -> Option<Found> {
+        self.locate(key)
+    }
+
+    fn touch(&mut self, found: Found) {
+        if self.no_touch {
+            return;
+        }
+        let clock = crate::access::touched(&self.state.settings, self.tree(found).clock(found.position), self.now_ms);
+        self.tree(found).set_clock(found.position, clock);
+    }
+
+    /// Sets the access clock (`RESTORE`, `DEBUG`), or leaves it where a policy has another meaning for it.
+    pub fn set_clock(&mut self, found: Found, clock: u32) {
+        self.tree(found).set_clock(found.position, clock);
+    }
+
+    pub fn clock(&mut self, found: Found) -> u32 {
+        self.tree(found).clock(found.position)
+    }
+
+    /// The value of a record.
+    #[inline]
+    pub fn value(&mut self, found: Found) -> ValueRef<'_> {
+        match self.tree(found).payload(found.position) {
+            Payload::Inline { kind, bytes } => ValueRef::Inline(inline_kind(kind), bytes),
+            Payload::Boxed(value) => ValueRef::Boxed(value),
+        }
+    }
+
+    /// The type of a record's value.
+    pub fn type_of(&mut self, found: Found) -> Type {
+        self.value(found).type_of()
+    }
+
+    /// `found`, if it is of the type wanted; an error if it is of another.
+    pub fn typed(&mut self, found: Option<Found>, wanted: Type) -> Result<Option<Found>, ErrorReply> {
+        match found {
+            Some(found) if self.type_of(found) != wanted => Err(ErrorReply::WRONG_TYPE),
+            found => Ok(found),
+        }
+    }
+
+    /// The out-of-line value of a record, to be changed in place; `None` if it is inline.
+    pub fn boxed_mut(&mut self, found: Found) -> Option<&mut Value> {
+        match self.tree(found).payload_mut(found.position) {
+            PayloadMut::Inline { .. } => None,
+            PayloadMut::Boxed(value) => Some(value),
+        }
+    }
+
+    /// The bytes of an inline value, to be overwritten without changing their number; `None` if it is out of line.
+    pub fn inline_mut(&mut self, found: Found) -> Option<(InlineKind, &mut [u8])> {
+        match self.tree(found).payload_mut(found.position) {
+            PayloadMut::Inline { kind, bytes } => Some((inline_kind(kind), bytes)),
+            PayloadMut::Boxed(_) => None,
+        }
+    }
+
+    /// When the record expires, in milliseconds of Unix time.
+    pub fn deadline(&mut self, found: Found) -> Option<i64> {
+        self.tree(found).deadline(found.position)
+    }
+
+    pub fn set_deadline(&mut self, found: Found, key: &[u8], deadline: Option<i64>) -> Found {
+        let hashed = self.key(key);
+        let position = self.tree(found).set_deadline(found.position, hashed, deadline);
+        Found { position, ..found }
+    }
+
+    /// Gives `key` a value and a deadline, whatever it was before.
+    pub fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline: Option<i64>) -> Found {
+        let hashed = self.key(key);
+        let shard = self.locked.keyspace().shard_of(hashed);
+        let clock = crate::access::created(&self.state.settings, self.now_ms);
+        let database = self.database;
+        let tree = &mut self.locked.shard(shard).databases[database];
+        let len = tree.len();
+        let (position, displaced) = tree.put(hashed, payload, deadline, clock);
+        let is_new = tree.len() > len;
+        self.free(displaced);
+        if is_new {
+            self.state.pubsub.notify(EventClass::New, "new", database, key);
+        }
+        Found { shard, database, position }
+    }
+
+    /// Gives a record another value; its deadline stays.
+    pub fn replace(&mut self, found: Found, key: &[u8], payload: NewPayload<'_, Value>) -> Found {
+        let hashed = self.key(key);
+        let (position, displaced) = self.tree(found).replace(found.position, hashed, payload);
+        self.free(displaced);
+        Found { position, ..found }
+    }
+
+    /// Removes a record.
+    pub fn remove(&mut self, found: Found) {
+        let boxed = self.tree(found).remove(found.position);
+        self.free(boxed);
+    }
+
+    /// Removes a record and returns the value that it had out of line.
+    pub fn take(&mut self, found: Found) -> Option<Box<Value>> {
+        self.tree(found).remove(found.position)
+    }
+
+    fn free(&self, boxed: Option<Box<Value>>) {
+        if let Some(value) = boxed {
+            self.state.lazy_free.free_value(value);
+        }
+    }
+
+    /// Says that `key` of the current database was changed: those who watch it are told, the change is counted.
+    #[inline]
+    pub fn changed(&mut self, key: &[u8]) {
+        self.changes += 1;
+        self.touch_watchers(self.database, key);
+    }
+
+    /// Like [`Keys::changed`], for a change that counts as several.
+    pub fn changed_by(&mut self, key: &[u8], changes: u64) {
+        self.changes += changes;
+        self.touch_watchers(self.database, key);
+    }
+
+    /// Counts changes that concern no single key (`FLUSHALL`).
+    pub fn count_changes(&mut self, changes: u64) {
+        self.changes += changes;
+    }
+
+    #[inline]
+    fn touch_watchers(&mut self, database: usize, key: &[u8]) {
+        let hashed = self.key(key);
+        let watched = &self.locked.shard_of(hashed).watched;
+        if !watched.is_empty() {
+            watched.touch(database, key);
+        }
+    }
+
+    /// Publishes a keyspace event of the current database.
+    #[inline]
+    pub fn notify(&self, class: EventClass, event: &str, key: &[u8]) {
+        self.state.pubsub.notify(class, event, self.database, key);
+    }
+
+    /// Says that `key` got elements, for which clients may wait.
+    #[inline]
+    pub fn signal_ready(&mut self, key: &[u8]) {
+        let hashed = self.key(key);
+        let database = self.database;
+        if self.locked.shard_of(hashed).waiters.queue(database, key).is_some() {
+            self.ready.push_back((database, key.into()));
+        }
+    }
+}
+
+/// The kind of an inline payload; nothing else than a kind is ever stored.
+#[inline]
+fn inline_kind(number: u8) -> InlineKind {
+    InlineKind::from_number(number).unwrap_or(InlineKind::Raw)
+}

@@ -1,0 +1,95 @@
+//! What a client may not do or have: protected commands, buffers, memory; and what is noted of slow commands.
+
+use super::spec::{CommandFlags, CommandSpec};
+use crate::client::{Client, ClientFlags, ClientKind, Endpoint, Session};
+use crate::config::{ClientClass, Directive};
+use crate::resp::{Args, ErrorReply};
+use crate::state::State;
+use crate::stats::Figure;
+use std::sync::atomic::Ordering;
+
+/// Whether `enable-debug-command` and its kin let this client run a protected command.
+pub(super) fn allows_protected(state: &State, session: &Session, spec: &CommandSpec) -> bool {
+    let directive = if spec.name == "debug" { Directive::EnableDebugCommand } else { Directive::EnableModuleCommand };
+    match &*state.settings.enum_name(directive) {
+        "yes" => true,
+        "local" => match &session.client.address {
+            Endpoint::Unix(_) => true,
+            Endpoint::Tcp(address) => address.ip().to_canonical().is_loopback(),
+        },
+        _ => false,
+    }
+}
+
+pub(super) fn protected_error(spec: &CommandSpec) -> ErrorReply {
+    let (command, option) =
+        if spec.name == "debug" { ("DEBUG", "enable-debug-command") } else { ("MODULE", "enable-module-command") };
+    ErrorReply::new(format!(
+        "ERR {command} command not allowed. If the {option} option is set to \"local\", you can run it from a local \
+         connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    ))
+}
+
+/// Makes room if memory is above `maxmemory`; false if there is nothing left to evict.
+pub(super) fn make_room(state: &State) -> bool {
+    crate::eviction::make_room(state)
+}
+
+/// From how many microseconds on a command is slow; `u64::MAX` if none is.
+#[inline]
+pub(super) fn slow_threshold_us(state: &State) -> u64 {
+    let slow_log = u64::try_from(state.settings.int(Directive::SlowlogLogSlowerThan)).unwrap_or(u64::MAX);
+    match state.settings.int(Directive::LatencyMonitorThreshold) {
+        ..=0 => slow_log,
+        milliseconds => slow_log.min(milliseconds as u64 * 1000),
+    }
+}
+
+/// Enters a slow command into the slow log and the latency monitor, as far as the config wants it.
+#[cold]
+pub(super) fn note_slow(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>, microseconds: u64) {
+    let now_s = crate::state::unix_time_ms() / 1000;
+    let threshold = state.settings.int(Directive::SlowlogLogSlowerThan);
+    if threshold >= 0 && microseconds >= threshold as u64 && !spec.has(CommandFlags::SKIP_COMMANDLOG) {
+        let client = (session.client.address.to_string(), session.client.names.read().name.clone());
+        let len_max = state.settings.int(Directive::SlowlogMaxLen).max(0) as usize;
+        state.slow_log.add(now_s, microseconds, args.iter(), client, len_max);
+    }
+    let threshold = state.settings.int(Directive::LatencyMonitorThreshold);
+    if threshold > 0 && microseconds >= threshold as u64 * 1000 && !spec.has(CommandFlags::BLOCKING) {
+        let event = if spec.has(CommandFlags::FAST) { "fast-command" } else { "command" };
+        state.latency.add(event, now_s, (microseconds / 1000) as u32);
+    }
+}
+
+/// Ends the connection of a client that has more unread output than its kind may have
+/// (`client-output-buffer-limit`).
+pub fn check_output(state: &State, client: &Client, now_ms: i64) {
+    let limit = state.settings.output_limit(match client.kind() {
+        ClientKind::Normal | ClientKind::Primary => ClientClass::Normal,
+        ClientKind::Replica => ClientClass::Replica,
+        ClientKind::Pubsub => ClientClass::Pubsub,
+    });
+    let bytes = client.output_memory() as u64;
+    let hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
+    let mut soft = false;
+    if limit.soft_bytes > 0 && bytes > limit.soft_bytes {
+        let since = client.soft_limit_since_ms.load(Ordering::Relaxed);
+        if since == 0 {
+            client.soft_limit_since_ms.store(now_ms, Ordering::Relaxed);
+        } else {
+            soft = now_ms - since > limit.soft_seconds as i64 * 1000;
+        }
+    } else {
+        client.soft_limit_since_ms.store(0, Ordering::Relaxed);
+    }
+    if (hard || soft) && !client.has(ClientFlags::CLOSE_ASAP) {
+        tracing::warn!(
+            "Client id={} addr={} omem={bytes} closed for overcoming of output buffer limits.",
+            client.id,
+            client.address
+        );
+        state.stats.add(Figure::OutputBufferLimitDisconnections, 1);
+        client.kill();
+    }
+}

@@ -1,0 +1,166 @@
+//! Transactions: commands queued by `MULTI` and run together by `EXEC`, unless a watched key changed.
+
+use super::call::{Call, Mode};
+use super::dispatch;
+use super::spec::CommandSpec;
+use crate::client::{ClientFlags, Session, Transaction};
+use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::state::State;
+use crate::store::{ShardSet, WatchFlag};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// `MULTI`
+pub fn multi(call: &mut Call) -> CommandResult {
+    if call.session.transaction.is_some() {
+        return Err(ErrorReply::fixed("ERR MULTI calls can not be nested"));
+    }
+    call.session.transaction = Some(Box::default());
+    call.session.client.set(ClientFlags::MULTI, true);
+    call.session.client.queued.store(0, Ordering::Relaxed);
+    call.reply.ok()
+}
+
+/// Keeps a command for `EXEC`.
+pub(super) fn queue(
+    session: &mut Session,
+    spec: &'static CommandSpec,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> CommandResult {
+    if let Some(transaction) = &mut session.transaction {
+        let request = args.to_owned();
+        transaction.bytes += request.memory();
+        transaction.commands.push((spec, request));
+        session.client.queued.store(transaction.commands.len() as i64, Ordering::Relaxed);
+        session.client.queued_bytes.store(transaction.bytes, Ordering::Relaxed);
+    }
+    reply.simple("QUEUED")
+}
+
+/// Ends the transaction of a client, and its watching.
+pub(super) fn abandon(state: &State, session: &mut Session) {
+    unwatch_all(state, session);
+    end(session);
+}
+
+fn end(session: &mut Session) -> Option<Box<Transaction>> {
+    session.client.set(ClientFlags::MULTI, false);
+    session.client.queued.store(-1, Ordering::Relaxed);
+    session.client.queued_bytes.store(0, Ordering::Relaxed);
+    session.transaction.take()
+}
+
+/// `DISCARD`
+pub fn discard(call: &mut Call) -> CommandResult {
+    if call.session.transaction.is_none() {
+        return Err(ErrorReply::fixed("ERR DISCARD without MULTI"));
+    }
+    abandon(call.state, call.session);
+    call.reply.ok()
+}
+
+/// The shards that `EXEC` needs: those of all queued commands and of all watched keys.
+pub(super) fn shards(state: &State, session: &Session) -> ShardSet {
+    let mut set = ShardSet::EMPTY;
+    for (spec, request) in session.transaction.iter().flat_map(|transaction| &transaction.commands) {
+        set = set.union(dispatch::request_shards(state, spec, request.args()));
+    }
+    for (_, key) in &session.watched {
+        set.insert(state.keyspace.shard_of(state.keyspace.key(key)));
+    }
+    set
+}
+
+/// `EXEC`: the dispatcher holds the shards of all queued commands and of all watched keys.
+pub fn exec(call: &mut Call) -> CommandResult {
+    if call.session.transaction.is_none() {
+        return Err(ErrorReply::fixed("ERR EXEC without MULTI"));
+    }
+    let is_dirty = watched_changed(call);
+    forget_watched(call);
+    let Some(transaction) = end(call.session) else { return call.reply.null_array() };
+    if transaction.is_broken {
+        return Err(ErrorReply::fixed("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if is_dirty {
+        return call.reply.null_array();
+    }
+    let outer = call.keys.database();
+    call.reply.array(transaction.commands.len())?;
+    for (spec, request) in &transaction.commands {
+        let started = crate::access::ticks();
+        call.keys.set_database(call.session.database);
+        let (failed, _) =
+            dispatch::call(call.state, call.session, spec, request.args(), call.keys, call.reply, Mode::Transaction);
+        call.state.stats.called(spec.id, crate::access::nanoseconds_since(started), failed, true);
+    }
+    call.keys.set_database(outer);
+    Ok(())
+}
+
+/// Whether a watched key was changed, or is gone because its time is over.
+fn watched_changed(call: &mut Call) -> bool {
+    let watched = std::mem::take(&mut call.session.watched);
+    let outer = call.keys.database();
+    // Looking a key up removes it if its time is over, and that raises the flag.
+    for (database, key) in &watched {
+        call.keys.set_database(*database);
+        call.keys.peek(key);
+    }
+    call.keys.set_database(outer);
+    call.session.watched = watched;
+    call.session.watch_flag.as_ref().is_some_and(|flag| flag.is_raised())
+}
+
+/// Stops watching; the shards are held.
+fn forget_watched(call: &mut Call) {
+    let Some(flag) = call.session.watch_flag.take() else { return };
+    for (database, key) in std::mem::take(&mut call.session.watched) {
+        let hashed = call.state.keyspace.key(&key);
+        call.keys.locked().shard_of(hashed).watched.remove(database, &key, &flag);
+    }
+    call.session.client.watched.store(0, Ordering::Relaxed);
+    call.session.client.set(ClientFlags::DIRTY_CAS, false);
+}
+
+/// Stops watching, for a client that holds no locks.
+pub(super) fn unwatch_all(state: &State, session: &mut Session) {
+    let Some(flag) = session.watch_flag.take() else { return };
+    for (database, key) in std::mem::take(&mut session.watched) {
+        let shard = state.keyspace.shard_of(state.keyspace.key(&key));
+        state.keyspace.lock_one(shard).watched.remove(database, &key, &flag);
+    }
+    session.client.watched.store(0, Ordering::Relaxed);
+    session.client.set(ClientFlags::DIRTY_CAS, false);
+}
+
+/// `WATCH key [key ...]`
+pub fn watch(call: &mut Call) -> CommandResult {
+    if call.session.transaction.is_some() {
+        return Err(ErrorReply::fixed("ERR WATCH inside MULTI is not allowed"));
+    }
+    let database = call.session.database;
+    let flag = Arc::clone(call.session.watch_flag.get_or_insert_with(|| Arc::new(WatchFlag::default())));
+    for key in call.args.from(1).iter() {
+        let known = call.session.watched.iter().any(|(db, watched)| *db == database && **watched == *key);
+        if known {
+            continue;
+        }
+        // A key that is over already must not count as changed when it is removed.
+        call.keys.peek(key);
+        let hashed = call.state.keyspace.key(key);
+        call.keys.locked().shard_of(hashed).watched.add(database, key, &flag);
+        call.session.watched.push((database, key.into()));
+    }
+    call.session.client.watched.store(call.session.watched.len(), Ordering::Relaxed);
+    call.reply.ok()
+}
+
+/// `UNWATCH`
+pub fn unwatch(call: &mut Call) -> CommandResult {
+    if call.mode == Mode::Direct {
+        unwatch_all(call.state, call.session);
+    }
+    call.reply.ok()
+}
