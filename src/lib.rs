@@ -1,9 +1,20 @@
 //! Radish: a drop-in Redis server that keeps its keys in a radix tree.
 
+pub mod access;
+pub mod client;
 pub mod command;
 pub mod config;
+pub mod eviction;
 pub mod glob;
+pub mod memory;
+pub mod pubsub;
 pub mod resp;
+pub mod server;
+pub mod server_log;
+pub mod start;
+pub mod state;
+pub mod stats;
+pub mod store;
 pub mod tree;
 pub mod value;
 

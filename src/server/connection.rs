@@ -1,0 +1,437 @@
+//! One connection: reads requests, has them executed, sends replies. Lives on one thread; its task sleeps until the
+//! socket, its mailbox or a timer has something for it.
+
+use super::stream::Stream;
+use super::worker::{Parsed, Worker};
+use crate::client::{ClientFlags, Message, Session};
+use crate::command::{self, Outcome};
+use crate::config::Directive;
+use crate::resp::{Args, ErrorReply, Progress, ProtocolError, Reply, RequestLimits, Span, parse_request};
+use crate::state::unix_time_ms;
+use crate::stats::Figure;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// Requests that are parsed, prefetched and executed together.
+const BATCH_REQUESTS_MAX: usize = 64;
+/// Reads after which a connection lets the others of its thread have a turn.
+const READS_PER_TURN: usize = 8;
+/// Replies are sent at the latest when so many bytes have gathered.
+const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that are read ahead while a client is blocked or paused.
+const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most that is allocated ahead for an argument that has been announced, in bytes; beyond it the room doubles as the
+/// bytes arrive.
+const ANNOUNCED_BYTES_MAX: usize = 1024 * 1024;
+
+/// The connection is over; everything that could be sent has been.
+struct Ended;
+
+/// What is left of the bytes that a client sent, between two reads. Empty for a client at rest.
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    progress: Progress,
+    /// Arguments of the request that is not complete.
+    spans: Vec<Span>,
+}
+
+/// Replies that the socket did not take yet.
+#[derive(Default)]
+struct Unsent {
+    blocks: VecDeque<Vec<u8>>,
+    /// Bytes of the first block that have been sent.
+    sent: usize,
+    bytes: usize,
+}
+
+impl Unsent {
+    fn push(&mut self, block: Vec<u8>) {
+        if !block.is_empty() {
+            self.bytes += block.len();
+            self.blocks.push_back(block);
+        }
+    }
+
+    fn advance(&mut self, sent: usize) {
+        self.bytes -= sent;
+        self.sent += sent;
+        if self.blocks.front().is_some_and(|block| block.len() == self.sent) {
+            self.blocks.pop_front();
+            self.sent = 0;
+        }
+    }
+}
+
+pub struct Connection {
+    worker: Rc<Worker>,
+    stream: Stream,
+    session: Session,
+    pending: Pending,
+    unsent: Unsent,
+    /// Ends a wait or a pause.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The first request in `pending` is complete but may not run while the server is paused.
+    is_postponed: bool,
+}
+
+impl Connection {
+    pub fn new(worker: Rc<Worker>, stream: Stream, session: Session) -> Self {
+        Connection {
+            worker,
+            stream,
+            session,
+            pending: Pending::default(),
+            unsent: Unsent::default(),
+            timer: None,
+            is_postponed: false,
+        }
+    }
+
+    /// Serves the client until the connection ends.
+    pub async fn serve(mut self) {
+        let Ended = std::future::poll_fn(|cx| self.poll(cx)).await;
+        command::leave(&self.worker.state, &mut self.session);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        for _ in 0..READS_PER_TURN {
+            self.session.client.mailbox.register(cx.waker());
+            self.read_mail();
+            if self.session.client.is_killed() {
+                return Poll::Ready(Ended);
+            }
+            let flushed = self.flush(cx);
+            if let Poll::Ready(Err(Ended)) = flushed {
+                return Poll::Ready(Ended);
+            }
+            if self.session.close_after_reply {
+                return if self.unsent.bytes == 0 { self.finish(cx) } else { Poll::Pending };
+            }
+            self.poll_timer(cx);
+            if self.session.blocked.is_some() || self.is_postponed {
+                if self.session.client.mailbox.has_mail() {
+                    continue;
+                }
+                return self.read_ahead(cx);
+            }
+            if self.pending.progress.is_fresh() && !self.pending.bytes.is_empty() && self.execute_pending(cx) {
+                continue;
+            }
+            match self.read(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(Ended)) => return Poll::Ready(Ended),
+                // A message may have come since the look at the mailbox above.
+                Poll::Pending if self.session.client.mailbox.has_mail() => {}
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes what others sent.
+    fn read_mail(&mut self) {
+        if !self.session.client.mailbox.has_mail() {
+            return;
+        }
+        for message in self.session.client.mailbox.take() {
+            match message {
+                Message::Push(bytes) => self.unsent.push(bytes.into()),
+                Message::Unblocked(reply) => {
+                    command::end_wait(&mut self.session);
+                    self.timer = None;
+                    self.unsent.push(reply);
+                }
+                Message::Wake => self.is_postponed = false,
+            }
+        }
+        self.note_output();
+    }
+
+    /// Ends a wait whose time has come, and a pause.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        let deadline_ms = match &self.session.blocked {
+            Some(blocked) => blocked.deadline_ms,
+            None if self.is_postponed => command::pause_end_ms(&self.worker.state),
+            None => None,
+        };
+        let Some(deadline_ms) = deadline_ms else {
+            self.timer = None;
+            return;
+        };
+        let now_ms = unix_time_ms();
+        if now_ms < deadline_ms {
+            // Made anew at each look: a wait wakes for little else than its end.
+            let mut timer = Box::pin(tokio::time::sleep(Duration::from_millis((deadline_ms - now_ms) as u64)));
+            if timer.as_mut().poll(cx).is_pending() {
+                self.timer = Some(timer);
+                return;
+            }
+        }
+        self.timer = None;
+        if self.session.blocked.is_some() {
+            if let Some(reply) = command::time_out(&self.worker.state, &mut self.session) {
+                self.unsent.push(reply);
+                self.note_output();
+                cx.waker().wake_by_ref();
+            }
+        } else {
+            self.is_postponed = false;
+        }
+    }
+
+    /// While the client waits: notices that it left, and keeps what it sends for later.
+    fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        while self.pending.bytes.len() < READ_AHEAD_BYTES_MAX {
+            let read = tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.pending.bytes);
+            match read {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ended),
+                Poll::Ready(Ok(read)) => self.note_input(read),
+                Poll::Pending => break,
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Reads once and executes what is complete.
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        let worker = Rc::clone(&self.worker);
+        if !self.pending.bytes.is_empty() {
+            let missing = self.pending.progress.needed().saturating_sub(self.pending.bytes.len());
+            self.pending.bytes.reserve(missing.clamp(1, ANNOUNCED_BYTES_MAX));
+            return match tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.pending.bytes) {
+                Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Ended)),
+                Poll::Ready(Ok(read)) => {
+                    self.note_input(read);
+                    self.execute_pending(cx);
+                    Poll::Ready(Ok(()))
+                }
+                Poll::Pending => Poll::Pending,
+            };
+        }
+        let mut buffer = worker.read_buffer.borrow_mut();
+        let mut into = ReadBuf::new(&mut buffer);
+        match Pin::new(&mut self.stream).poll_read(cx, &mut into) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Ended)),
+            Poll::Ready(Ok(())) => {}
+        }
+        let read = into.filled().len();
+        if read == 0 {
+            return Poll::Ready(Err(Ended));
+        }
+        self.note_input(read);
+        let consumed = self.execute(&mut buffer[..read], cx);
+        self.pending.bytes.extend_from_slice(&buffer[consumed..read]);
+        self.note_query();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Executes what is complete in `pending`; whether there was anything.
+    fn execute_pending(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut bytes = std::mem::take(&mut self.pending.bytes);
+        let consumed = self.execute(&mut bytes, cx);
+        if consumed == bytes.len() {
+            bytes = Vec::new();
+        } else if consumed > 0 {
+            bytes.drain(..consumed);
+        }
+        self.pending.bytes = bytes;
+        self.note_query();
+        consumed > 0
+    }
+
+    /// Executes the complete requests at the start of `buffer` and returns how many bytes they were. Stops early when
+    /// the client blocks, is postponed or is to leave.
+    fn execute(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> usize {
+        let worker = Rc::clone(&self.worker);
+        let mut parsed = worker.parsed.borrow_mut();
+        let mut reply = worker.reply.borrow_mut();
+        reply.set_protocol(self.session.protocol);
+        let mut at = 0;
+        loop {
+            let (end, error) = self.parse_batch(buffer, at, &mut parsed);
+            let mut stopped = false;
+            let state = &worker.state;
+            if parsed.requests.len() > 1 {
+                command::prefetch(state, self.session.database, parsed.args(buffer));
+            }
+            for index in 0..parsed.requests.len() {
+                let request = parsed.requests[index];
+                let args = Args::new(&buffer[request.start..request.end], &parsed.spans[request.first..request.last]);
+                if !args.is_empty() {
+                    match command::execute(state, &mut self.session, args, &mut reply) {
+                        Outcome::Done => {}
+                        Outcome::Postponed => {
+                            self.is_postponed = true;
+                            at = request.start;
+                            stopped = true;
+                            break;
+                        }
+                    }
+                }
+                at = request.end;
+                if self.session.blocked.is_some() || self.session.close_after_reply {
+                    stopped = true;
+                    break;
+                }
+            }
+            let was_full = parsed.requests.len() == parsed.limit;
+            if stopped {
+                self.pending.progress = Progress::default();
+                self.pending.spans.clear();
+            } else {
+                at = end;
+                if let Some(error) = error {
+                    self.refuse(error, &mut reply);
+                    at = buffer.len();
+                    stopped = true;
+                }
+            }
+            let is_last = stopped || !was_full || at == buffer.len();
+            if is_last || reply.len() >= REPLY_BYTES_MAX {
+                self.send(&mut reply, cx);
+            }
+            if is_last {
+                break;
+            }
+        }
+        at
+    }
+
+    /// Parses up to a batch of requests from `start` on. Returns where the first incomplete one begins.
+    fn parse_batch(&mut self, buffer: &mut [u8], start: usize, parsed: &mut Parsed) -> (usize, Option<ProtocolError>) {
+        let limits = RequestLimits {
+            bulk_bytes_max: self.worker.state.settings.int(Directive::ProtoMaxBulkLen),
+            authenticated: self.session.is_authenticated,
+        };
+        parsed.clear();
+        // What follows AUTH is held to other limits than AUTH itself.
+        parsed.limit = if limits.authenticated { BATCH_REQUESTS_MAX } else { 1 };
+        parsed.spans.append(&mut self.pending.spans);
+        let mut at = start;
+        while parsed.requests.len() < parsed.limit && at < buffer.len() {
+            let first = parsed.requests.last().map_or(0, |request| request.last);
+            match parse_request(&mut buffer[at..], &mut self.pending.progress, &mut parsed.spans, &limits) {
+                Ok(Some(len)) => {
+                    parsed.push(at, at + len, first);
+                    at += len;
+                }
+                Ok(None) => {
+                    self.pending.spans.extend_from_slice(&parsed.spans[first..]);
+                    break;
+                }
+                Err(error) => return (at, Some(error)),
+            }
+        }
+        (at, None)
+    }
+
+    fn refuse(&mut self, error: ProtocolError, reply: &mut Reply) {
+        tracing::debug!("{error} from client {}", self.session.client.address);
+        let written = reply.error(&ErrorReply::new(format!("ERR {error}")));
+        debug_assert!(written.is_ok());
+        self.session.close_after_reply = true;
+        self.pending = Pending::default();
+    }
+
+    /// Sends what is in `reply`, or keeps what the socket does not take.
+    fn send(&mut self, reply: &mut Reply, cx: &mut Context<'_>) {
+        if reply.is_empty() {
+            return;
+        }
+        let mut sent = 0;
+        if self.unsent.bytes == 0 {
+            while sent < reply.len() {
+                match Pin::new(&mut self.stream).poll_write(cx, &reply.as_bytes()[sent..]) {
+                    Poll::Ready(Ok(count)) if count > 0 => sent += count,
+                    Poll::Ready(_) => {
+                        self.session.client.kill();
+                        break;
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            self.worker.state.stats.add(Figure::NetOutputBytes, sent as u64);
+            self.worker.state.stats.add(Figure::WritesProcessed, 1);
+            self.session.client.net_out.fetch_add(sent as u64, Ordering::Relaxed);
+        }
+        if sent == reply.len() {
+            reply.clear();
+        } else {
+            let mut rest = reply.take();
+            rest.drain(..sent);
+            self.unsent.push(rest);
+            self.note_output();
+        }
+    }
+
+    /// Sends what was kept; ready when nothing is left.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        if self.unsent.bytes == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(block) = self.unsent.blocks.front() {
+            match Pin::new(&mut self.stream).poll_write(cx, &block[self.unsent.sent..]) {
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    self.unsent.advance(count);
+                    self.worker.state.stats.add(Figure::NetOutputBytes, count as u64);
+                    self.session.client.net_out.fetch_add(count as u64, Ordering::Relaxed);
+                }
+                Poll::Ready(_) => return Poll::Ready(Err(Ended)),
+                Poll::Pending => {
+                    self.note_output();
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.unsent = Unsent::default();
+        self.note_output();
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| Ended)
+    }
+
+    fn note_input(&mut self, bytes: usize) {
+        let client = &self.session.client;
+        self.worker.state.stats.add(Figure::NetInputBytes, bytes as u64);
+        self.worker.state.stats.add(Figure::ReadsProcessed, 1);
+        client.net_in.fetch_add(bytes as u64, Ordering::Relaxed);
+        client.last_active_ms.store(unix_time_ms(), Ordering::Relaxed);
+    }
+
+    /// Publishes the size of the half request, and ends the connection when it is above its limit.
+    fn note_query(&mut self) {
+        let client = &self.session.client;
+        let bytes = self.pending.bytes.len();
+        client.query_bytes.store(bytes, Ordering::Relaxed);
+        client.query_free_bytes.store(self.pending.bytes.capacity() - bytes, Ordering::Relaxed);
+        if bytes as i64 > self.worker.state.settings.int(Directive::ClientQueryBufferLimit) {
+            tracing::warn!("Closing client that reached max query buffer length: {}", client.id);
+            self.worker.state.stats.add(Figure::QueryBufferLimitDisconnections, 1);
+            client.kill();
+        }
+    }
+
+    /// Publishes the size of the unsent replies, and ends the connection when they are above their limit.
+    fn note_output(&mut self) {
+        let client = &self.session.client;
+        client.output_bytes.store(self.unsent.bytes, Ordering::Relaxed);
+        client.output_blocks.store(self.unsent.blocks.len(), Ordering::Relaxed);
+        if self.unsent.bytes > 0 || client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
+            crate::command::limits::check_output(&self.worker.state, client, unix_time_ms());
+        }
+        if client.has(ClientFlags::CLOSE_ASAP) {
+            client.mailbox.post(Message::Wake);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What happens by itself: keys expire on time, silent clients are sent away, figures are sampled.
+
+use crate::client::ClientFlags;
+use crate::command::limits;
+use crate::config::Directive;
+use crate::pubsub::EventClass;
+use crate::state::{State, unix_time_ms};
+use crate::stats::Figure;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Time between two looks at the shards' deadlines.
+const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
+/// Keys that are removed under one hold of a lock.
+const EXPIRE_BATCH: usize = 1000;
+
+/// Removes the keys of every `threads`-th shard, from the `first` on, when their time is over. Never ends.
+pub async fn expire(state: Arc<State>, first: usize) {
+    let mut ticks = tokio::time::interval(EXPIRE_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if !state.active_expire.load(Ordering::Relaxed) || state.pause.is_on() {
+            continue;
+        }
+        for shard in (first..state.keyspace.shard_count()).step_by(state.threads) {
+            for database in 0..state.keyspace.databases() {
+                while expire_batch(&state, shard, database) == EXPIRE_BATCH {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+/// Removes up to a batch of due keys and returns how many there were.
+fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
+    // A key lives through the millisecond of its deadline.
+    let now_ms = unix_time_ms() - 1;
+    let mut owned = Vec::new();
+    let mut guard = state.keyspace.lock_one(shard);
+    let shard = &mut *guard;
+    let tree = &mut shard.databases[database];
+    if tree.next_deadline().is_none_or(|deadline| deadline > now_ms) {
+        return 0;
+    }
+    let watched = &shard.watched;
+    let expired = tree.pop_due(now_ms, EXPIRE_BATCH, |key, value| {
+        watched.touch(database, key);
+        state.pubsub.notify(EventClass::Expired, "expired", database, key);
+        owned.extend(value);
+    });
+    drop(guard);
+    for value in owned {
+        state.lazy_free.free_value(value);
+    }
+    state.stats.add(Figure::ExpiredKeys, expired as u64);
+    expired
+}
+
+/// Looks after the clients once a second. Never ends.
+pub async fn clients(state: Arc<State>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    loop {
+        ticks.tick().await;
+        let now_ms = unix_time_ms();
+        let timeout_ms = state.settings.int(Directive::Timeout) * 1000;
+        for client in state.clients.all() {
+            let exempt = ClientFlags::BLOCKED | ClientFlags::PUBSUB | ClientFlags::MONITOR;
+            let idle_ms = now_ms - client.last_active_ms.load(Ordering::Relaxed);
+            if timeout_ms > 0 && idle_ms > timeout_ms && !client.has(exempt) {
+                tracing::debug!("Closing idle client");
+                client.kill();
+            } else if client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
+                limits::check_output(&state, &client, now_ms);
+            }
+        }
+        crate::eviction::evict_clients(&state);
+        let used = crate::memory::used();
+        state.peak_memory.fetch_max(used, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,192 @@
+//! Listening sockets, and how an accepted connection finds its thread.
+
+use super::worker::{Arrival, Socket, WorkerHandle, register};
+use crate::client::Endpoint;
+use crate::command::needs_password;
+use crate::config::Directive;
+use crate::state::State;
+use crate::stats::Figure;
+use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Why an accepted client is sent away again.
+const TOO_MANY_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
+const PROTECTED: &[u8] =
+    b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
+default user. In this mode connections are only accepted from the loopback interface. To connect from elsewhere, set \
+a password, or turn protected mode off with CONFIG SET protected-mode no from the same host, in the configuration \
+file or with '--protected-mode no'.\r\n";
+/// Pause after a failed accept (no file descriptors left), so as not to spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Opens the TCP sockets that `bind` and `port` ask for. An address with a leading `-` may be unavailable.
+pub fn open_tcp(addresses: &[String], port: u16, backlog: i32) -> io::Result<Vec<std::net::TcpListener>> {
+    let mut sockets = Vec::new();
+    for address in addresses {
+        let (optional, name) = match address.strip_prefix('-') {
+            Some(name) => (true, name),
+            None => (false, address.as_str()),
+        };
+        let ip = match name {
+            "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            name => name.parse().or_else(|_| resolve(name))?,
+        };
+        match open_one(SocketAddr::new(ip, port), backlog) {
+            Ok(socket) => sockets.push(socket),
+            Err(error) if optional && is_unavailable(&error) => {}
+            Err(error) => {
+                tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: bind: {error}");
+                return Err(error);
+            }
+        }
+    }
+    Ok(sockets)
+}
+
+fn resolve(name: &str) -> io::Result<IpAddr> {
+    use std::net::ToSocketAddrs;
+    let found = (name, 0).to_socket_addrs()?.next();
+    found.map(|address| address.ip()).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+}
+
+fn is_unavailable(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT)
+    )
+}
+
+fn open_one(address: SocketAddr, backlog: i32) -> io::Result<std::net::TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(socket.into())
+}
+
+/// Opens the Unix socket at `path`, in place of what a server before may have left there.
+pub fn open_unix(path: &str, mode: u32, backlog: i32) -> io::Result<std::os::unix::net::UnixListener> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(backlog)?;
+    if mode != 0 {
+        std::fs::set_permissions(Path::new(path), std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(socket.into())
+}
+
+/// Accepts TCP clients until the process ends.
+pub async fn accept_tcp(listener: tokio::net::TcpListener, state: Arc<State>, workers: Rc<[WorkerHandle]>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, address)) => {
+                if let Err(error) = admit_tcp(socket, address, &state, &workers) {
+                    tracing::debug!("Accepting client connection: {error}");
+                }
+            }
+            Err(error) => {
+                tracing::warn!("Accepting client connection: {error}");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+fn admit_tcp(
+    socket: tokio::net::TcpStream,
+    address: SocketAddr,
+    state: &State,
+    workers: &[WorkerHandle],
+) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let mut socket = socket.into_std()?;
+    let keepalive = state.settings.int(Directive::TcpKeepalive);
+    if keepalive > 0 {
+        let seconds = Duration::from_secs(keepalive as u64);
+        let probes = TcpKeepalive::new().with_time(seconds).with_interval((seconds / 3).max(Duration::from_secs(1)));
+        socket2::SockRef::from(&socket).set_tcp_keepalive(&probes.with_retries(3))?;
+    }
+    if is_full(state) {
+        return socket.write_all(TOO_MANY_CLIENTS);
+    }
+    let is_local = address.ip().to_canonical().is_loopback();
+    if state.settings.flag(Directive::ProtectedMode) && !is_local && !needs_password(state) {
+        state.stats.add(Figure::ConnectionsRejected, 1);
+        return socket.write_all(PROTECTED);
+    }
+    let local = Endpoint::Tcp(socket.local_addr()?);
+    let client = register(state, Endpoint::Tcp(address), local, socket.as_raw_fd());
+    hand_over(Arrival { socket: Socket::Tcp(socket), client }, workers);
+    Ok(())
+}
+
+/// Accepts clients of the Unix socket at `path` until the process ends.
+pub async fn accept_unix(
+    listener: tokio::net::UnixListener,
+    path: Arc<str>,
+    state: Arc<State>,
+    workers: Rc<[WorkerHandle]>,
+) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => match socket.into_std() {
+                Ok(mut socket) => {
+                    if is_full(&state) {
+                        if let Err(error) = socket.write_all(TOO_MANY_CLIENTS) {
+                            tracing::debug!("Accepting client connection: {error}");
+                        }
+                        continue;
+                    }
+                    let endpoint = Endpoint::Unix(Arc::clone(&path));
+                    let client = register(&state, endpoint.clone(), endpoint, socket.as_raw_fd());
+                    hand_over(Arrival { socket: Socket::Unix(socket), client }, &workers);
+                }
+                Err(error) => tracing::debug!("Accepting client connection: {error}"),
+            },
+            Err(error) => {
+                tracing::warn!("Accepting client connection: {error}");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Whether there is no room for another client; counts the one that is refused.
+fn is_full(state: &State) -> bool {
+    state.stats.add(Figure::ConnectionsReceived, 1);
+    let full = state.clients.len() as i64 >= state.settings.int(Directive::Maxclients);
+    if full {
+        state.stats.add(Figure::ConnectionsRejected, 1);
+    }
+    full
+}
+
+/// Gives a connection to the thread that has the fewest.
+fn hand_over(arrival: Arrival, workers: &[WorkerHandle]) {
+    let fewest = workers.iter().min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
+    if let Some(worker) = fewest {
+        worker.connections.fetch_add(1, Ordering::Relaxed);
+        if worker.arrivals.send(arrival).is_err() {
+            tracing::debug!("A connection came while the server was shutting down");
+        }
+    }
+}

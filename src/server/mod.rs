@@ -1,0 +1,118 @@
+//! The process: threads, listeners, connections, what happens by itself, and the end.
+
+mod connection;
+mod cron;
+mod listen;
+mod stream;
+mod worker;
+
+use crate::config::Directive;
+use crate::state::State;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::signal::unix::{SignalKind, signal};
+use worker::{WorkerHandle, worker_channel};
+
+/// Serves until the process is told to end. Errors: a socket cannot be opened.
+pub fn run(state: Arc<State>) -> io::Result<()> {
+    let backlog = state.settings.int(Directive::TcpBacklog) as i32;
+    let port = state.settings.int(Directive::Port) as u16;
+    let tcp = if port == 0 {
+        Vec::new()
+    } else {
+        let addresses: Vec<String> = state.settings.words(Directive::Bind);
+        listen::open_tcp(&addresses, port, backlog).inspect_err(|_| {
+            tracing::warn!("Failed listening on port {port} (tcp), aborting.");
+        })?
+    };
+    let unix_path = String::from_utf8_lossy(&state.settings.string(Directive::Unixsocket)).into_owned();
+    let unix = if unix_path.is_empty() {
+        None
+    } else {
+        let mode = state.settings.int(Directive::Unixsocketperm) as u32;
+        Some(listen::open_unix(&unix_path, mode, backlog).inspect_err(|error| {
+            tracing::warn!("Failed opening Unix socket: bind: {error}");
+        })?)
+    };
+    tracing::info!(target: "notice", "Server initialized");
+
+    let (handles, receivers): (Vec<WorkerHandle>, Vec<_>) = (0..state.threads).map(|_| worker_channel()).unzip();
+    let mut receivers = receivers.into_iter().enumerate();
+    let first = receivers.next();
+    for (index, receiver) in receivers {
+        let (state, handle) = (Arc::clone(&state), handles[index].clone());
+        std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            prepare_thread(&state, index);
+            let expired = Arc::clone(&state);
+            worker::run(state, handle, receiver, async move |_| cron::expire(expired, index).await)
+        })?;
+    }
+    let Some((_, receiver)) = first else { return Ok(()) };
+    prepare_thread(&state, 0);
+    let workers: Rc<[WorkerHandle]> = handles.clone().into();
+    let main = Arc::clone(&state);
+    worker::run(Arc::clone(&state), handles[0].clone(), receiver, async move |_| {
+        if let Err(error) = serve(main, tcp, unix, unix_path, workers).await {
+            tracing::warn!("{error}");
+        }
+    })
+}
+
+fn prepare_thread(state: &State, index: usize) {
+    crate::stats::set_thread(index);
+    if state.settings.flag(Directive::PinCpus) {
+        crate::memory::pin_thread(index);
+    }
+}
+
+/// What the first thread does beside its connections.
+async fn serve(
+    state: Arc<State>,
+    tcp: Vec<std::net::TcpListener>,
+    unix: Option<std::os::unix::net::UnixListener>,
+    unix_path: String,
+    workers: Rc<[WorkerHandle]>,
+) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    for listener in tcp {
+        let listener = TcpListener::from_std(listener)?;
+        tokio::task::spawn_local(listen::accept_tcp(listener, Arc::clone(&state), Rc::clone(&workers)));
+    }
+    if let Some(listener) = unix {
+        let listener = UnixListener::from_std(listener)?;
+        let path = Arc::from(unix_path.as_str());
+        tokio::task::spawn_local(listen::accept_unix(listener, path, Arc::clone(&state), Rc::clone(&workers)));
+        tracing::info!(target: "notice", "The server is now ready to accept connections at {unix_path}");
+    }
+    tokio::task::spawn_local(cron::expire(Arc::clone(&state), 0));
+    tokio::task::spawn_local(cron::clients(Arc::clone(&state)));
+    tracing::info!(target: "notice", "Ready to accept connections tcp");
+    tokio::select! {
+        _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
+        _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
+        () = state.shutdown.notified() => {}
+    }
+    tracing::warn!("User requested shutdown...");
+    let pid_file = state.settings.string(Directive::Pidfile);
+    if !pid_file.is_empty() {
+        tracing::info!(target: "notice", "Removing the pid file.");
+        remove_if_there(&String::from_utf8_lossy(&pid_file));
+    }
+    if !unix_path.is_empty() {
+        tracing::info!(target: "notice", "Removing the unix socket file.");
+        remove_if_there(&unix_path);
+    }
+    tracing::warn!("Redis is now ready to exit, bye bye...");
+    std::process::exit(0);
+}
+
+fn remove_if_there(path: &str) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!("Could not remove {path}: {error}");
+    }
+}
