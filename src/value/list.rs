@@ -533,3 +533,6 @@ fn packed_view(packed: &[u8]) -> NodeView<'_> {
     };
     NodeView { bytes, count: usize::from(count), plain: false }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,7 @@ pub mod string;
 use list::{List, ListRef};
 use string::{LongString, StringView};
 
-/// Bytes of an inline payload at most.
-pub const INLINE_MAX: usize = 1000;
+pub use crate::tree::MAX_INLINE;
 
 /// Longest string that `OBJECT ENCODING` calls `embstr`.
 const EMBSTR_MAX: usize = 44;

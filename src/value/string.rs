@@ -3,7 +3,7 @@
 //! | form | where | for |
 //! |---|---|---|
 //! | integer | record | the canonical text of an `i64`: its shortest two's complement bytes |
-//! | raw | record | up to [`INLINE_MAX`] bytes |
+//! | raw | record | up to [`MAX_INLINE`] bytes |
 //! | compressed | record | what LZ4 makes to fit: raw length (`u32`), block |
 //! | [`LongString`] | its own allocation | all others |
 
@@ -17,7 +17,7 @@ pub use long::{COMPRESS_AT_ONCE_MAX, LongString, PIECE_LEN};
 
 use super::number::{self, INTEGER_LEN_MAX};
 use super::packed::IntegerText;
-use super::{INLINE_MAX, InlineKind};
+use super::{InlineKind, MAX_INLINE};
 
 /// Bytes in front of a compressed inline string: its raw length, little-endian.
 const COMPRESSED_HEAD: usize = 4;
@@ -70,7 +70,7 @@ impl<'a> NewString<'a> {
             return classify_long(bytes);
         }
         match bytes.len() {
-            0..=INLINE_MAX => NewString::Inline(InlineKind::Raw, InlineBytes::Borrowed(bytes)),
+            0..=MAX_INLINE => NewString::Inline(InlineKind::Raw, InlineBytes::Borrowed(bytes)),
             _ => NewString::Boxed(LongString::new(bytes)),
         }
     }
@@ -86,7 +86,7 @@ impl<'a> NewString<'a> {
     /// neither integer nor compressed, until the value has gone cold. `OBJECT ENCODING` tells the difference.
     pub fn modified(bytes: &'a [u8]) -> Self {
         match bytes.len() {
-            0..=INLINE_MAX => NewString::Inline(InlineKind::RawModified, InlineBytes::Borrowed(bytes)),
+            0..=MAX_INLINE => NewString::Inline(InlineKind::RawModified, InlineBytes::Borrowed(bytes)),
             _ => NewString::Boxed(LongString::new(bytes)),
         }
     }
@@ -102,13 +102,13 @@ fn classify_long(bytes: &[u8]) -> NewString<'_> {
         return NewString::Boxed(long);
     }
     match compress(bytes) {
-        Some(block) if block.len() + COMPRESSED_HEAD <= INLINE_MAX => {
+        Some(block) if block.len() + COMPRESSED_HEAD <= MAX_INLINE => {
             let mut payload = (bytes.len() as u32).to_le_bytes().to_vec();
             payload.extend_from_slice(&block);
             NewString::Inline(InlineKind::CompressedString, InlineBytes::Owned(payload))
         }
         Some(block) => NewString::Boxed(LongString::compressed(block, bytes.len())),
-        None if bytes.len() <= INLINE_MAX => NewString::Inline(InlineKind::Raw, InlineBytes::Borrowed(bytes)),
+        None if bytes.len() <= MAX_INLINE => NewString::Inline(InlineKind::Raw, InlineBytes::Borrowed(bytes)),
         None => NewString::Boxed(LongString::incompressible(bytes)),
     }
 }
@@ -248,3 +248,6 @@ impl<'a> StringView<'a> {
         LongString::new(self.as_slice(&mut Vec::new()))
     }
 }
+
+#[cfg(test)]
+mod tests;
