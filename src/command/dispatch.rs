@@ -160,11 +160,9 @@ fn find(state: &State, session: &mut Session, args: Args<'_>) -> Result<&'static
     };
     if spec.is_container() {
         match args.get(1) {
-            Some(name) => match spec.subcommand(name) {
-                Some(subcommand) => spec = subcommand,
-                None if spec.handler.is_some() => {}
-                None => return Err(errors::unknown_subcommand(args.at(0), name)),
-            },
+            Some(name) => {
+                spec = spec.subcommand(name).ok_or_else(|| errors::unknown_subcommand(args.at(0), name))?;
+            }
             None if spec.handler.is_none() => return Err(errors::wrong_arity(spec)),
             None => {}
         }

@@ -1,18 +1,15 @@
-//! `HELP` of every container command, from the command table.
+//! `HELP`, the subcommand that every container has. Its lines come from the command table.
 
 use super::call::Call;
-use crate::resp::{CommandResult, ErrorReply};
+use super::spec::COMMANDS;
+use crate::resp::CommandResult;
 
-/// Answers `<container> HELP`: a line of each subcommand's usage and an indented one of what it does.
+/// `<container> HELP`: how each subcommand is written, and, indented, what it does.
 pub fn container(call: &mut Call) -> CommandResult {
-    let Some(container) = call.state.table.lookup(call.arg(0)) else {
-        return Err(ErrorReply::SYNTAX);
-    };
-    let lines: Vec<&str> = container.subcommands.iter().flat_map(|subcommand| subcommand.help).copied().collect();
-    let name = container.name.to_uppercase();
-    call.reply.array(lines.len() + 3)?;
-    call.reply.simple(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"))?;
-    lines.iter().try_for_each(|line| call.reply.simple(line))?;
-    call.reply.simple("HELP")?;
-    call.reply.simple("    Print this help.")
+    let name = call.spec.container_name();
+    let container = COMMANDS.iter().find(|spec| spec.name == name).expect("a subcommand's container is in the table");
+    let lines = std::iter::once(container).chain(container.subcommands).flat_map(|spec| spec.help);
+    call.reply.array(1 + lines.clone().count())?;
+    call.reply.simple(&format!("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:", name.to_uppercase()))?;
+    lines.into_iter().try_for_each(|line| call.reply.simple(line))
 }

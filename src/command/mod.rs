@@ -7,6 +7,7 @@ pub mod client;
 pub mod connection;
 mod dispatch;
 pub mod help;
+pub mod introspection;
 mod keys;
 pub mod limits;
 pub mod monitor;
