@@ -23,8 +23,7 @@ enum Order {
     EarliestDeadline,
 }
 
-/// Bytes in use as eviction counts them: what is allocated, less what is free inside pages and less the replies that
-/// wait for clients.
+/// Bytes in use as eviction counts them: what is allocated, less what is free inside pages.
 pub fn used_memory(state: &State) -> usize {
     let free: usize = (0..state.keyspace.shard_count())
         .map(|shard| {
@@ -32,12 +31,15 @@ pub fn used_memory(state: &State) -> usize {
             shard.databases.iter().map(|tree| tree.memory().page_free_bytes).sum::<usize>()
         })
         .sum();
-    memory::used().saturating_sub(free)
+    memory::publish().saturating_sub(free)
 }
 
 /// Evicts keys until memory is below `maxmemory`. Returns false if it is above and nothing can be evicted.
 pub fn make_room(state: &State) -> bool {
     let limit = state.settings.int(Directive::Maxmemory).max(0) as usize;
+    if memory::publish() <= limit {
+        return true;
+    }
     for _ in 0..LOOKS_MAX {
         if used_memory(state) <= limit {
             return true;

@@ -81,8 +81,6 @@ figures! {
     AuthFailures,
     /// Changes since the start; what `rdb_changes_since_last_save` counts.
     Changes,
-    /// Allocated less freed bytes, wrapping.
-    AllocatedBytes,
     PubsubMessages,
 }
 
@@ -177,7 +175,7 @@ impl Stats {
     pub fn reset(&self) {
         for thread in &self.threads {
             for (index, figure) in thread.figures.iter().enumerate() {
-                if index != Figure::AllocatedBytes as usize && index != Figure::Changes as usize {
+                if index != Figure::Changes as usize {
                     figure.reset();
                 }
             }

@@ -32,11 +32,6 @@ pub fn needs_password(state: &State) -> bool {
     !state.settings.string(Directive::Requirepass).is_empty()
 }
 
-/// Whether the server holds back everything, whatever the command.
-pub fn is_paused(state: &State) -> bool {
-    state.pause.is_on() && state.pause.kind(unix_time_ms()) == PauseKind::All
-}
-
 /// When the pause ends by itself, in milliseconds of Unix time.
 pub fn pause_end_ms(state: &State) -> Option<i64> {
     state.pause.is_on().then(|| state.pause.until_ms())

@@ -17,7 +17,7 @@ pub mod transaction;
 
 pub use blocking::{end_wait, time_out, unblock};
 pub use call::{Call, Mode};
-pub use dispatch::{Outcome, execute, is_paused, leave, needs_password, pause_end_ms, prefetch};
+pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms, prefetch};
 pub use keys::{Found, Keys};
 
 use crate::resp::CommandResult;

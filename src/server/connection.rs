@@ -256,6 +256,7 @@ impl Connection {
         let mut reply = worker.reply.borrow_mut();
         reply.set_protocol(self.session.protocol);
         let mut at = 0;
+        crate::memory::publish();
         loop {
             let (end, error) = self.parse_batch(buffer, at, &mut parsed);
             let mut stopped = false;

@@ -77,7 +77,7 @@ pub async fn clients(state: Arc<State>) {
             }
         }
         crate::eviction::evict_clients(&state);
-        let used = crate::memory::used();
+        let used = crate::eviction::used_memory(&state);
         state.peak_memory.fetch_max(used, Ordering::Relaxed);
     }
 }

@@ -28,6 +28,7 @@ impl LazyFree {
         std::thread::Builder::new().name("lazy-free".into()).spawn(move || {
             for (value, objects) in receiver {
                 drop(value);
+                crate::memory::publish();
                 seen.pending.fetch_sub(objects, Ordering::Relaxed);
                 seen.freed.fetch_add(objects, Ordering::Relaxed);
             }

@@ -1,0 +1,131 @@
+//! Connections, transactions and subscriptions, through a socket.
+
+mod support;
+
+use support::Server;
+
+#[test]
+fn a_connection_is_greeted_in_both_protocols() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.play(
+        "
+        > PING
+        PONG
+        > PING hello
+        hello
+        > ECHO hi
+        hi
+        > SELECT 15
+        OK
+        > SELECT 16
+        (ERR DB index is out of range)
+        > NOSUCH a b
+        (ERR unknown command 'NOSUCH', with args beginning with: 'a' 'b' )
+        > ECHO
+        (ERR wrong number of arguments for 'echo' command)
+        > HELLO 4
+        (NOPROTO unsupported protocol version)
+        ",
+    );
+    assert!(client.ask("HELLO 3").starts_with("{server redis version 7.4.0 proto 3"));
+    assert_eq!(client.ask("RESET"), "RESET");
+}
+
+#[test]
+fn half_requests_and_rubbish_harm_nobody_else() {
+    let server = Server::start(&[]);
+    let mut bystander = server.connect();
+    let mut half = server.connect();
+    half.send_raw(b"*2\r\n$4\r\nECHO\r\n$100000000\r\nabc");
+    let cases: [(&[u8], &str); 4] = [
+        (b"*1\r\n$-5\r\n", "(ERR Protocol error: invalid bulk length)"),
+        (b"*99999999999\r\n", "(ERR Protocol error: invalid multibulk length)"),
+        (b"*1\r\nPING\r\n", "(ERR Protocol error: expected '$', got 'P')"),
+        (b"get \"unbalanced\r\n", "(ERR Protocol error: unbalanced quotes in request)"),
+    ];
+    for (bytes, error) in cases {
+        let mut client = server.connect();
+        client.send_raw(bytes);
+        assert_eq!(client.reply(), error);
+        assert!(client.is_closed());
+        assert_eq!(bystander.ask("PING"), "PONG");
+    }
+    let mut inline = server.connect();
+    inline.send_raw(b"PING\r\n\n\r\nECHO 'a b'\r\n");
+    assert_eq!(inline.reply(), "PONG");
+    assert_eq!(inline.reply(), "a b");
+}
+
+#[test]
+fn transactions_run_whole_or_not_at_all() {
+    let server = Server::start(&[]);
+    server.connect().play(
+        "
+        > EXEC
+        (ERR EXEC without MULTI)
+        > MULTI
+        OK
+        > ECHO a
+        QUEUED
+        > PING
+        QUEUED
+        > EXEC
+        [a PONG]
+        > MULTI
+        OK
+        > ECHO
+        (ERR wrong number of arguments for 'echo' command)
+        > EXEC
+        (EXECABORT Transaction discarded because of previous errors.)
+        > MULTI
+        OK
+        > MULTI
+        (ERR MULTI calls can not be nested)
+        > DISCARD
+        OK
+        > DISCARD
+        (ERR DISCARD without MULTI)
+        ",
+    );
+}
+
+#[test]
+fn messages_reach_channels_and_patterns() {
+    let server = Server::start(&["--threads", "2"]);
+    let mut subscriber = server.connect();
+    let mut publisher = server.connect();
+    assert_eq!(subscriber.ask("SUBSCRIBE news"), "[subscribe news 1]");
+    assert_eq!(subscriber.ask("PSUBSCRIBE n*"), "[psubscribe n* 2]");
+    assert_eq!(publisher.ask("PUBLISH news hello"), "2");
+    assert_eq!(subscriber.reply(), "[message news hello]");
+    assert_eq!(subscriber.reply(), "[pmessage n* news hello]");
+    assert!(subscriber.ask("ECHO x").starts_with("(ERR Can't execute 'echo': only (P|S)SUBSCRIBE"));
+    assert_eq!(publisher.ask("PUBSUB NUMSUB news other"), "[news 1 other 0]");
+    assert_eq!(publisher.ask("PUBSUB NUMPAT"), "1");
+    assert_eq!(subscriber.ask("UNSUBSCRIBE"), "[unsubscribe news 1]");
+    assert_eq!(subscriber.ask("PUNSUBSCRIBE"), "[punsubscribe n* 0]");
+    assert_eq!(publisher.ask("PUBLISH news hello"), "0");
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let server = Server::start(&["--requirepass", "secret"]);
+    let mut client = server.connect();
+    client.play(
+        "
+        > PING
+        (NOAUTH Authentication required.)
+        > AUTH wrong
+        (WRONGPASS invalid username-password pair or user is disabled.)
+        > AUTH default secret
+        OK
+        > PING
+        PONG
+        ",
+    );
+    assert!(server.connect().ask("HELLO 3 AUTH default secret").starts_with("{server redis"));
+    let mut stranger = server.connect();
+    stranger.send_raw(b"*1000\r\n");
+    assert_eq!(stranger.reply(), "(ERR Protocol error: unauthenticated multibulk length)");
+}

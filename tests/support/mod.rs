@@ -1,0 +1,134 @@
+//! A server of its own for each test, and conversations with it over a plain socket.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to start, and a reply to arrive.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running server; killed when dropped.
+pub struct Server {
+    process: Child,
+    pub port: u16,
+}
+
+impl Server {
+    /// Starts the server with `arguments` besides its port.
+    pub fn start(arguments: &[&str]) -> Server {
+        let port = free_port();
+        let process = Command::new(env!("CARGO_BIN_EXE_radish"))
+            .args(["--port", &port.to_string(), "--save", ""])
+            .args(arguments)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the server's binary starts");
+        let mut server = Server { process, port };
+        server.wait_until_ready();
+        server
+    }
+
+    fn wait_until_ready(&mut self) {
+        let begin = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(self.process.try_wait().expect("its state is known").is_none(), "the server ended");
+            assert!(begin.elapsed() < PATIENCE, "the server does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    pub fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        Connection { stream: BufReader::new(stream) }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().expect("the server can be killed");
+        self.process.wait().expect("the server ends");
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    listener.local_addr().expect("it has an address").port()
+}
+
+/// One client.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.get_mut().write_all(bytes).expect("the server reads");
+    }
+
+    /// Sends a command, written as in redis-cli without quotes.
+    pub fn send(&mut self, line: &str) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut request = format!("*{}\r\n", words.len());
+        for word in words {
+            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+        }
+        self.send_raw(request.as_bytes());
+    }
+
+    /// The next reply, on one line: nested replies in brackets, null as `nil`.
+    pub fn reply(&mut self) -> String {
+        let line = self.line();
+        let (kind, rest) = line.split_at(1);
+        let mut nested = |count: usize, open: &str, close: &str| {
+            let items: Vec<String> = (0..count).map(|_| self.reply()).collect();
+            format!("{open}{}{close}", items.join(" "))
+        };
+        match kind {
+            "+" => rest.to_owned(),
+            "-" => format!("({rest})"),
+            ":" | "," | "(" | "#" => rest.to_owned(),
+            "_" => "nil".into(),
+            "$" | "*" if rest == "-1" => "nil".into(),
+            "$" | "=" => {
+                let mut text = vec![0; rest.parse::<usize>().expect("a length") + 2];
+                self.stream.read_exact(&mut text).expect("a bulk string");
+                String::from_utf8_lossy(&text[..text.len() - 2]).into_owned()
+            }
+            "*" => nested(rest.parse().expect("a count"), "[", "]"),
+            "~" => nested(rest.parse().expect("a count"), "~[", "]"),
+            ">" => nested(rest.parse().expect("a count"), ">[", "]"),
+            "%" => nested(2 * rest.parse::<usize>().expect("a count"), "{", "}"),
+            other => panic!("a reply begins with {other:?}"),
+        }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("a line arrives");
+        assert!(line.ends_with("\r\n"), "the server closed the connection after {line:?}");
+        line.truncate(line.len() - 2);
+        line
+    }
+
+    pub fn ask(&mut self, line: &str) -> String {
+        self.send(line);
+        self.reply()
+    }
+
+    /// Plays a conversation: each line `> command` is sent, the next line is the reply that must come.
+    pub fn play(&mut self, conversation: &str) {
+        let mut lines = conversation.lines().map(str::trim).filter(|line| !line.is_empty());
+        while let Some(line) = lines.next() {
+            let command = line.strip_prefix("> ").unwrap_or_else(|| panic!("{line:?} is no command"));
+            let expected = lines.next().expect("a command has a reply");
+            assert_eq!(self.ask(command), expected, "to {command:?}");
+        }
+    }
+
+    /// Whether the server has closed the connection.
+    pub fn is_closed(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
+    }
+}
