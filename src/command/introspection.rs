@@ -324,3 +324,71 @@ fn words(reply: &mut Reply, mut words: impl Iterator<Item = &'static str> + Clon
     reply.set(words.clone().count())?;
     words.try_for_each(|word| reply.simple(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::{OwnedRequest, Protocol};
+
+    fn table() -> Table {
+        Table::new(&[]).unwrap()
+    }
+
+    /// What is written about a command, with spaces for line ends.
+    fn written(protocol: Protocol, name: &str, write: fn(&mut Reply, &CommandSpec) -> CommandResult) -> String {
+        let mut reply = Reply::new(protocol);
+        write(&mut reply, table().lookup_full(name.as_bytes()).unwrap()).unwrap();
+        String::from_utf8(reply.take()).unwrap().replace("\r\n", " ")
+    }
+
+    #[test]
+    fn a_command_is_described_in_both_protocols() {
+        let resp3 = "*10 $5 watch :-2 ~5 +noscript +loading +stale +fast +allow_busy :1 :-1 :1 \
+                     ~2 +@fast +@transaction ~0 \
+                     ~1 %3 $5 flags ~1 +RO $12 begin_search %2 $4 type $5 index $4 spec %1 $5 index :1 \
+                     $9 find_keys %2 $4 type $5 range $4 spec %3 $7 lastkey :-1 $7 keystep :1 $5 limit :0 *0 ";
+        assert_eq!(written(Protocol::Resp3, "WATCH", describe), resp3);
+        let resp2 = resp3.replace('~', "*").replace("%1", "*2").replace("%2", "*4").replace("%3", "*6");
+        assert_eq!(written(Protocol::Resp2, "watch", describe), resp2);
+    }
+
+    #[test]
+    fn what_only_the_server_needs_is_not_shown() {
+        let publish = written(Protocol::Resp3, "publish", describe);
+        assert!(publish.contains("~4 +pubsub +loading +stale +fast :0 "), "{publish}");
+    }
+
+    #[test]
+    fn a_command_is_documented_with_its_arguments() {
+        let docs = written(Protocol::Resp3, "command|list", document);
+        let arguments = "$9 arguments *1 %5 $4 name $8 filterby $4 type $5 oneof $5 token $8 FILTERBY \
+                         $5 flags ~1 +optional $9 arguments *3 \
+                         %4 $4 name $11 module-name $4 type $6 string $12 display_text $11 module-name $5 token $6 MODULE ";
+        assert!(docs.starts_with("$12 command|list %5 $7 summary "), "{docs}");
+        assert!(docs.contains(arguments), "{docs}");
+    }
+
+    #[test]
+    fn a_container_is_documented_with_its_subcommands() {
+        let docs = written(Protocol::Resp3, "command", document);
+        assert!(docs.contains("$11 subcommands %7 $13 command|count %4 "), "{docs}");
+    }
+
+    #[test]
+    fn keys_are_found_or_it_is_said_why_not() {
+        let answer = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let request = OwnedRequest::new(words.iter().map(|word| word.as_bytes()));
+            match keys_of(&table(), request.args()) {
+                Ok(found) => found.iter().map(|key| key.index.to_string()).collect::<Vec<_>>().join(" "),
+                Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+            }
+        };
+        assert_eq!(answer("watch a b"), "1 2");
+        assert_eq!(answer("nosuch a"), "ERR Invalid command specified");
+        assert_eq!(answer("command nosuch"), "ERR Invalid command specified");
+        assert_eq!(answer("command count"), "ERR The command has no key arguments");
+        assert_eq!(answer("spublish channel message"), "ERR The command has no key arguments");
+        assert_eq!(answer("watch"), "ERR Invalid number of arguments specified for command");
+    }
+}
