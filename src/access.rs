@@ -1,7 +1,9 @@
 //! Time as commands use it: the access clock of records (LRU, or LFU), and a fine clock for latencies.
 
 use crate::config::{Directive, Settings};
+use crate::state::unix_time_ms;
 use rand::Rng;
+use std::cell::Cell;
 use std::sync::LazyLock;
 
 /// Bits of a record's access clock.
@@ -15,6 +17,27 @@ static FINE_CLOCK: LazyLock<quanta::Clock> = LazyLock::new(quanta::Clock::new);
 #[inline]
 pub fn ticks() -> u64 {
     FINE_CLOCK.raw()
+}
+
+/// For how long the system's clock is not asked again, in nanoseconds.
+const ANCHOR_NS_MAX: u64 = 50_000_000;
+
+thread_local! {
+    /// A point of the fine clock, and what the system's clock said then.
+    static ANCHOR: Cell<(u64, i64)> = const { Cell::new((0, 0)) };
+}
+
+/// The time at a recent point of the fine clock, in milliseconds of Unix time: cheaper than asking the system.
+#[inline]
+pub fn unix_time_ms_at(ticks: u64) -> i64 {
+    let (anchor, anchor_ms) = ANCHOR.get();
+    let elapsed = FINE_CLOCK.delta_as_nanos(anchor, ticks);
+    if elapsed < ANCHOR_NS_MAX && anchor != 0 {
+        return anchor_ms + (elapsed / 1_000_000) as i64;
+    }
+    let now_ms = unix_time_ms();
+    ANCHOR.set((ticks, now_ms));
+    now_ms
 }
 
 /// Nanoseconds since `ticks`.

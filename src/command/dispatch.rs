@@ -283,13 +283,13 @@ pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) 
 }
 
 /// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need.
-fn lock<'k>(state: &'k State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> Keys<'k> {
+fn lock<'k>(state: &'k State, session: &Session, spec: &CommandSpec, args: Args<'_>, now_ms: i64) -> Keys<'k> {
     let mut set = shards_of(state, session, spec, args);
     loop {
         let mut locked = state.keyspace.lock(set);
         let wanted = if spec.has(CommandFlags::READONLY) { set } else { blocking::closure(&mut locked) };
         if wanted.is_subset(set) {
-            return Keys::new(locked, state, session.database, unix_time_ms(), session.no_touch);
+            return Keys::new(locked, state, session.database, now_ms, session.no_touch);
         }
         set = set.union(wanted);
     }
@@ -299,7 +299,7 @@ fn lock<'k>(state: &'k State, session: &Session, spec: &CommandSpec, args: Args<
 fn run(state: &State, session: &mut Session, spec: &'static CommandSpec, args: Args<'_>, reply: &mut Reply) {
     let begin = reply.len();
     let clock = crate::access::ticks();
-    let mut keys = lock(state, session, spec, args);
+    let mut keys = lock(state, session, spec, args, crate::access::unix_time_ms_at(clock));
     if state.monitors.load(Ordering::Relaxed) > 0 {
         super::monitor::feed(state, session, spec, args);
     }

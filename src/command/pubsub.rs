@@ -79,9 +79,8 @@ pub fn sunsubscribe(call: &mut Call) -> CommandResult {
 }
 
 fn add(call: &mut Call, kind: Kind) -> CommandResult {
-    if call.mode == Mode::Transaction && !call.reply.is_resp3() && kind != Kind::Channel {
-        // As in Redis: a client that cannot take pushes would mistake them for replies to its transaction.
-        return Err(ErrorReply::new(format!("ERR {} isn't allowed in MULTI", call.spec.name.to_uppercase())));
+    if call.mode == Mode::Transaction && kind == Kind::ShardChannel {
+        return Err(ErrorReply::fixed("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
     for name in call.args.from(1).iter() {
         let client = &call.session.client;
