@@ -6,6 +6,7 @@ pub mod command;
 pub mod config;
 pub mod eviction;
 pub mod glob;
+pub mod logging;
 pub mod memory;
 pub mod pubsub;
 pub mod resp;
@@ -20,3 +21,6 @@ pub mod value;
 
 /// The version of Redis whose behaviour clients may count on; what INFO and HELLO say.
 pub const REDIS_VERSION: &str = "7.4.0";
+
+/// The version of Radish itself.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,11 +1,13 @@
 //! From the command line to a serving process.
 
-use crate::command::spec::Table;
-use crate::config::{Arguments, Directive, Invocation, Settings, Startup};
+use crate::REDIS_VERSION;
+use crate::command::spec::{RenameError, Table};
+use crate::config::{Arguments, Directive, Invocation, LoadError, RenameCommand, Settings};
+use crate::logging;
 use crate::state::State;
 use clap::CommandFactory;
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -42,14 +44,27 @@ fn say(text: &str) -> ExitCode {
 }
 
 fn serve(arguments: &Arguments) -> ExitCode {
-    let (settings, startup) = match Settings::start(arguments, std::io::stdin()) {
-        Ok(started) => started,
+    if let Err(error) = logging::install() {
+        eprintln!("{error}");
+        return ExitCode::FAILURE;
+    }
+    let loaded = Settings::start(arguments, std::io::stdin())
+        .and_then(|(settings, startup)| Ok((rename_commands(&startup.renamed_commands)?, settings)));
+    let (table, settings) = match loaded {
+        Ok(loaded) => loaded,
+        // Redis logs this one error of the configuration, and prints all others.
+        Err(error @ LoadError::Unreadable { .. }) => {
+            tracing::warn!("{error}");
+            return ExitCode::FAILURE;
+        }
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
-    match prepare(settings, &startup).and_then(crate::server::run) {
+    logging::configure(&settings);
+    greet(&settings);
+    match prepare(settings, table).and_then(crate::server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("Could not start: {error}");
@@ -58,19 +73,59 @@ fn serve(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn prepare(settings: Settings, startup: &Startup) -> std::io::Result<Arc<State>> {
+/// The command table under the names that the configuration gives.
+fn rename_commands(renamed: &[RenameCommand]) -> Result<Table, LoadError> {
+    let from: Vec<_> = renamed.iter().map(|rename| String::from_utf8_lossy(&rename.from)).collect();
+    let renames: Vec<(&str, &[u8])> =
+        from.iter().zip(renamed).map(|(from, rename)| (&**from, &rename.to[..])).collect();
+    Table::new(&renames).map_err(|error| {
+        let reason = match error {
+            RenameError::NoSuchCommand(_) => "No such command in rename-command",
+            RenameError::NameTaken(_) => "Target command name already exists",
+        };
+        // The first line with which it goes wrong.
+        match (1..=renames.len()).find(|count| Table::new(&renames[..*count]).is_err()) {
+            Some(count) => LoadError::Line { location: renamed[count - 1].location.clone(), reason: reason.into() },
+            None => LoadError::Whole { reason: reason.into() },
+        }
+    })
+}
+
+/// Says in the log who starts. The logo appears on terminals, or where `always-show-logo` wants it.
+fn greet(settings: &Settings) {
+    let (version, pid, port) = (crate::VERSION, std::process::id(), settings.int(Directive::Port));
+    tracing::info!("Radish is starting");
+    tracing::info!(
+        "Radish version={version}, Redis version={REDIS_VERSION}, bits={}, pid={pid}, just started",
+        usize::BITS
+    );
+    logging::set_role(logging::Role::Primary);
+    let on_terminal = settings.path(Directive::Logfile).is_none() && std::io::stdout().is_terminal();
+    if on_terminal || settings.flag(Directive::AlwaysShowLogo) {
+        tracing::info!(
+            target: logging::RAW,
+            "\n   \\|/\n  .-'-.     Radish {version}\n /     \\    Port: {port}\n \\     /    PID: {pid}\n  `. .'\n    V\n\n"
+        );
+    } else {
+        tracing::info!("Running mode=standalone, port={port}.");
+    }
+    for (name, reason) in settings.without_effect() {
+        tracing::info!("Directive '{name}' has no effect: {reason}.");
+    }
+}
+
+fn prepare(settings: Settings, table: Table) -> std::io::Result<Arc<State>> {
     let threads = match settings.int(Directive::Threads) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads as usize,
     };
+    if let Some(directory) = settings.path(Directive::Dir) {
+        std::env::set_current_dir(directory)?;
+    }
     let clients = settings.int(Directive::Maxclients) as u64;
     let files = crate::memory::raise_open_files(clients);
     if files < clients {
         tracing::warn!("Only {files} files may be open at once: fewer than the {clients} clients of maxclients.");
     }
-    let from: Vec<_> = startup.renamed_commands.iter().map(|rename| String::from_utf8_lossy(&rename.from)).collect();
-    let renames: Vec<(&str, &[u8])> =
-        from.iter().zip(&startup.renamed_commands).map(|(from, rename)| (&**from, &rename.to[..])).collect();
-    let table = Table::new(&renames).map_err(std::io::Error::other)?;
     Ok(Arc::new(State::new(settings, table, threads)?))
 }

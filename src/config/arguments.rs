@@ -114,27 +114,6 @@ pub fn version_line() -> String {
     format!("Redis server v={REDIS_VERSION} sha=00000000:0 malloc=jemalloc-5.3.0 bits={bits} build={BUILD_ID:x}")
 }
 
-/// What `--help` prints.
-pub const HELP: &str = "\
-Radish, a drop-in Redis server
-
-Usage: radish [/path/to/redis.conf] [options] [-]
-       radish - (read the configuration from standard input)
-       radish -v or --version
-       radish -h or --help
-       radish --check-system
-
-Options are the directives of redis.conf, with two dashes before their names.
-They are read after the file and standard input, and win over both.
-
-Examples:
-       radish                                   (the default configuration)
-       echo 'maxmemory 128mb' | radish -
-       radish /etc/redis/6379.conf
-       radish --port 7777 --threads 2
-       radish /etc/myredis.conf --loglevel verbose -
-";
-
 #[cfg(test)]
 mod tests {
     use super::*;

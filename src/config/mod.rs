@@ -34,7 +34,7 @@ mod settings;
 
 use std::borrow::Cow;
 
-pub use arguments::{Arguments, BUILD_ID, HELP, Invocation, version_line};
+pub use arguments::{Arguments, BUILD_ID, Invocation, version_line};
 pub use change::{Asker, SetError};
 pub use checks::error_text;
 pub use choices::{
