@@ -8,6 +8,7 @@ pub mod eviction;
 pub mod glob;
 pub mod logging;
 pub mod memory;
+pub mod process;
 pub mod pubsub;
 pub mod resp;
 pub mod server;

@@ -4,6 +4,9 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
 
+/// The allocator, as Redis names it.
+pub const ALLOCATOR_NAME: &str = "jemalloc-5.3.0";
+
 /// Bytes allocated less bytes freed, over all threads, as far as they have published their share.
 static PUBLISHED: AtomicI64 = AtomicI64::new(0);
 

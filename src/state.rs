@@ -21,6 +21,11 @@ pub fn unix_time_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
+/// 40 random hexadecimal digits.
+fn random_id() -> String {
+    format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>())
+}
+
 /// What `CLIENT PAUSE` holds back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -92,6 +97,8 @@ pub struct State {
     pub started_ms: i64,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
+    /// 40 hexadecimal digits that name the history of the data.
+    pub replication_id: String,
     pub peak_memory: AtomicUsize,
     pub startup_memory: usize,
 }
@@ -120,7 +127,8 @@ impl State {
             error_counts: Mutex::default(),
             threads,
             started_ms: unix_time_ms(),
-            run_id: format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>()),
+            run_id: random_id(),
+            replication_id: random_id(),
             peak_memory: AtomicUsize::new(0),
             startup_memory: crate::memory::used(),
         })

@@ -2,8 +2,10 @@
 //! them up.
 
 use crate::command::spec::COMMAND_COUNT;
+use parking_lot::Mutex;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 thread_local! {
     /// Number of this thread among the workers.
@@ -92,6 +94,29 @@ struct ThreadStats {
 /// The figures of all threads.
 pub struct Stats {
     threads: Box<[ThreadStats]>,
+    /// What was counted at the latest looks, oldest first.
+    samples: Mutex<VecDeque<Sample>>,
+    /// Unix time in seconds at which most memory was in use.
+    peak_time: AtomicI64,
+}
+
+/// Looks at the figures over which rates are measured.
+const SAMPLES_MAX: usize = 16;
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sample {
+    time_us: i64,
+    commands: u64,
+    input_bytes: u64,
+    output_bytes: u64,
+}
+
+/// What happens per second (`instantaneous_…`).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    pub commands: f64,
+    pub input_bytes: f64,
+    pub output_bytes: f64,
 }
 
 /// What is known of one command over all threads.
@@ -111,7 +136,11 @@ impl Stats {
             figures: std::array::from_fn(|_| Counter::default()),
             commands: (0..COMMAND_COUNT).map(|_| CommandCounters::default()).collect(),
         };
-        Stats { threads: (0..threads.max(1)).map(|_| thread()).collect() }
+        Stats {
+            threads: (0..threads.max(1)).map(|_| thread()).collect(),
+            samples: Mutex::default(),
+            peak_time: AtomicI64::new(0),
+        }
     }
 
     #[inline]
@@ -127,6 +156,51 @@ impl Stats {
     /// The figure over all threads.
     pub fn get(&self, figure: Figure) -> u64 {
         self.threads.iter().fold(0, |sum, thread| sum.wrapping_add(thread.figures[figure as usize].get()))
+    }
+
+    /// The figure of one thread.
+    pub fn get_of_thread(&self, thread: usize, figure: Figure) -> u64 {
+        self.threads[thread].figures[figure as usize].get()
+    }
+
+    /// Looks at the figures, so that [`Stats::rates`] has something to compare. To be called ten times a second.
+    pub fn sample(&self, time_us: i64) {
+        let sample = Sample {
+            time_us,
+            commands: self.get(Figure::Commands),
+            input_bytes: self.get(Figure::NetInputBytes),
+            output_bytes: self.get(Figure::NetOutputBytes),
+        };
+        let mut samples = self.samples.lock();
+        if samples.len() == SAMPLES_MAX {
+            samples.pop_front();
+        }
+        samples.push_back(sample);
+    }
+
+    /// What happened per second lately.
+    pub fn rates(&self) -> Rates {
+        let samples = self.samples.lock();
+        let (Some(first), Some(last)) = (samples.front(), samples.back()) else { return Rates::default() };
+        let seconds = (last.time_us - first.time_us) as f64 / 1e6;
+        if seconds <= 0.0 {
+            return Rates::default();
+        }
+        let rate = |first: u64, last: u64| last.saturating_sub(first) as f64 / seconds;
+        Rates {
+            commands: rate(first.commands, last.commands),
+            input_bytes: rate(first.input_bytes, last.input_bytes),
+            output_bytes: rate(first.output_bytes, last.output_bytes),
+        }
+    }
+
+    /// Notes that more memory is in use than ever before, at a Unix time in seconds.
+    pub fn note_peak(&self, time: i64) {
+        self.peak_time.store(time, Ordering::Relaxed);
+    }
+
+    pub fn peak_time(&self) -> i64 {
+        self.peak_time.load(Ordering::Relaxed)
     }
 
     /// Counts a call that took `nanoseconds`.
@@ -173,6 +247,7 @@ impl Stats {
 
     /// `CONFIG RESETSTAT`: everything but what describes the present.
     pub fn reset(&self) {
+        self.samples.lock().clear();
         for thread in &self.threads {
             for (index, figure) in thread.figures.iter().enumerate() {
                 if index != Figure::Changes as usize {
@@ -197,6 +272,18 @@ fn bucket(nanoseconds: u64) -> usize {
     }
     let power = units.ilog2() as usize;
     ((power - 2) * 8 + (units >> (power - 3) & 7) as usize).min(LATENCY_BUCKETS - 1)
+}
+
+/// The bucket below which, itself included, `percentile` percent of the calls are.
+pub fn bucket_at(counts: &[u64], percentile: f64) -> usize {
+    let total: u64 = counts.iter().sum();
+    let wanted = ((total as f64 * percentile / 100.0).ceil() as u64).clamp(1, total.max(1));
+    let mut seen = 0;
+    let found = counts.iter().position(|count| {
+        seen += count;
+        seen >= wanted
+    });
+    found.unwrap_or(0)
 }
 
 /// The longest duration of a bucket, in microseconds.
@@ -225,6 +312,22 @@ mod tests {
             assert!(upper >= nanoseconds as f64, "{nanoseconds} ns in a bucket up to {upper}");
             assert!(upper <= (nanoseconds as f64).mul_add(1.15, 64.0), "{nanoseconds} ns in a bucket up to {upper}");
         }
+    }
+
+    #[test]
+    fn percentiles_find_their_bucket() {
+        let counts = [0, 98, 0, 1, 1];
+        let buckets = [0.0, 50.0, 98.0, 99.0, 99.5, 100.0].map(|percentile| bucket_at(&counts, percentile));
+        assert_eq!(buckets, [1, 1, 1, 3, 4, 4]);
+    }
+
+    #[test]
+    fn rates_are_per_second() {
+        let stats = Stats::new(1);
+        stats.sample(1_000_000);
+        stats.add(Figure::Commands, 50);
+        stats.sample(1_500_000);
+        assert_eq!(stats.rates().commands, 100.0);
     }
 
     #[test]

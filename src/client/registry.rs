@@ -66,26 +66,36 @@ impl ClientFlags {
     pub const NO_TOUCH: u32 = 1 << 13;
     pub const IMPORT_SOURCE: u32 = 1 << 14;
     pub const AUTHENTICATED: u32 = 1 << 15;
+    /// It follows redirections (`CLIENT CAPA redirect`).
+    pub const CAPA_REDIRECT: u32 = 1 << 16;
 
     /// The letters of `CLIENT LIST`, in its order.
+    const LETTERS: [(u32, char); 14] = [
+        (ClientFlags::MONITOR, 'O'),
+        (ClientFlags::PUBSUB, 'P'),
+        (ClientFlags::MULTI, 'x'),
+        (ClientFlags::BLOCKED, 'b'),
+        (ClientFlags::TRACKING, 't'),
+        (ClientFlags::TRACKING_BROKEN_REDIRECT, 'R'),
+        (ClientFlags::TRACKING_BROADCAST, 'B'),
+        (ClientFlags::DIRTY_CAS, 'd'),
+        (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
+        (ClientFlags::CLOSE_ASAP, 'A'),
+        (ClientFlags::UNIX_SOCKET, 'U'),
+        (ClientFlags::READONLY, 'r'),
+        (ClientFlags::NO_EVICT, 'e'),
+        (ClientFlags::NO_TOUCH, 'T'),
+    ];
+
+    /// Whether a client can have the letter in its flags.
+    pub fn is_letter(letter: u8) -> bool {
+        letter == b'N' || Self::LETTERS.iter().any(|(_, known)| *known as u32 == u32::from(letter))
+    }
+
+    /// The flags in letters, `N` if there are none.
     pub fn letters(flags: u32) -> String {
-        const LETTERS: [(u32, char); 14] = [
-            (ClientFlags::MONITOR, 'O'),
-            (ClientFlags::PUBSUB, 'P'),
-            (ClientFlags::MULTI, 'x'),
-            (ClientFlags::BLOCKED, 'b'),
-            (ClientFlags::TRACKING, 't'),
-            (ClientFlags::TRACKING_BROKEN_REDIRECT, 'R'),
-            (ClientFlags::TRACKING_BROADCAST, 'B'),
-            (ClientFlags::DIRTY_CAS, 'd'),
-            (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
-            (ClientFlags::CLOSE_ASAP, 'A'),
-            (ClientFlags::UNIX_SOCKET, 'U'),
-            (ClientFlags::READONLY, 'r'),
-            (ClientFlags::NO_EVICT, 'e'),
-            (ClientFlags::NO_TOUCH, 'T'),
-        ];
-        let letters: String = LETTERS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, letter)| letter).collect();
+        let letters: String =
+            Self::LETTERS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, letter)| letter).collect();
         if letters.is_empty() { "N".into() } else { letters }
     }
 }

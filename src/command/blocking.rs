@@ -152,11 +152,15 @@ pub fn end_wait(session: &mut Session) {
 
 /// Ends a wait, unless it was served before.
 fn end(state: &State, waiter: &Arc<Waiter>) -> bool {
-    let mut locked = state.keyspace.lock(waiter.shards());
+    end_locked(state, &mut state.keyspace.lock(waiter.shards()), waiter)
+}
+
+/// Ends a wait whose shards are locked, unless it was served before.
+fn end_locked(state: &State, locked: &mut Locked<'_>, waiter: &Arc<Waiter>) -> bool {
     if !waiter.claim(TicketState::Ended) {
         return false;
     }
-    remove(&mut locked, waiter);
+    remove(locked, waiter);
     state.blocked_clients.fetch_sub(1, Ordering::Relaxed);
     true
 }
@@ -181,12 +185,12 @@ pub(super) fn abandon(state: &State, session: &mut Session) {
     }
 }
 
-/// `CLIENT UNBLOCK`: ends the wait of another client, with its timeout reply or with an error. Returns whether there was
-/// one.
-pub fn unblock(state: &State, client: &Client, with_error: bool) -> bool {
+/// `CLIENT UNBLOCK`: ends the wait of another client, with its timeout reply or with an error. All shards are locked.
+/// Returns whether there was one.
+pub fn unblock(state: &State, locked: &mut Locked<'_>, client: &Client, with_error: bool) -> bool {
     let Some(waiter) = client.waiter.lock().clone() else { return false };
     let Some(service) = waiter.action().downcast_ref::<Service>() else { return false };
-    if !end(state, &waiter) {
+    if !end_locked(state, locked, &waiter) {
         return false;
     }
     let reply = if with_error {

@@ -4,9 +4,11 @@
 mod blocking;
 mod call;
 pub mod client;
+mod client_filter;
 pub mod connection;
 mod dispatch;
 pub mod help;
+pub mod info;
 pub mod introspection;
 mod keys;
 pub mod limits;
@@ -15,7 +17,7 @@ pub mod pubsub;
 pub mod spec;
 pub mod transaction;
 
-pub use blocking::{end_wait, time_out, unblock};
+pub use blocking::{end_wait, time_out};
 pub use call::{Call, Mode};
 pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms, prefetch};
 pub use keys::{Found, Keys};

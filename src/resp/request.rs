@@ -40,6 +40,11 @@ impl<'a> Args<'a> {
         self.spans.is_empty()
     }
 
+    /// Bytes of the request as it was sent.
+    pub fn request_len(&self) -> usize {
+        self.request.len()
+    }
+
     /// The argument at `index`, which must exist.
     #[inline]
     pub fn at(&self, index: usize) -> &'a [u8] {

@@ -4,7 +4,7 @@ use crate::client::ClientFlags;
 use crate::command::limits;
 use crate::config::Directive;
 use crate::pubsub::EventClass;
-use crate::state::{State, unix_time_ms};
+use crate::state::{State, unix_time_ms, unix_time_us};
 use crate::stats::Figure;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,6 +59,15 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     expired
 }
 
+/// Looks at the figures ten times a second. Never ends.
+pub async fn sample(state: Arc<State>) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        state.stats.sample(unix_time_us());
+    }
+}
+
 /// Looks after the clients once a second. Never ends.
 pub async fn clients(state: Arc<State>) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
@@ -77,7 +86,9 @@ pub async fn clients(state: Arc<State>) {
             }
         }
         crate::eviction::evict_clients(&state);
-        let used = crate::eviction::used_memory(&state);
-        state.peak_memory.fetch_max(used, Ordering::Relaxed);
+        let used = crate::memory::allocator().allocated;
+        if state.peak_memory.fetch_max(used, Ordering::Relaxed) < used {
+            state.stats.note_peak(now_ms / 1000);
+        }
     }
 }

@@ -89,6 +89,7 @@ async fn serve(
     }
     tokio::task::spawn_local(cron::expire(Arc::clone(&state), 0));
     tokio::task::spawn_local(cron::clients(Arc::clone(&state)));
+    tokio::task::spawn_local(cron::sample(Arc::clone(&state)));
     tracing::info!(target: "notice", "Ready to accept connections tcp");
     tokio::select! {
         _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),

@@ -1,0 +1,546 @@
+//! `INFO`: the state of the server, section by section.
+
+use super::call::Call;
+use super::spec;
+use crate::client::ClientFlags;
+use crate::config::{BUILD_ID, Directive};
+use crate::resp::CommandResult;
+use crate::state::{PauseKind, unix_time_ms, unix_time_us};
+use crate::stats::{Figure, bucket_at, bucket_microseconds};
+use crate::{memory, process};
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Room that is reserved for the text.
+const TEXT_BYTES: usize = 8 * 1024;
+
+/// Writes the fields of a section.
+type Writer = fn(&mut Call, &mut Text);
+
+/// A section: its title, whether `INFO` without arguments has it, and its fields.
+struct Section {
+    title: &'static str,
+    is_default: bool,
+    write: Writer,
+}
+
+const SECTIONS: [Section; 14] = [
+    Section { title: "Server", is_default: true, write: server },
+    Section { title: "Clients", is_default: true, write: clients },
+    Section { title: "Memory", is_default: true, write: memory_section },
+    Section { title: "Persistence", is_default: true, write: persistence },
+    Section { title: "Threads", is_default: true, write: threads },
+    Section { title: "Stats", is_default: true, write: stats },
+    Section { title: "Replication", is_default: true, write: replication },
+    Section { title: "CPU", is_default: true, write: cpu },
+    Section { title: "Modules", is_default: true, write: |_, _| {} },
+    Section { title: "Commandstats", is_default: false, write: command_stats },
+    Section { title: "Errorstats", is_default: true, write: error_stats },
+    Section { title: "Latencystats", is_default: false, write: latency_stats },
+    Section { title: "Cluster", is_default: true, write: |_, text| text.field("cluster_enabled", 0) },
+    Section { title: "Keyspace", is_default: true, write: keyspace },
+];
+
+/// The text as it grows.
+struct Text(String);
+
+impl Text {
+    fn field(&mut self, name: &str, value: impl Display) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    fn fields(&mut self, fields: &[(&str, u64)]) {
+        for (name, value) in fields {
+            self.field(name, value);
+        }
+    }
+
+    /// A size in bytes, and the same for people.
+    fn bytes(&mut self, name: &str, bytes: usize) {
+        self.field(name, bytes);
+        self.field(&format!("{name}_human"), human(bytes));
+    }
+}
+
+/// `INFO [section …]`
+pub fn info(call: &mut Call) -> CommandResult {
+    let mut text = Text(String::with_capacity(TEXT_BYTES));
+    for section in &SECTIONS {
+        if !wants(call, section) {
+            continue;
+        }
+        if !text.0.is_empty() {
+            text.0.push_str("\r\n");
+        }
+        let _ = write!(text.0, "# {}\r\n", section.title);
+        (section.write)(call, &mut text);
+    }
+    call.reply.verbatim("txt", text.0.as_bytes())
+}
+
+fn wants(call: &Call, section: &Section) -> bool {
+    if call.args.len() == 1 {
+        return section.is_default;
+    }
+    (1..call.args.len()).any(|index| {
+        call.is_word(index, section.title)
+            || call.is_word(index, "all")
+            || call.is_word(index, "everything")
+            || (section.is_default && call.is_word(index, "default"))
+    })
+}
+
+/// A size with a unit, as Redis abbreviates it.
+pub(super) fn human(bytes: usize) -> String {
+    const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let power = (bytes.ilog2() / 10).min(UNITS.len() as u32);
+    format!("{:.2}{}", bytes as f64 / 1024f64.powi(power as i32), UNITS[power as usize - 1])
+}
+
+/// `part` of `whole` as a quotient, 0 if there is no whole.
+fn ratio(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn server(call: &mut Call, text: &mut Text) {
+    let state = call.state;
+    let now_us = unix_time_us();
+    let uptime_s = (now_us / 1000 - state.started_ms).max(0) / 1000;
+    let port = state.settings.int(Directive::Port);
+    text.field("redis_version", crate::REDIS_VERSION);
+    text.field("radish_version", env!("CARGO_PKG_VERSION"));
+    text.field("redis_git_sha1", "00000000");
+    text.field("redis_git_dirty", 0);
+    text.field("redis_build_id", format_args!("{BUILD_ID:x}"));
+    text.field("redis_mode", "standalone");
+    text.field("os", process::kernel());
+    text.field("arch_bits", usize::BITS);
+    text.field("monotonic_clock", "quanta");
+    text.field("multiplexing_api", "epoll");
+    text.field("atomicvar_api", "rust-builtin");
+    text.field("gcc_version", "0.0.0");
+    text.field("process_id", std::process::id());
+    text.field("process_supervised", "no");
+    text.field("run_id", &state.run_id);
+    text.field("tcp_port", port);
+    text.field("server_time_usec", now_us);
+    text.field("uptime_in_seconds", uptime_s);
+    text.field("uptime_in_days", uptime_s / 86400);
+    text.field("hz", state.settings.int(Directive::Hz));
+    text.field("configured_hz", state.settings.int(Directive::Hz));
+    text.field("lru_clock", (now_us / 1_000_000) & 0xff_ffff);
+    text.field("executable", std::env::current_exe().map_or(String::new(), |path| path.display().to_string()));
+    text.field("config_file", state.settings.config_file().map_or(String::new(), |path| path.display().to_string()));
+    text.field("io_threads_active", u8::from(state.threads > 1));
+    let mut listeners = 0;
+    if port != 0 {
+        let bind: String =
+            state.settings.words(Directive::Bind).iter().map(|address| format!(",bind={address}")).collect();
+        text.field("listener0", format!("name=tcp{bind},port={port}"));
+        listeners += 1;
+    }
+    let path = state.settings.string(Directive::Unixsocket);
+    if !path.is_empty() {
+        text.field(&format!("listener{listeners}"), format!("name=unix,bind={}", String::from_utf8_lossy(&path)));
+    }
+}
+
+fn clients(call: &mut Call, text: &mut Text) {
+    let state = call.state;
+    let (mut input, mut output, mut pubsub, mut watching, mut tracking) = (0, 0, 0, 0, 0);
+    for client in state.clients.all() {
+        input = input.max(client.query_bytes.load(Ordering::Relaxed));
+        output = output.max(client.output_memory());
+        pubsub += usize::from(client.has(ClientFlags::PUBSUB));
+        tracking += usize::from(client.has(ClientFlags::TRACKING));
+        watching += usize::from(client.watched.load(Ordering::Relaxed) > 0);
+    }
+    let databases = state.keyspace.databases();
+    let (mut watched_keys, mut blocking_keys) = (0, 0);
+    for (_, shard) in call.keys.locked().shards() {
+        watched_keys += (0..databases).map(|database| shard.watched.keys(database).count()).sum::<usize>();
+        blocking_keys += shard.waiters.key_count();
+    }
+    text.field("connected_clients", state.clients.len());
+    text.field("cluster_connections", 0);
+    text.field("maxclients", state.settings.int(Directive::Maxclients));
+    text.field("client_recent_max_input_buffer", input);
+    text.field("client_recent_max_output_buffer", output);
+    text.field("blocked_clients", state.blocked_clients.load(Ordering::Relaxed));
+    text.field("tracking_clients", tracking);
+    text.field("pubsub_clients", pubsub);
+    text.field("watching_clients", watching);
+    // Each connection has a timer of its own.
+    text.field("clients_in_timeout_table", 0);
+    text.field("total_watched_keys", watched_keys);
+    text.field("total_blocking_keys", blocking_keys);
+    text.field("total_blocking_keys_on_nokey", 0);
+    let now_ms = unix_time_ms();
+    let (reason, actions) = match state.pause.kind(now_ms) {
+        PauseKind::None => ("none", "none"),
+        PauseKind::Writes => ("client_pause", "write"),
+        PauseKind::All => ("client_pause", "all"),
+    };
+    let left_ms = if reason == "none" { 0 } else { state.pause.until_ms() - now_ms };
+    text.field("paused_reason", reason);
+    text.field("paused_actions", actions);
+    text.field("paused_timeout_milliseconds", left_ms);
+}
+
+/// Where memory goes, in bytes (`INFO memory`, `MEMORY STATS`).
+pub(super) struct MemoryUse {
+    pub allocator: memory::AllocatorFigures,
+    pub peak: usize,
+    pub startup: usize,
+    pub clients: usize,
+    /// All but the keys and their values.
+    pub overhead: usize,
+    /// The keys and their values.
+    pub dataset: usize,
+    /// Bytes of the process that are in memory.
+    pub resident: usize,
+    /// Free bytes in the pages of the trees, which eviction counts as free.
+    pub page_free: usize,
+}
+
+impl MemoryUse {
+    /// The shares of `used` that are the startup's and the data's, in percent.
+    pub(super) fn dataset_percent(&self) -> f64 {
+        100.0 * ratio(self.dataset, self.allocator.allocated.saturating_sub(self.startup))
+    }
+
+    pub(super) fn peak_percent(&self) -> f64 {
+        100.0 * ratio(self.allocator.allocated, self.peak)
+    }
+}
+
+/// Looks where memory goes. All shards are locked.
+pub(super) fn memory_use(call: &mut Call) -> MemoryUse {
+    let state = call.state;
+    let allocator = memory::allocator();
+    let used = allocator.allocated;
+    let peak = state.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
+    let clients = state.clients.all().iter().map(|client| client.memory()).sum::<usize>();
+    let (mut nodes, mut page_free) = (0, 0);
+    for (_, shard) in call.keys.locked().shards() {
+        for memory in shard.databases.iter().map(|tree| tree.memory()) {
+            nodes += memory.node_bytes;
+            page_free += memory.page_free_bytes;
+        }
+    }
+    let overhead = state.startup_memory + clients + nodes + page_free;
+    MemoryUse {
+        allocator,
+        peak,
+        startup: state.startup_memory,
+        clients,
+        overhead,
+        dataset: used.saturating_sub(overhead),
+        resident: memory::resident(),
+        page_free,
+    }
+}
+
+fn memory_section(call: &mut Call, text: &mut Text) {
+    let state = call.state;
+    let now = memory_use(call);
+    let used = now.allocator.allocated;
+    let allocator = now.allocator;
+    text.bytes("used_memory", used);
+    text.bytes("used_memory_rss", now.resident);
+    text.bytes("used_memory_peak", now.peak);
+    text.field("used_memory_peak_time", state.stats.peak_time());
+    text.field("used_memory_peak_perc", format_args!("{:.2}%", now.peak_percent()));
+    text.field("used_memory_overhead", now.overhead);
+    text.field("used_memory_startup", now.startup);
+    text.field("used_memory_dataset", now.dataset);
+    text.field("used_memory_dataset_perc", format_args!("{:.2}%", now.dataset_percent()));
+    text.field("allocator_allocated", allocator.allocated);
+    text.field("allocator_active", allocator.active);
+    text.field("allocator_resident", allocator.resident);
+    text.field("allocator_muzzy", 0);
+    text.bytes("total_system_memory", process::system_memory() as usize);
+    text.field("used_memory_lua", 0);
+    text.field("used_memory_vm_eval", 0);
+    text.field("used_memory_lua_human", human(0));
+    text.fields(&[
+        ("used_memory_scripts_eval", 0),
+        ("number_of_cached_scripts", 0),
+        ("number_of_functions", 0),
+        ("number_of_libraries", 0),
+        ("used_memory_vm_functions", 0),
+    ]);
+    text.bytes("used_memory_vm_total", 0);
+    text.field("used_memory_functions", 0);
+    text.bytes("used_memory_scripts", 0);
+    text.bytes("maxmemory", state.settings.int(Directive::Maxmemory).max(0) as usize);
+    text.field("maxmemory_policy", state.settings.enum_name(Directive::MaxmemoryPolicy));
+    text.field("allocator_frag_ratio", format_args!("{:.2}", ratio(allocator.active, allocator.allocated)));
+    text.field("allocator_frag_bytes", allocator.active.saturating_sub(allocator.allocated));
+    text.field("allocator_rss_ratio", format_args!("{:.2}", ratio(allocator.resident, allocator.active)));
+    text.field("allocator_rss_bytes", allocator.resident as i64 - allocator.active as i64);
+    text.field("rss_overhead_ratio", format_args!("{:.2}", ratio(now.resident, allocator.resident)));
+    text.field("rss_overhead_bytes", now.resident as i64 - allocator.resident as i64);
+    text.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, used)));
+    text.field("mem_fragmentation_bytes", now.resident as i64 - used as i64);
+    text.field("mem_not_counted_for_evict", now.page_free);
+    text.fields(&[
+        ("mem_replication_backlog", 0),
+        ("mem_total_replication_buffers", 0),
+        ("mem_replica_full_sync_buffer", 0),
+        ("mem_clients_slaves", 0),
+        ("mem_clients_normal", now.clients as u64),
+        ("mem_cluster_links", 0),
+        ("mem_aof_buffer", 0),
+    ]);
+    text.field("mem_allocator", memory::ALLOCATOR_NAME);
+    text.fields(&[
+        ("mem_overhead_db_hashtable_rehashing", 0),
+        ("active_defrag_running", 0),
+        ("lazyfree_pending_objects", state.lazy_free.pending()),
+        ("lazyfreed_objects", state.lazy_free.freed()),
+    ]);
+}
+
+fn persistence(call: &mut Call, text: &mut Text) {
+    let state = call.state;
+    text.fields(&[
+        ("loading", 0),
+        ("async_loading", 0),
+        ("current_cow_peak", 0),
+        ("current_cow_size", 0),
+        ("current_cow_size_age", 0),
+    ]);
+    text.field("current_fork_perc", "0.00");
+    text.fields(&[
+        ("current_save_keys_processed", 0),
+        ("current_save_keys_total", 0),
+        ("rdb_changes_since_last_save", state.stats.get(Figure::Changes) + call.keys.changes()),
+        ("rdb_bgsave_in_progress", 0),
+        ("rdb_last_save_time", state.started_ms as u64 / 1000),
+    ]);
+    text.field("rdb_last_bgsave_status", "ok");
+    text.field("rdb_last_bgsave_time_sec", -1);
+    text.field("rdb_current_bgsave_time_sec", -1);
+    text.fields(&[
+        ("rdb_saves", 0),
+        ("rdb_last_cow_size", 0),
+        ("rdb_last_load_keys_expired", 0),
+        ("rdb_last_load_keys_loaded", 0),
+        ("aof_enabled", 0),
+        ("aof_rewrite_in_progress", 0),
+        ("aof_rewrite_scheduled", 0),
+    ]);
+    text.field("aof_last_rewrite_time_sec", -1);
+    text.field("aof_current_rewrite_time_sec", -1);
+    text.field("aof_last_bgrewrite_status", "ok");
+    text.fields(&[("aof_rewrites", 0), ("aof_rewrites_consecutive_failures", 0)]);
+    text.field("aof_last_write_status", "ok");
+    text.fields(&[("aof_last_cow_size", 0), ("module_fork_in_progress", 0), ("module_fork_last_cow_size", 0)]);
+}
+
+fn threads(call: &mut Call, text: &mut Text) {
+    for thread in 0..call.state.threads {
+        let [reads, writes] = [Figure::ReadsProcessed, Figure::WritesProcessed]
+            .map(|figure| call.state.stats.get_of_thread(thread, figure));
+        text.field(&format!("io_thread_{thread}"), format_args!("reads={reads},writes={writes}"));
+    }
+}
+
+fn stats(call: &mut Call, text: &mut Text) {
+    let state = call.state;
+    let get = |figure| state.stats.get(figure);
+    let rates = state.stats.rates();
+    let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
+    text.fields(&[
+        ("total_connections_received", get(Figure::ConnectionsReceived)),
+        ("total_commands_processed", get(Figure::Commands)),
+        ("instantaneous_ops_per_sec", rates.commands as u64),
+        ("total_net_input_bytes", get(Figure::NetInputBytes)),
+        ("total_net_output_bytes", get(Figure::NetOutputBytes)),
+        ("total_net_repl_input_bytes", 0),
+        ("total_net_repl_output_bytes", 0),
+    ]);
+    text.field("instantaneous_input_kbps", kilobytes(rates.input_bytes));
+    text.field("instantaneous_output_kbps", kilobytes(rates.output_bytes));
+    text.field("instantaneous_input_repl_kbps", "0.00");
+    text.field("instantaneous_output_repl_kbps", "0.00");
+    text.fields(&[
+        ("rejected_connections", get(Figure::ConnectionsRejected)),
+        ("sync_full", 0),
+        ("sync_partial_ok", 0),
+        ("sync_partial_err", 0),
+        ("expired_subkeys", 0),
+        ("expired_keys", get(Figure::ExpiredKeys)),
+    ]);
+    text.field("expired_stale_perc", "0.00");
+    text.fields(&[
+        ("expired_time_cap_reached_count", 0),
+        ("expire_cycle_cpu_milliseconds", 0),
+        ("evicted_keys", get(Figure::EvictedKeys)),
+        ("evicted_clients", get(Figure::EvictedClients)),
+        ("evicted_scripts", 0),
+        ("total_eviction_exceeded_time", 0),
+        ("current_eviction_exceeded_time", 0),
+        ("keyspace_hits", get(Figure::KeyspaceHits)),
+        ("keyspace_misses", get(Figure::KeyspaceMisses)),
+        ("pubsub_channels", state.pubsub.channel_count() as u64),
+        ("pubsub_patterns", state.pubsub.pattern_count() as u64),
+        ("pubsubshard_channels", state.pubsub.shard_channel_count() as u64),
+        ("latest_fork_usec", 0),
+        ("total_forks", 0),
+        ("migrate_cached_sockets", 0),
+        ("slave_expires_tracked_keys", 0),
+        ("active_defrag_hits", 0),
+        ("active_defrag_misses", 0),
+        ("active_defrag_key_hits", 0),
+        ("active_defrag_key_misses", 0),
+        ("total_active_defrag_time", 0),
+        ("current_active_defrag_time", 0),
+        ("tracking_total_keys", 0),
+        ("tracking_total_items", 0),
+        ("tracking_total_prefixes", 0),
+        ("unexpected_error_replies", 0),
+        ("total_error_replies", get(Figure::ErrorReplies)),
+        ("dump_payload_sanitizations", 0),
+        ("total_reads_processed", get(Figure::ReadsProcessed)),
+        ("total_writes_processed", get(Figure::WritesProcessed)),
+        ("io_threaded_reads_processed", get(Figure::ReadsProcessed)),
+        ("io_threaded_writes_processed", get(Figure::WritesProcessed)),
+        ("io_threaded_total_prefetch_batches", 0),
+        ("io_threaded_total_prefetch_entries", 0),
+        ("client_query_buffer_limit_disconnections", get(Figure::QueryBufferLimitDisconnections)),
+        ("client_output_buffer_limit_disconnections", get(Figure::OutputBufferLimitDisconnections)),
+        ("reply_buffer_shrinks", 0),
+        ("reply_buffer_expands", 0),
+        ("eventloop_cycles", 0),
+        ("eventloop_duration_sum", 0),
+        ("eventloop_duration_cmd_sum", 0),
+        ("instantaneous_eventloop_cycles_per_sec", 0),
+        ("instantaneous_eventloop_duration_usec", 0),
+        ("acl_access_denied_auth", get(Figure::AuthFailures)),
+        ("acl_access_denied_cmd", 0),
+        ("acl_access_denied_key", 0),
+        ("acl_access_denied_channel", 0),
+    ]);
+}
+
+fn replication(call: &mut Call, text: &mut Text) {
+    text.field("role", "master");
+    text.field("connected_slaves", 0);
+    text.field("master_failover_state", "no-failover");
+    text.field("master_replid", &call.state.replication_id);
+    text.field("master_replid2", format_args!("{:040}", 0));
+    text.field("master_repl_offset", 0);
+    text.field("second_repl_offset", -1);
+    text.field("repl_backlog_active", 0);
+    text.field("repl_backlog_size", call.state.settings.int(Directive::ReplBacklogSize));
+    text.field("repl_backlog_first_byte_offset", 0);
+    text.field("repl_backlog_histlen", 0);
+}
+
+fn cpu(_: &mut Call, text: &mut Text) {
+    let all = process::cpu_time();
+    let children = process::children_cpu_time();
+    let main_thread = process::main_thread_cpu_time();
+    let mut field = |name: &str, time: Duration| text.field(name, format_args!("{:.6}", time.as_secs_f64()));
+    field("used_cpu_sys", all.system);
+    field("used_cpu_user", all.user);
+    field("used_cpu_sys_children", children.system);
+    field("used_cpu_user_children", children.user);
+    field("used_cpu_sys_main_thread", main_thread.system);
+    field("used_cpu_user_main_thread", main_thread.user);
+}
+
+fn command_stats(call: &mut Call, text: &mut Text) {
+    for command in spec::all() {
+        let figures = call.state.stats.command(command.id);
+        let (calls, usec) = (figures.calls, figures.microseconds);
+        let (rejected, failed) = (figures.rejected, figures.failed);
+        if calls == 0 && rejected == 0 && failed == 0 {
+            continue;
+        }
+        text.field(
+            &format!("cmdstat_{}", command.name),
+            format_args!(
+                "calls={calls},usec={usec},usec_per_call={:.2},rejected_calls={rejected},failed_calls={failed}",
+                ratio(usec as usize, calls as usize)
+            ),
+        );
+    }
+}
+
+fn error_stats(call: &mut Call, text: &mut Text) {
+    for (code, count) in call.state.error_counts.lock().iter() {
+        text.field(&format!("errorstat_{}", String::from_utf8_lossy(code)), format_args!("count={count}"));
+    }
+}
+
+fn latency_stats(call: &mut Call, text: &mut Text) {
+    let percentiles = call.state.settings.percentiles();
+    for command in spec::all() {
+        let figures = call.state.stats.command(command.id);
+        if figures.latency.iter().all(|count| *count == 0) {
+            continue;
+        }
+        let values: Vec<String> = percentiles
+            .iter()
+            .map(|percentile| {
+                let bucket = bucket_at(&figures.latency, *percentile);
+                format!("p{percentile}={:.3}", bucket_microseconds(bucket))
+            })
+            .collect();
+        text.field(&format!("latency_percentiles_usec_{}", command.name), values.join(","));
+    }
+}
+
+/// What is in one database.
+#[derive(Clone, Copy, Debug, Default)]
+struct DatabaseFigures {
+    keys: usize,
+    deadlines: usize,
+    deadline_sum: i128,
+}
+
+fn keyspace(call: &mut Call, text: &mut Text) {
+    let mut databases = vec![DatabaseFigures::default(); call.state.keyspace.databases()];
+    for (_, shard) in call.keys.locked().shards() {
+        for (figures, tree) in databases.iter_mut().zip(&shard.databases) {
+            figures.keys += tree.len();
+            figures.deadlines += tree.deadlines();
+            figures.deadline_sum += tree.deadline_sum();
+        }
+    }
+    let now_ms = i128::from(unix_time_ms());
+    for (number, figures) in databases.iter().enumerate().filter(|(_, figures)| figures.keys > 0) {
+        let average_ttl =
+            if figures.deadlines == 0 { 0 } else { figures.deadline_sum / figures.deadlines as i128 - now_ms };
+        text.field(
+            &format!("db{number}"),
+            format_args!(
+                "keys={},expires={},avg_ttl={},subexpiry=0",
+                figures.keys,
+                figures.deadlines,
+                average_ttl.max(0)
+            ),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_abbreviated() {
+        let cases = [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (693_928, "677.66K"), (25_276_510_208, "23.54G")];
+        for (bytes, text) in cases {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What the operating system says of the process and of the machine.
+
+use std::time::Duration;
+
+/// CPU time that was used, in the kernel and outside of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuTime {
+    pub system: Duration,
+    pub user: Duration,
+}
+
+/// CPU time of all threads.
+pub fn cpu_time() -> CpuTime {
+    usage(libc::RUSAGE_SELF)
+}
+
+/// CPU time of the child processes that have ended.
+pub fn children_cpu_time() -> CpuTime {
+    usage(libc::RUSAGE_CHILDREN)
+}
+
+fn usage(who: libc::c_int) -> CpuTime {
+    // SAFETY: the struct is plain data, for which zeros are valid, and outlives the call.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        if libc::getrusage(who, &raw mut usage) != 0 {
+            return CpuTime::default();
+        }
+        usage
+    };
+    let duration = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    CpuTime { system: duration(usage.ru_stime), user: duration(usage.ru_utime) }
+}
+
+/// CPU time of the first thread, in steps of a hundredth of a second.
+pub fn main_thread_cpu_time() -> CpuTime {
+    const TICK: Duration = Duration::from_millis(10);
+    let id = std::process::id();
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/self/task/{id}/stat")) else { return CpuTime::default() };
+    // The name, in parentheses, may hold anything; user and system time are the 12th and 13th field after it.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let mut ticks = fields.split_ascii_whitespace().skip(11).map(|field| field.parse().unwrap_or(0u32));
+    let (user, system) = (ticks.next().unwrap_or(0), ticks.next().unwrap_or(0));
+    CpuTime { system: TICK * system, user: TICK * user }
+}
+
+/// Bytes of memory that the machine has.
+pub fn system_memory() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
+
+/// Name and release of the kernel, and the machine's architecture: `Linux 6.1.0 x86_64`.
+pub fn kernel() -> String {
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+        text.trim_end().to_owned()
+    };
+    format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_answers() {
+        assert!(system_memory() > 1 << 20);
+        assert!(kernel().starts_with("Linux "));
+        assert!(main_thread_cpu_time().user <= cpu_time().user + Duration::from_millis(20));
+    }
+}
