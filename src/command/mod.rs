@@ -15,6 +15,7 @@ pub mod limits;
 pub mod monitor;
 pub mod pubsub;
 pub mod spec;
+pub mod string;
 pub mod transaction;
 
 pub use blocking::{end_wait, time_out};

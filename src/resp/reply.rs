@@ -130,6 +130,16 @@ impl Reply {
         self.line(bytes)
     }
 
+    /// A bulk string of `len` bytes, which `fill` writes where they go.
+    pub fn bulk_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> CommandResult {
+        self.header(b'$', len as i64)?;
+        let begin = self.out.len();
+        self.out.reserve(len + 2);
+        self.out.resize(begin + len, 0);
+        fill(&mut self.out[begin..]);
+        self.raw(b"\r\n")
+    }
+
     /// An integer as a bulk string.
     pub fn bulk_integer(&mut self, value: i64) -> CommandResult {
         let mut digits = itoa::Buffer::new();

@@ -69,10 +69,7 @@ impl<'a> NewString<'a> {
         if compression_threshold != 0 && bytes.len() > compression_threshold {
             return classify_long(bytes);
         }
-        match bytes.len() {
-            0..=MAX_INLINE => NewString::Inline(InlineKind::Raw, InlineBytes::Borrowed(bytes)),
-            _ => NewString::Boxed(LongString::new(bytes)),
-        }
+        NewString::text(bytes)
     }
 
     /// The form for an integer.
@@ -80,6 +77,15 @@ impl<'a> NewString<'a> {
     pub fn integer(value: i64) -> Self {
         let (bytes, used) = number::integer_to_bytes(value);
         NewString::Inline(InlineKind::Integer, InlineBytes::Integer(bytes, used))
+    }
+
+    /// The form for text that stays text although it may be that of an integer (`INCRBYFLOAT`).
+    #[inline]
+    pub fn text(bytes: &'a [u8]) -> Self {
+        match bytes.len() {
+            0..=MAX_INLINE => NewString::Inline(InlineKind::Raw, InlineBytes::Borrowed(bytes)),
+            _ => NewString::Boxed(LongString::new(bytes)),
+        }
     }
 
     /// The form for bytes that came about by changing a string in part (`APPEND`, `SETRANGE`, `SETBIT`) or by `BITOP`:
