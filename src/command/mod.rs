@@ -1,6 +1,7 @@
 //! Commands: the table that describes them, how a request finds its handler and its locks, and the handlers, one file
 //! per group. Nothing here knows sockets.
 
+pub mod bitmap;
 mod blocking;
 mod call;
 pub mod client;

@@ -3,6 +3,7 @@
 //! Nothing here knows of keys, clients or the protocol. A value is either a few bytes that live inside the record of
 //! its key, with a kind that says what they mean ([`InlineKind`]), or a [`Value`] of its own. [`ValueRef`] reads both.
 
+pub mod bits;
 pub mod common;
 pub mod list;
 pub mod number;
