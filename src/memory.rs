@@ -105,3 +105,24 @@ pub fn raise_open_files(clients: u64) -> u64 {
         limit.rlim_cur
     }
 }
+
+/// Returns unused pages of all arenas to the system; false if the allocator refuses.
+pub fn purge() -> bool {
+    // 4096 stands for all arenas.
+    const ALL_ARENAS_PURGE: &std::ffi::CStr = c"arena.4096.purge";
+    let none = std::ptr::null_mut();
+    // SAFETY: this control takes and gives nothing, so null pointers are what it wants.
+    let failed = unsafe {
+        tikv_jemalloc_sys::mallctl(ALL_ARENAS_PURGE.as_ptr(), none, std::ptr::null_mut(), std::ptr::null_mut(), 0)
+    };
+    failed == 0
+}
+
+/// The allocator's own report, for people.
+pub fn statistics() -> Vec<u8> {
+    let mut report = Vec::new();
+    if let Err(error) = tikv_jemalloc_ctl::stats_print::stats_print(&mut report, Default::default()) {
+        tracing::warn!("The allocator's statistics cannot be read: {error}");
+    }
+    report
+}

@@ -9,13 +9,14 @@ const ARG_BYTES_MAX: usize = 128;
 /// Samples kept per event.
 const SAMPLES_MAX: usize = 160;
 
-/// One slow command.
+/// One command of a log.
 #[derive(Clone, Debug)]
 pub struct SlowEntry {
     pub id: u64,
     /// Unix time in seconds.
     pub time: i64,
-    pub microseconds: u64,
+    /// Microseconds; bytes in the logs of large requests and replies.
+    pub measure: u64,
     pub args: Vec<Vec<u8>>,
     pub client_address: String,
     pub client_name: Box<[u8]>,
@@ -32,7 +33,7 @@ impl SlowLog {
     pub fn add<'a>(
         &self,
         time: i64,
-        microseconds: u64,
+        measure: u64,
         args: impl ExactSizeIterator<Item = &'a [u8]>,
         client: (String, Box<[u8]>),
         len_max: usize,
@@ -42,7 +43,7 @@ impl SlowLog {
         entries.0 += 1;
         let args = shorten(args);
         let (client_address, client_name) = client;
-        entries.1.push_front(SlowEntry { id, time, microseconds, args, client_address, client_name });
+        entries.1.push_front(SlowEntry { id, time, measure, args, client_address, client_name });
         entries.1.truncate(len_max);
     }
 

@@ -83,6 +83,9 @@ pub struct State {
     pub stats: Stats,
     pub lazy_free: LazyFree,
     pub slow_log: SlowLog,
+    /// Requests and replies of many bytes (`COMMANDLOG`).
+    pub large_requests: SlowLog,
+    pub large_replies: SlowLog,
     pub latency: LatencyMonitor,
     pub pause: Pause,
     /// Clients in `MONITOR`.
@@ -118,6 +121,8 @@ impl State {
             stats: Stats::new(threads),
             lazy_free: LazyFree::start()?,
             slow_log: SlowLog::default(),
+            large_requests: SlowLog::default(),
+            large_replies: SlowLog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             monitors: AtomicUsize::new(0),

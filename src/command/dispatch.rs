@@ -322,6 +322,7 @@ fn run(state: &State, session: &mut Session, spec: &'static CommandSpec, args: A
         limits::note_slow(state, session, spec, args, nanoseconds / 1000);
     }
     debug_assert!(reply.len() >= begin);
+    limits::note_large(state, session, spec, args, reply.len() - begin);
 }
 
 /// Calls a handler and writes its error, if that is its answer. Returns whether it failed, and what it waits for.

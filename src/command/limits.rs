@@ -4,6 +4,7 @@ use super::spec::{CommandFlags, CommandSpec};
 use crate::client::{Client, ClientFlags, ClientKind, Endpoint, Session};
 use crate::config::{ClientClass, Directive};
 use crate::resp::{Args, ErrorReply};
+use crate::server_log::SlowLog;
 use crate::state::State;
 use crate::stats::Figure;
 use std::sync::atomic::Ordering;
@@ -60,6 +61,40 @@ pub(super) fn note_slow(state: &State, session: &Session, spec: &CommandSpec, ar
         let event = if spec.has(CommandFlags::FAST) { "fast-command" } else { "command" };
         state.latency.add(event, now_s, (microseconds / 1000) as u32);
     }
+}
+
+/// Enters a command into the logs of large requests and replies, if it is as large as the config says.
+#[inline]
+pub(super) fn note_large(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>, reply_bytes: usize) {
+    let is_large = |bytes: usize, threshold: Directive| {
+        let threshold = state.settings.int(threshold);
+        threshold >= 0 && bytes as i64 >= threshold
+    };
+    if is_large(args.request_len(), Directive::CommandlogRequestLargerThan) {
+        let log = (&state.large_requests, Directive::CommandlogLargeRequestMaxLen);
+        enter_large(state, session, spec, args, log, args.request_len());
+    }
+    if is_large(reply_bytes, Directive::CommandlogReplyLargerThan) {
+        let log = (&state.large_replies, Directive::CommandlogLargeReplyMaxLen);
+        enter_large(state, session, spec, args, log, reply_bytes);
+    }
+}
+
+#[cold]
+fn enter_large(
+    state: &State,
+    session: &Session,
+    spec: &CommandSpec,
+    args: Args<'_>,
+    (log, len_max): (&SlowLog, Directive),
+    bytes: usize,
+) {
+    if spec.has(CommandFlags::SKIP_COMMANDLOG) {
+        return;
+    }
+    let client = (session.client.address.to_string(), session.client.names.read().name.clone());
+    let len_max = state.settings.int(len_max).max(0) as usize;
+    log.add(crate::state::unix_time_ms() / 1000, bytes as u64, args.iter(), client, len_max);
 }
 
 /// Ends the connection of a client that has more unread output than its kind may have

@@ -1,0 +1,70 @@
+//! Commands about the server as a whole that have no file of their own.
+
+use super::call::Call;
+use crate::resp::{CommandResult, ErrorReply};
+use crate::state::unix_time_us;
+use rand::Rng;
+
+/// Columns and rows of what LOLWUT draws.
+const DRAWING_COLUMNS: usize = 63;
+const DRAWING_ROWS: usize = 24;
+
+/// `TIME`
+pub fn time(call: &mut Call) -> CommandResult {
+    let now_us = unix_time_us();
+    call.reply.array(2)?;
+    call.reply.bulk_integer(now_us / 1_000_000)?;
+    call.reply.bulk_integer(now_us % 1_000_000)
+}
+
+/// `LOLWUT [VERSION version] [argument …]`
+pub fn lolwut(call: &mut Call) -> CommandResult {
+    if call.is_word(1, "VERSION") && call.args.len() > 2 {
+        call.integer(2)?;
+    }
+    // Each cell follows from its three neighbours above by one of 256 rules; these draw something.
+    const RULES: [u8; 6] = [18, 30, 60, 90, 110, 150];
+    let rule = RULES[rand::rng().random_range(0..RULES.len())];
+    let mut row = [false; DRAWING_COLUMNS];
+    row[DRAWING_COLUMNS / 2] = true;
+    let mut text = String::new();
+    for _ in 0..DRAWING_ROWS {
+        text.extend(row.iter().map(|cell| if *cell { '*' } else { ' ' }));
+        text.push('\n');
+        let above = row;
+        for (column, cell) in row.iter_mut().enumerate() {
+            let at = |column: usize| usize::from(above.get(column).copied().unwrap_or(false));
+            let pattern = at(column.wrapping_sub(1)) << 2 | at(column) << 1 | at(column + 1);
+            *cell = rule >> pattern & 1 == 1;
+        }
+    }
+    text.push_str(&format!("\nRule {rule}, grown from one seed. Redis ver. {}\n", crate::REDIS_VERSION));
+    call.reply.verbatim("txt", text.as_bytes())
+}
+
+/// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]` and `SHUTDOWN ABORT`. There is no reply: the connection
+/// ends with the process.
+pub fn shutdown(call: &mut Call) -> CommandResult {
+    let (mut save, mut nosave, mut abort) = (false, false, false);
+    for index in 1..call.args.len() {
+        match call.arg(index).to_ascii_uppercase().as_slice() {
+            b"SAVE" => save = true,
+            b"NOSAVE" => nosave = true,
+            b"ABORT" => abort = true,
+            b"NOW" | b"FORCE" | b"SAFE" | b"FAILOVER" => {}
+            _ => return Err(ErrorReply::SYNTAX),
+        }
+    }
+    if (save && nosave) || (abort && call.args.len() > 2) {
+        return Err(ErrorReply::SYNTAX);
+    }
+    if abort {
+        return Err(ErrorReply::fixed("ERR No shutdown in progress."));
+    }
+    if save {
+        tracing::warn!("SHUTDOWN SAVE was refused: there is no persistence yet.");
+        return Err(ErrorReply::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
+    call.state.shutdown.notify_one();
+    Ok(())
+}
