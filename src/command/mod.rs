@@ -5,20 +5,28 @@ mod blocking;
 mod call;
 pub mod client;
 pub mod connection;
+pub mod database;
 mod dispatch;
+pub mod expiry;
 pub mod help;
 pub mod introspection;
+pub mod key;
 mod keys;
 pub mod limits;
+pub mod list;
+pub mod list_blocking;
 pub mod monitor;
+pub mod object;
 pub mod pubsub;
+pub mod scan;
 pub mod spec;
+mod stored_list;
 pub mod transaction;
 
 pub use blocking::{end_wait, time_out, unblock};
 pub use call::{Call, Mode};
 pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms, prefetch};
-pub use keys::{Found, Keys};
+pub use keys::{Detached, Found, Keys};
 
 use crate::resp::CommandResult;
 
