@@ -152,10 +152,7 @@ impl<'k> Keys<'k> {
     /// The value of a record.
     #[inline]
     pub fn value(&mut self, found: Found) -> ValueRef<'_> {
-        match self.tree(found).payload(found.position) {
-            Payload::Inline { kind, bytes } => ValueRef::Inline(inline_kind(kind), bytes),
-            Payload::Boxed(value) => ValueRef::Boxed(value),
-        }
+        value_of(self.tree(found).payload(found.position))
     }
 
     /// The type of a record's value.
@@ -288,4 +285,13 @@ impl<'k> Keys<'k> {
 #[inline]
 fn inline_kind(number: u8) -> InlineKind {
     InlineKind::from_number(number).unwrap_or(InlineKind::Raw)
+}
+
+/// A record's payload as a value.
+#[inline]
+pub(super) fn value_of(payload: Payload<'_, Value>) -> ValueRef<'_> {
+    match payload {
+        Payload::Inline { kind, bytes } => ValueRef::Inline(inline_kind(kind), bytes),
+        Payload::Boxed(value) => ValueRef::Boxed(value),
+    }
 }

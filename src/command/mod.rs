@@ -7,6 +7,7 @@ mod call;
 pub mod client;
 mod client_filter;
 pub mod connection;
+pub mod debug;
 mod dispatch;
 pub mod help;
 pub mod info;
