@@ -93,6 +93,8 @@ pub struct State {
     pub blocked_clients: AtomicUsize,
     /// Expiry by deadline is on (`DEBUG SET-ACTIVE-EXPIRE`).
     pub active_expire: AtomicBool,
+    /// From how many bytes on list elements get a node of their own (`DEBUG QUICKLIST-PACKED-THRESHOLD`); 0: by default.
+    pub list_large_min: AtomicUsize,
     /// Set when the process is to end: by a signal or `SHUTDOWN`.
     pub shutdown: tokio::sync::Notify,
     pub error_counts: Mutex<std::collections::BTreeMap<Vec<u8>, u64>>,
@@ -128,6 +130,7 @@ impl State {
             monitors: AtomicUsize::new(0),
             blocked_clients: AtomicUsize::new(0),
             active_expire: AtomicBool::new(true),
+            list_large_min: AtomicUsize::new(0),
             shutdown: tokio::sync::Notify::new(),
             error_counts: Mutex::default(),
             threads,

@@ -8,6 +8,7 @@ pub mod client;
 mod client_filter;
 pub mod connection;
 pub mod database;
+pub mod debug;
 mod dispatch;
 pub mod expiry;
 pub mod help;

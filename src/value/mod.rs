@@ -5,6 +5,7 @@
 
 pub mod bits;
 pub mod common;
+pub mod digest;
 pub mod list;
 pub mod number;
 pub mod packed;

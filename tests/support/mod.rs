@@ -1,5 +1,7 @@
 //! A server of its own for each test, and conversations with it over a plain socket.
 
+#![allow(dead_code, reason = "each file of tests uses its own part of this")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -69,7 +71,11 @@ impl Connection {
 
     /// Sends a command, written as in redis-cli without quotes.
     pub fn send(&mut self, line: &str) {
-        let words: Vec<&str> = line.split(' ').collect();
+        self.send_words(&line.split(' ').collect::<Vec<_>>());
+    }
+
+    /// Sends a command of these words.
+    pub fn send_words(&mut self, words: &[&str]) {
         let mut request = format!("*{}\r\n", words.len());
         for word in words {
             request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
@@ -114,6 +120,11 @@ impl Connection {
 
     pub fn ask(&mut self, line: &str) -> String {
         self.send(line);
+        self.reply()
+    }
+
+    pub fn ask_words(&mut self, words: &[&str]) -> String {
+        self.send_words(words);
         self.reply()
     }
 

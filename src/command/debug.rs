@@ -1,0 +1,290 @@
+//! `DEBUG`: tools with which tests look into the server and bend it.
+
+use super::call::Call;
+use super::string::put_string;
+use crate::config::Directive;
+use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::value::digest::Digest;
+use crate::value::packed::IntegerText;
+use crate::value::string::NewString;
+use crate::value::{ValueRef, number};
+use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Longest `DEBUG SLEEP`, in seconds.
+const SLEEP_SECONDS_MAX: f64 = 1e6;
+/// Most that `DEBUG QUICKLIST-PACKED-THRESHOLD` accepts, in bytes.
+const PACKED_THRESHOLD_MAX: u64 = 4 << 30;
+/// Integers below this are shared objects in Redis, which their reference count shows.
+const SHARED_INTEGERS: i64 = 10_000;
+
+const HELP: &[&str] = &[
+    "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "DIGEST",
+    "    Returns a digest of all keys and values.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Returns a digest of each key's value.",
+    "ERROR <string>",
+    "    Returns an error with this text.",
+    "LOG <message>",
+    "    Writes the message to the server's log.",
+    "OBJECT <key>",
+    "    Describes how a key's value is kept.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Creates <count> strings <prefix>:0, <prefix>:1, ... (default prefix: key).",
+    "PROTOCOL <type>",
+    "    Returns a value of a type: string, integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
+    "    true, false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    List elements of at least this size get a node of their own; 0 restores the default.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    Whether keys are removed when their time comes, or only when they are asked for.",
+    "SLEEP <seconds>",
+    "    Stops the server for so long. Decimals allowed.",
+    "STRINGMATCH-LEN <length> <pattern>",
+    "    Matches a string of so many letters a with a glob-style pattern.",
+    "HELP",
+    "    Prints this help.",
+];
+
+/// `DEBUG subcommand [argument …]`
+pub fn debug(call: &mut Call) -> CommandResult {
+    let count = call.args.len();
+    match (call.arg(1).to_ascii_uppercase().as_slice(), count) {
+        (b"HELP", 2) => {
+            call.reply.array(HELP.len())?;
+            HELP.iter().try_for_each(|line| call.reply.simple(line))
+        }
+        (b"SLEEP", 3) => sleep(call),
+        (b"OBJECT", 3 | 4) => object(call),
+        (b"DIGEST", 2) => digest(call),
+        (b"DIGEST-VALUE", _) => digest_value(call),
+        (b"POPULATE", 3..=5) => populate(call),
+        (b"SET-ACTIVE-EXPIRE", 3) => {
+            call.state.active_expire.store(number::parse_i64(call.arg(2)).unwrap_or(0) != 0, Ordering::Relaxed);
+            call.reply.ok()
+        }
+        (b"QUICKLIST-PACKED-THRESHOLD", 3) => {
+            let size = memory_size(call.arg(2))
+                .filter(|size| *size <= PACKED_THRESHOLD_MAX)
+                .ok_or(ErrorReply::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
+            call.state.list_large_min.store(size as usize, Ordering::Relaxed);
+            call.reply.ok()
+        }
+        (b"STRINGMATCH-LEN", 4) => {
+            let len = call.integer_in(2, 0..=1 << 30, ErrorReply::NOT_INTEGER)?;
+            let matches = crate::glob::matches(call.arg(3), &vec![b'a'; len as usize], false);
+            call.reply.flag(matches)
+        }
+        (b"PROTOCOL", 3) => protocol(call),
+        (b"LOG", 3) => {
+            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.arg(2)));
+            call.reply.ok()
+        }
+        (b"ERROR", 3) => Err(ErrorReply::new(call.arg(2))),
+        // Buffers, tables and child processes of which Redis lets tests change the upkeep do not exist here.
+        (b"REPLYBUFFER", 4) | (b"DICT-RESIZING", 3) => call.reply.ok(),
+        (b"RELOAD" | b"LOADAOF", _) => {
+            Err(ErrorReply::fixed("ERR There is no persistence yet, so nothing can be saved and loaded again"))
+        }
+        _ => {
+            let name = String::from_utf8_lossy(call.arg(1)).into_owned();
+            let text = format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP.");
+            Err(ErrorReply::new(text))
+        }
+    }
+}
+
+/// `DEBUG SLEEP seconds`. All shards are locked, so that no other thread gets at any key meanwhile.
+fn sleep(call: &mut Call) -> CommandResult {
+    let seconds = std::str::from_utf8(call.arg(2)).ok().and_then(|text| text.parse::<f64>().ok());
+    let seconds = seconds.filter(|seconds| !seconds.is_nan()).unwrap_or(0.0).clamp(0.0, SLEEP_SECONDS_MAX);
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+    call.reply.ok()
+}
+
+/// `DEBUG OBJECT key`
+fn object(call: &mut Call) -> CommandResult {
+    let Some(found) = call.keys.peek(call.arg(2)) else { return Err(ErrorReply::NO_SUCH_KEY) };
+    let clock = call.keys.clock(found);
+    let idle = crate::access::idle_seconds(clock, call.keys.now_ms());
+    let value = call.keys.value(found);
+    let address = match value {
+        ValueRef::Inline(_, bytes) => bytes.as_ptr().addr(),
+        ValueRef::Boxed(value) => std::ptr::from_ref(value).addr(),
+    };
+    let integer = value.as_string().and_then(|string| string.as_integer());
+    let references =
+        if integer.is_some_and(|value| (0..SHARED_INTEGERS).contains(&value)) { i64::from(i32::MAX) } else { 1 };
+    let mut text = format!(
+        "Value at:{address:#x} refcount:{references} encoding:{} serializedlength:{} lru:{clock} lru_seconds_idle:{idle}",
+        value.encoding(),
+        serialized_len(value),
+    );
+    if let Some(list) = value.as_list() {
+        let nodes = match value {
+            ValueRef::Boxed(crate::value::Value::List(list)) => list.node_count(),
+            _ => 1,
+        };
+        text.push_str(&format!(
+            " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{}",
+            list.len() as f64 / nodes as f64,
+            call.state.settings.int(Directive::ListMaxListpackSize),
+            serialized_len(value),
+        ));
+    }
+    call.reply.simple(&text)
+}
+
+/// Bytes that an RDB file takes for the value, without compression.
+fn serialized_len(value: ValueRef<'_>) -> usize {
+    let prefixed = |len: usize| match len {
+        0..64 => len + 1,
+        64..16384 => len + 2,
+        _ => len + 5,
+    };
+    if let Some(string) = value.as_string() {
+        return match string.as_integer().map(i64::unsigned_abs) {
+            Some(0..=0x7f) => 2,
+            Some(0x80..=0x7fff) => 3,
+            Some(0x8000..=0x7fff_ffff) => 5,
+            _ => prefixed(string.len()),
+        };
+    }
+    let Some(list) = value.as_list() else { return 0 };
+    list.iter(0, list.len()).map(|element| prefixed(element.as_bytes(&mut IntegerText::default()).len())).sum()
+}
+
+/// `DEBUG DIGEST`
+fn digest(call: &mut Call) -> CommandResult {
+    let mut digest = Digest::default();
+    for database in 0..call.state.keyspace.databases() {
+        let mut is_first = true;
+        for (_, shard) in call.keys.locked().shards() {
+            let tree = &shard.databases[database];
+            if tree.is_empty() {
+                continue;
+            }
+            if std::mem::take(&mut is_first) {
+                digest.mix_database(database as u32);
+            }
+            let walk = tree.for_each(b"", |entry| {
+                let value = super::keys::value_of(entry.record.payload);
+                digest.add_key(entry.key, value, entry.record.deadline.is_some());
+                ControlFlow::Continue(())
+            });
+            debug_assert!(walk.is_continue());
+        }
+    }
+    call.reply.simple(&digest.to_string())
+}
+
+/// `DEBUG DIGEST-VALUE key [key …]`
+fn digest_value(call: &mut Call) -> CommandResult {
+    call.reply.array(call.args.len() - 2)?;
+    for key in call.args.from(2).iter() {
+        let mut digest = Digest::default();
+        if let Some(found) = call.keys.peek(key) {
+            let expires = call.keys.deadline(found).is_some();
+            digest.mix_value(call.keys.value(found), expires);
+        }
+        call.reply.simple(&digest.to_string())?;
+    }
+    Ok(())
+}
+
+/// `DEBUG POPULATE count [prefix] [size]`: keys that exist stay as they are.
+fn populate(call: &mut Call) -> CommandResult {
+    const NOT_POSITIVE: ErrorReply = ErrorReply::fixed("ERR value is out of range, must be positive");
+    let count = call.integer_in(2, 0..=i64::MAX, NOT_POSITIVE)?;
+    let size = match call.args.len() {
+        5 => Some(call.integer_in(4, 0..=i64::from(i32::MAX), NOT_POSITIVE)? as usize),
+        _ => None,
+    };
+    let prefix = call.args.get(3).unwrap_or(b"key");
+    let compression = call.state.settings.int(Directive::CompressionThreshold) as usize;
+    for index in 0..count {
+        let key = [prefix, format!(":{index}").as_bytes()].concat();
+        if call.keys.peek(&key).is_some() {
+            continue;
+        }
+        let mut value = format!("value:{index}").into_bytes();
+        if let Some(size) = size {
+            value.resize(size, 0);
+        }
+        put_string(call.keys, &key, NewString::classify(&value, compression), None);
+        call.keys.changed(&key);
+    }
+    call.reply.ok()
+}
+
+/// `DEBUG PROTOCOL type`
+fn protocol(call: &mut Call) -> CommandResult {
+    let kind = call.arg(2).to_ascii_lowercase();
+    let reply: &mut Reply = call.reply;
+    match kind.as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double_text("3.141"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3)?;
+            (0..3).try_for_each(|index| reply.integer(index))
+        }
+        b"set" => {
+            reply.set(3)?;
+            (0..3).try_for_each(|index| reply.integer(index))
+        }
+        b"map" => {
+            reply.map(3)?;
+            (0..3).try_for_each(|index| {
+                reply.integer(index)?;
+                reply.boolean(index == 1)
+            })
+        }
+        b"attrib" => {
+            if reply.is_resp3() {
+                reply.raw(b"|1\r\n")?;
+                reply.bulk(b"key-popularity")?;
+                reply.array(2)?;
+                reply.bulk(b"key:123")?;
+                reply.integer(90)?;
+            }
+            reply.bulk(b"Some real reply following the attribute")
+        }
+        b"push" if !reply.is_resp3() => Err(ErrorReply::fixed("ERR RESP2 is not supported by this command")),
+        b"push" => {
+            reply.push(2)?;
+            reply.bulk(b"server-cpu-usage")?;
+            reply.integer(42)?;
+            reply.bulk(b"Some real reply following the push reply")
+        }
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        b"bignum" if reply.is_resp3() => reply.raw(b"(1234567999999999999999999999999999999\r\n"),
+        b"bignum" => reply.bulk(b"1234567999999999999999999999999999999"),
+        _ => Err(ErrorReply::fixed(
+            "ERR Wrong protocol type name. Please use one of the following: \
+             string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+        )),
+    }
+}
+
+/// A number of bytes, perhaps with a unit: `100b`, `1kb`, `4gb`.
+fn memory_size(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, unit) = text.split_at(digits);
+    let unit = match unit.to_ascii_lowercase().as_slice() {
+        b"" | b"b" => 1,
+        b"k" => 1000,
+        b"kb" => 1 << 10,
+        b"m" => 1_000_000,
+        b"mb" => 1 << 20,
+        b"g" => 1_000_000_000,
+        b"gb" => 1 << 30,
+        _ => return None,
+    };
+    number::parse_u64(digits)?.checked_mul(unit)
+}
