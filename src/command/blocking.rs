@@ -21,14 +21,14 @@ pub struct Wait {
     pub deadline_ms: Option<i64>,
     /// The key that is fed when the wait is served (`BLMOVE`'s destination).
     pub feeds: Option<Box<[u8]>>,
-    /// The wait ends with a null value rather than with a null array.
-    pub ends_with_value: bool,
+    /// In a transaction, which must not wait, the answer is a null value rather than a null array.
+    pub refused_with_value: bool,
 }
 
 impl Wait {
-    /// What the client gets when the time is over.
-    pub fn write_timeout(&self, reply: &mut Reply) -> CommandResult {
-        if self.ends_with_value { reply.null() } else { reply.null_array() }
+    /// What the client gets if it must not wait.
+    pub fn write_refusal(&self, reply: &mut Reply) -> CommandResult {
+        if self.refused_with_value { reply.null() } else { reply.null_array() }
     }
 }
 
@@ -53,7 +53,7 @@ pub(super) fn begin(
 ) {
     let shards = dispatch::request_shards(state, spec, args);
     let mut timeout_reply = Reply::new(session.protocol);
-    let written = wait.write_timeout(&mut timeout_reply);
+    let written = timeout_reply.null_array();
     debug_assert!(written.is_ok());
     let service = Service {
         client: Arc::clone(&session.client),

@@ -77,10 +77,10 @@ impl<'c> Call<'c, '_> {
         deadline.map(Some).ok_or(ErrorReply::TIMEOUT_OUT_OF_RANGE)
     }
 
-    /// Ends a command that found nothing to give: it waits if it may, else it answers at once as if its time were over.
+    /// Ends a command that found nothing to give: it waits if it may, else it answers at once that there is nothing.
     pub fn wait_for(&mut self, wait: Wait) -> CommandResult {
         match self.mode {
-            Mode::Transaction => wait.write_timeout(self.reply),
+            Mode::Transaction => wait.write_refusal(self.reply),
             Mode::Direct | Mode::Serving => {
                 self.wait = Some(wait);
                 Ok(())

@@ -8,6 +8,7 @@ use crate::stats::Figure;
 use crate::store::{Database, Key, Locked, Position};
 use crate::tree::{NewPayload, Payload, PayloadMut};
 use crate::value::{InlineKind, Type, Value, ValueRef};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// A record that exists, until the next change of any record.
@@ -16,6 +17,18 @@ pub struct Found {
     shard: usize,
     database: usize,
     position: Position,
+}
+
+/// A record on its way from one key to another.
+pub struct Detached {
+    value: DetachedValue,
+    deadline: Option<i64>,
+    clock: u32,
+}
+
+enum DetachedValue {
+    Inline(u8, SmallVec<[u8; 128]>),
+    Boxed(Box<Value>),
 }
 
 /// A key that got elements for which clients may wait.
@@ -117,6 +130,23 @@ impl<'k> Keys<'k> {
         found
     }
 
+    /// Looks up a key about which the command tells something other than its value: counts a hit or a miss, but leaves
+    /// the access clock alone (`EXISTS`, `TTL`, `TYPE`).
+    pub fn inspect(&mut self, key: &[u8]) -> Option<Found> {
+        let outer = std::mem::replace(&mut self.no_touch, true);
+        let found = self.read(key);
+        self.no_touch = outer;
+        found
+    }
+
+    /// Looks up a key to have its access clock set, whatever the client wants (`TOUCH`).
+    pub fn refresh(&mut self, key: &[u8]) -> Option<Found> {
+        let outer = std::mem::replace(&mut self.no_touch, false);
+        let found = self.read(key);
+        self.no_touch = outer;
+        found
+    }
+
     /// Looks up a key that the command changes.
     #[inline]
     pub fn write(&mut self, key: &[u8]) -> Option<Found> {
@@ -127,7 +157,7 @@ impl<'k> Keys<'k> {
         found
     }
 
-    /// Looks up a key without any trace (`OBJECT`, `TTL`, `TYPE`).
+    /// Looks up a key without any trace (`OBJECT`, `DEL`).
     pub fn peek(&mut self, key: &[u8]) -> Option<Found> {
         self.locate(key)
     }
@@ -229,6 +259,48 @@ impl<'k> Keys<'k> {
     /// Removes a record and returns the value that it had out of line.
     pub fn take(&mut self, found: Found) -> Option<Box<Value>> {
         self.tree(found).remove(found.position)
+    }
+
+    /// Takes a record away to be attached elsewhere. Tells nobody.
+    pub fn detach(&mut self, found: Found) -> Detached {
+        let tree = self.tree(found);
+        let (deadline, clock) = (tree.deadline(found.position), tree.clock(found.position));
+        let inline = match tree.payload(found.position) {
+            Payload::Inline { kind, bytes } => Some((kind, SmallVec::from_slice(bytes))),
+            Payload::Boxed(_) => None,
+        };
+        let value = match (tree.remove(found.position), inline) {
+            (Some(value), _) => DetachedValue::Boxed(value),
+            (None, Some((kind, bytes))) => DetachedValue::Inline(kind, bytes),
+            (None, None) => unreachable!("a payload is inline or boxed"),
+        };
+        Detached { value, deadline, clock }
+    }
+
+    /// A copy of a record, to be attached elsewhere.
+    pub fn duplicate(&mut self, found: Found) -> Detached {
+        let tree = self.tree(found);
+        let value = match tree.payload(found.position) {
+            Payload::Inline { kind, bytes } => DetachedValue::Inline(kind, SmallVec::from_slice(bytes)),
+            Payload::Boxed(value) => DetachedValue::Boxed(Box::new(value.clone())),
+        };
+        Detached { value, deadline: tree.deadline(found.position), clock: tree.clock(found.position) }
+    }
+
+    /// Makes a detached record the record of `key` in the current database, with its deadline and access clock, and
+    /// wakes those who wait for elements if it is a list.
+    pub fn attach(&mut self, key: &[u8], record: Detached) -> Found {
+        let found = match record.value {
+            DetachedValue::Inline(kind, bytes) => {
+                self.put(key, NewPayload::Inline { kind, bytes: &bytes }, record.deadline)
+            }
+            DetachedValue::Boxed(value) => self.put(key, NewPayload::Boxed(value), record.deadline),
+        };
+        self.set_clock(found, record.clock);
+        if self.type_of(found) == Type::List {
+            self.signal_ready(key);
+        }
+        found
     }
 
     fn free(&self, boxed: Option<Box<Value>>) {

@@ -7,27 +7,35 @@ mod call;
 pub mod client;
 mod client_filter;
 pub mod connection;
+pub mod database;
 pub mod debug;
 mod dispatch;
+pub mod expiry;
 pub mod help;
 pub mod info;
 pub mod introspection;
+pub mod key;
 mod keys;
 pub mod latency;
 pub mod limits;
+pub mod list;
+pub mod list_blocking;
 pub mod memory;
 pub mod monitor;
+pub mod object;
 pub mod pubsub;
+pub mod scan;
 pub mod server;
 pub mod slowlog;
 pub mod spec;
+mod stored_list;
 pub mod string;
 pub mod transaction;
 
 pub use blocking::{end_wait, time_out};
 pub use call::{Call, Mode};
 pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms, prefetch};
-pub use keys::{Found, Keys};
+pub use keys::{Detached, Found, Keys};
 
 use crate::resp::CommandResult;
 

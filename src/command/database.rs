@@ -1,0 +1,102 @@
+//! Commands on whole databases: counting, emptying and exchanging them.
+
+use super::Call;
+use super::key;
+use crate::config::Directive;
+use crate::resp::{CommandResult, ErrorReply};
+use crate::store::{Database, Shard};
+use crate::value::Type;
+use std::ops::Range;
+
+/// `DBSIZE`: the number of keys, those included whose time is over but which are not removed yet.
+pub fn dbsize(call: &mut Call) -> CommandResult {
+    let database = call.keys.database();
+    let count = call.keys.locked().shards().map(|(_, shard)| shard.databases[database].len()).sum();
+    call.reply.count(count)
+}
+
+/// `FLUSHDB [ASYNC|SYNC]`
+pub fn flushdb(call: &mut Call) -> CommandResult {
+    let in_background = parse_flush(call)?;
+    let database = call.keys.database();
+    flush(call, database..database + 1, in_background);
+    call.reply.ok()
+}
+
+/// `FLUSHALL [ASYNC|SYNC]`
+pub fn flushall(call: &mut Call) -> CommandResult {
+    let in_background = parse_flush(call)?;
+    flush(call, 0..call.state.keyspace.databases(), in_background);
+    call.reply.ok()
+}
+
+/// Whether memory is to be freed on another thread.
+fn parse_flush(call: &Call) -> Result<bool, ErrorReply> {
+    match call.args.len() {
+        1 => Ok(call.state.settings.flag(Directive::LazyfreeLazyUserFlush)),
+        2 if call.is_word(1, "ASYNC") => Ok(true),
+        2 if call.is_word(1, "SYNC") => Ok(false),
+        _ => Err(ErrorReply::SYNTAX),
+    }
+}
+
+fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
+    let mut removed = 0;
+    for (_, shard) in call.keys.locked().shards() {
+        for database in databases.clone() {
+            if shard.databases[database].is_empty() {
+                continue;
+            }
+            touch_watched(call.state, shard, database, &[database]);
+            let tree = std::mem::take(&mut shard.databases[database]);
+            let keys = tree.len() as u64;
+            removed += keys;
+            if in_background {
+                call.state.lazy_free.free(tree, keys);
+            }
+        }
+    }
+    call.keys.count_changes(removed + 1);
+}
+
+/// Tells those who watch keys of `database` which are in one of the databases of `sources`.
+fn touch_watched(state: &crate::state::State, shard: &Shard, database: usize, sources: &[usize]) {
+    let exists = |tree: &Database, key: &[u8]| tree.find(state.keyspace.key(key)).is_some();
+    for key in shard.watched.keys(database) {
+        if sources.iter().any(|source| exists(&shard.databases[*source], key)) {
+            shard.watched.touch(database, key);
+        }
+    }
+}
+
+/// `SWAPDB index1 index2`: clients that use the one see the keys of the other at once.
+pub fn swapdb(call: &mut Call) -> CommandResult {
+    let int = i64::from(i32::MIN)..=i64::from(i32::MAX);
+    call.integer_in(1, int.clone(), ErrorReply::fixed("ERR invalid first DB index"))?;
+    call.integer_in(2, int, ErrorReply::fixed("ERR invalid second DB index"))?;
+    let pair = [key::database(call, 1)?, key::database(call, 2)?];
+    if pair[0] != pair[1] {
+        swap(call, pair);
+    }
+    call.keys.count_changes(1);
+    call.reply.ok()
+}
+
+fn swap(call: &mut Call, pair: [usize; 2]) {
+    let mut awaited: Vec<(usize, Box<[u8]>)> = Vec::new();
+    for (_, shard) in call.keys.locked().shards() {
+        shard.databases.swap(pair[0], pair[1]);
+        for database in pair {
+            touch_watched(call.state, shard, database, &pair);
+            awaited.extend(shard.waiters.keys(database).map(|key| (database, key.into())));
+        }
+    }
+    let outer = call.keys.database();
+    for (database, key) in awaited {
+        call.keys.set_database(database);
+        if call.keys.peek(&key).is_some_and(|found| call.keys.type_of(found) == Type::List) {
+            call.keys.signal_ready(&key);
+        }
+    }
+    call.keys.set_database(outer);
+}

@@ -1,0 +1,409 @@
+//! Commands on lists, but for those that wait.
+
+use super::spec::errors;
+use super::stored_list::{create, edit, find, read};
+use super::{Call, Found};
+use crate::config::Directive;
+use crate::pubsub::EventClass;
+use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::value::list::{End, List, ListLimits, ListRef, PositionQuery};
+use crate::value::packed::{Element, IntegerText};
+use smallvec::SmallVec;
+use std::ops::Range;
+
+const NOT_POSITIVE: ErrorReply = ErrorReply::fixed("ERR value is out of range, must be positive");
+const RANK_ZERO: ErrorReply = ErrorReply::fixed(
+    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from \
+     the end of the list",
+);
+const RANK_RANGE: ErrorReply =
+    ErrorReply::fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
+
+/// Which elements share a node, as the config has it.
+pub(super) fn limits(call: &Call) -> ListLimits {
+    ListLimits::new(call.state.settings.int(Directive::ListMaxListpackSize), None)
+}
+
+pub(super) fn write_element(reply: &mut Reply, element: Element<'_>) -> CommandResult {
+    reply.bulk(element.as_bytes(&mut IntegerText::default()))
+}
+
+/// `LPUSH key element [element ...]`
+pub fn lpush(call: &mut Call) -> CommandResult {
+    push(call, End::Front, false)
+}
+
+/// `RPUSH key element [element ...]`
+pub fn rpush(call: &mut Call) -> CommandResult {
+    push(call, End::Back, false)
+}
+
+/// `LPUSHX key element [element ...]`
+pub fn lpushx(call: &mut Call) -> CommandResult {
+    push(call, End::Front, true)
+}
+
+/// `RPUSHX key element [element ...]`
+pub fn rpushx(call: &mut Call) -> CommandResult {
+    push(call, End::Back, true)
+}
+
+/// Adds elements one by one at an end; answers with the length.
+fn push(call: &mut Call, end: End, must_exist: bool) -> CommandResult {
+    let key = call.arg(1);
+    let elements = call.args.from(2);
+    let limits = limits(call);
+    let fill = |list: &mut List| elements.iter().for_each(|element| list.push(end, element, &limits));
+    let len = match find(call.keys, key)? {
+        Some(found) => edit(call.keys, found, key, fill).1,
+        None if must_exist => return call.reply.integer(0),
+        None => create(call.keys, key, fill),
+    };
+    call.keys.changed_by(key, elements.len() as u64);
+    call.keys.notify(EventClass::List, push_event(end), key);
+    call.reply.count(len)
+}
+
+fn push_event(end: End) -> &'static str {
+    match end {
+        End::Front => "lpush",
+        End::Back => "rpush",
+    }
+}
+
+/// `LPOP key [count]`
+pub fn lpop(call: &mut Call) -> CommandResult {
+    pop(call, End::Front)
+}
+
+/// `RPOP key [count]`
+pub fn rpop(call: &mut Call) -> CommandResult {
+    pop(call, End::Back)
+}
+
+fn pop(call: &mut Call, end: End) -> CommandResult {
+    let key = call.arg(1);
+    let count = match call.args.len() {
+        2 => None,
+        3 => Some(call.integer_in(2, 0..=i64::MAX, NOT_POSITIVE)? as usize),
+        _ => return Err(errors::wrong_arity(call.spec)),
+    };
+    match (find(call.keys, key)?, count) {
+        (None, None) => call.reply.null(),
+        (None, Some(_)) => call.reply.null_array(),
+        (Some(found), None) => pop_one(call, found, key, end),
+        (Some(_), Some(0)) => call.reply.array(0),
+        (Some(found), Some(count)) => pop_many(call, found, key, end, count),
+    }
+}
+
+/// Removes an element and answers with it.
+#[inline]
+pub(super) fn pop_one(call: &mut Call, found: Found, key: &[u8], end: End) -> CommandResult {
+    let pop = |list: &mut List| list.pop(end, |element| write_element(call.reply, element));
+    let (written, len) = edit(call.keys, found, key, pop);
+    note_popped(call, key, end, 1, len);
+    written.unwrap_or(Ok(()))
+}
+
+/// Removes up to `count` elements and answers with an array of them.
+pub(super) fn pop_many(call: &mut Call, found: Found, key: &[u8], end: End, count: usize) -> CommandResult {
+    let pop = |list: &mut List| {
+        let count = count.min(list.len());
+        call.reply.array(count)?;
+        match end {
+            End::Front => list.view().iter(0, count).try_for_each(|element| write_element(call.reply, element)),
+            End::Back => {
+                let last = list.len().saturating_sub(1);
+                list.view().iter_rev(last, count).try_for_each(|element| write_element(call.reply, element))
+            }
+        }?;
+        list.remove_from(end, count);
+        Ok(count)
+    };
+    let (popped, len) = edit(call.keys, found, key, pop);
+    note_popped(call, key, end, popped? as u64, len);
+    Ok(())
+}
+
+/// Tells that elements were removed from an end, and that the list is gone if it is empty.
+fn note_popped(call: &mut Call, key: &[u8], end: End, count: u64, len: usize) {
+    call.keys.changed_by(key, count);
+    let event = match end {
+        End::Front => "lpop",
+        End::Back => "rpop",
+    };
+    note_removed(call, key, event, len);
+}
+
+fn note_removed(call: &mut Call, key: &[u8], event: &str, len: usize) {
+    call.keys.notify(EventClass::List, event, key);
+    if len == 0 {
+        call.keys.notify(EventClass::Generic, "del", key);
+    }
+}
+
+/// `LLEN key`
+pub fn llen(call: &mut Call) -> CommandResult {
+    let len = read(call.keys, call.args.at(1))?.map_or(0, |list| list.len());
+    call.reply.count(len)
+}
+
+/// The place of an index that counts from the end if it is negative; `None` if it is before the begin.
+fn place(index: i64, len: usize) -> Option<usize> {
+    let index = if index < 0 { index.checked_add(len as i64)? } else { index };
+    usize::try_from(index).ok()
+}
+
+/// The places from `start` to `stop`, both inclusive, both counting from the end if negative.
+fn places(start: i64, stop: i64, len: usize) -> Range<usize> {
+    let start = place(start, len).unwrap_or(0);
+    let end = place(stop, len).map_or(0, |stop| stop.saturating_add(1).min(len));
+    start..end.max(start)
+}
+
+/// `LINDEX key index`
+pub fn lindex(call: &mut Call) -> CommandResult {
+    let Some(list) = read(call.keys, call.args.at(1))? else { return call.reply.null() };
+    let index = crate::value::number::parse_i64(call.args.at(2)).ok_or(ErrorReply::NOT_INTEGER)?;
+    match place(index, list.len()).and_then(|place| list.get(place)) {
+        Some(element) => write_element(call.reply, element),
+        None => call.reply.null(),
+    }
+}
+
+/// `LRANGE key start stop`
+pub fn lrange(call: &mut Call) -> CommandResult {
+    let (start, stop) = (call.integer(2)?, call.integer(3)?);
+    let Some(list) = read(call.keys, call.args.at(1))? else { return call.reply.array(0) };
+    let places = places(start, stop, list.len());
+    call.reply.array(places.len())?;
+    list.iter(places.start, places.len()).try_for_each(|element| write_element(call.reply, element))
+}
+
+/// `LSET key index element`
+pub fn lset(call: &mut Call) -> CommandResult {
+    let key = call.arg(1);
+    let Some(found) = find(call.keys, key)? else { return Err(ErrorReply::NO_SUCH_KEY) };
+    let (index, element, limits) = (call.integer(2)?, call.arg(3), limits(call));
+    let set = |list: &mut List| place(index, list.len()).is_some_and(|place| list.set(place, element, &limits));
+    if !edit(call.keys, found, key, set).0 {
+        return Err(ErrorReply::OUT_OF_RANGE);
+    }
+    call.keys.changed(key);
+    call.keys.notify(EventClass::List, "lset", key);
+    call.reply.ok()
+}
+
+/// `LINSERT key BEFORE|AFTER pivot element`: the new length, 0 without a list, -1 without the pivot.
+pub fn linsert(call: &mut Call) -> CommandResult {
+    let key = call.arg(1);
+    let after = match (call.is_word(2, "BEFORE"), call.is_word(2, "AFTER")) {
+        (true, _) => false,
+        (_, true) => true,
+        _ => return Err(ErrorReply::SYNTAX),
+    };
+    let Some(found) = find(call.keys, key)? else { return call.reply.integer(0) };
+    let (pivot, element, limits) = (call.arg(3), call.arg(4), limits(call));
+    let (inserted, len) = edit(call.keys, found, key, |list| list.insert(pivot, after, element, &limits));
+    if !inserted {
+        return call.reply.integer(-1);
+    }
+    call.keys.changed(key);
+    call.keys.notify(EventClass::List, "linsert", key);
+    call.reply.count(len)
+}
+
+/// `LREM key count element`: removes the first `count` that are equal, the last if negative, all if zero.
+pub fn lrem(call: &mut Call) -> CommandResult {
+    let key = call.arg(1);
+    let (count, element, limits) = (call.integer(2)?, call.arg(3), limits(call));
+    let Some(found) = find(call.keys, key)? else { return call.reply.integer(0) };
+    let (removed, len) = edit(call.keys, found, key, |list| list.remove_equal(element, count, &limits));
+    if removed > 0 {
+        call.keys.changed_by(key, removed as u64);
+        note_removed(call, key, "lrem", len);
+    }
+    call.reply.count(removed)
+}
+
+/// `LTRIM key start stop`: keeps what is between.
+pub fn ltrim(call: &mut Call) -> CommandResult {
+    let key = call.arg(1);
+    let (start, stop) = (call.integer(2)?, call.integer(3)?);
+    let Some(found) = find(call.keys, key)? else { return call.reply.ok() };
+    let trim = |list: &mut List| {
+        let len = list.len();
+        let kept = places(start, stop, len);
+        list.keep(kept.start, kept.end);
+        len
+    };
+    let (before, len) = edit(call.keys, found, key, trim);
+    call.keys.changed_by(key, (before - len) as u64);
+    note_removed(call, key, "ltrim", len);
+    call.reply.ok()
+}
+
+/// `LPOS key element [RANK rank] [COUNT num-matches] [MAXLEN len]`
+pub fn lpos(call: &mut Call) -> CommandResult {
+    let (mut rank, mut count, mut elements_max) = (1, None, 0);
+    let mut index = 3;
+    while index < call.args.len() {
+        let value = index + 1;
+        if value == call.args.len() {
+            return Err(ErrorReply::SYNTAX);
+        }
+        let not_negative = |error| call.integer_in(value, 0..=i64::MAX, error).map(|number| number as usize);
+        if call.is_word(index, "RANK") {
+            rank = match call.integer(value)? {
+                0 => return Err(RANK_ZERO),
+                i64::MIN => return Err(RANK_RANGE),
+                rank => rank,
+            };
+        } else if call.is_word(index, "COUNT") {
+            count = Some(not_negative(ErrorReply::fixed("ERR COUNT can't be negative"))?);
+        } else if call.is_word(index, "MAXLEN") {
+            elements_max = not_negative(ErrorReply::fixed("ERR MAXLEN can't be negative"))?;
+        } else {
+            return Err(ErrorReply::SYNTAX);
+        }
+        index += 2;
+    }
+    let query = PositionQuery { rank, count: count.unwrap_or(1), elements_max };
+    let list = read(call.keys, call.args.at(1))?.unwrap_or(ListRef::Packed(&[]));
+    let mut places: SmallVec<[usize; 8]> = SmallVec::new();
+    list.positions(call.args.at(2), query, |place| places.push(place));
+    match (count, places.first()) {
+        (None, None) => call.reply.null(),
+        (None, Some(&place)) => call.reply.count(place),
+        (Some(_), _) => {
+            call.reply.array(places.len())?;
+            places.iter().try_for_each(|&place| call.reply.count(place))
+        }
+    }
+}
+
+/// The end that the argument at `index` names.
+pub(super) fn end(call: &Call, index: usize) -> Result<End, ErrorReply> {
+    match (call.is_word(index, "LEFT"), call.is_word(index, "RIGHT")) {
+        (true, _) => Ok(End::Front),
+        (_, true) => Ok(End::Back),
+        _ => Err(ErrorReply::SYNTAX),
+    }
+}
+
+/// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`
+pub fn lmove(call: &mut Call) -> CommandResult {
+    let (from, to) = (end(call, 3)?, end(call, 4)?);
+    if move_element(call, from, to)? { Ok(()) } else { call.reply.null() }
+}
+
+/// `RPOPLPUSH source destination`
+pub fn rpoplpush(call: &mut Call) -> CommandResult {
+    if move_element(call, End::Back, End::Front)? { Ok(()) } else { call.reply.null() }
+}
+
+/// Moves an element of the first key's list to the second's and answers with it; false, and no answer, if there is none.
+pub(super) fn move_element(call: &mut Call, from: End, to: End) -> Result<bool, ErrorReply> {
+    let (source, destination) = (call.arg(1), call.arg(2));
+    let limits = limits(call);
+    if find(call.keys, source)?.is_none() {
+        return Ok(false);
+    }
+    find(call.keys, destination)?;
+    let copy = |element: Element<'_>| -> SmallVec<[u8; 128]> {
+        SmallVec::from_slice(element.as_bytes(&mut IntegerText::default()))
+    };
+    // Looked up again after each step: what is done to the one list may move the other.
+    let Some(found) = call.keys.peek(source) else { return Ok(false) };
+    let (element, len) = edit(call.keys, found, source, |list| {
+        let element = list.pop(from, copy);
+        if let Some(element) = element.as_ref().filter(|_| source == destination) {
+            list.push(to, element, &limits);
+        }
+        element
+    });
+    let Some(element) = element else { return Ok(false) };
+    if source != destination {
+        match call.keys.peek(destination) {
+            Some(found) => {
+                edit(call.keys, found, destination, |list| list.push(to, &element, &limits));
+            }
+            None => {
+                create(call.keys, destination, |list| list.push(to, &element, &limits));
+            }
+        }
+        call.keys.changed_by(destination, 0);
+    }
+    call.keys.notify(EventClass::List, push_event(to), destination);
+    note_popped(call, source, from, 1, len);
+    call.reply.bulk(&element)?;
+    Ok(true)
+}
+
+/// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`
+pub fn lmpop(call: &mut Call) -> CommandResult {
+    let request = MultiplePop::parse(call, 1)?;
+    if request.run(call)? { Ok(()) } else { call.reply.null_array() }
+}
+
+/// What `LMPOP` and `BLMPOP` ask for.
+pub(super) struct MultiplePop {
+    /// The arguments that are keys.
+    pub keys: Range<usize>,
+    end: End,
+    count: usize,
+}
+
+impl MultiplePop {
+    /// Reads the arguments from the number of keys on.
+    pub fn parse(call: &Call, first: usize) -> Result<Self, ErrorReply> {
+        let too_few = ErrorReply::fixed("ERR numkeys should be greater than 0");
+        let number = call.integer_in(first, 1..=i64::MAX, too_few)? as usize;
+        let keys = first + 1..number.saturating_add(first + 1);
+        if keys.end >= call.args.len() {
+            return Err(ErrorReply::SYNTAX);
+        }
+        let end = end(call, keys.end)?;
+        let count = match call.args.len() - keys.end {
+            1 => 1,
+            3 if call.is_word(keys.end + 1, "COUNT") => {
+                let error = ErrorReply::fixed("ERR count should be greater than 0");
+                call.integer_in(keys.end + 2, 1..=i64::MAX, error)? as usize
+            }
+            _ => return Err(ErrorReply::SYNTAX),
+        };
+        Ok(MultiplePop { keys, end, count })
+    }
+
+    /// Pops from the first list that there is and answers; false, and no answer, if there is none.
+    pub fn run(&self, call: &mut Call) -> Result<bool, ErrorReply> {
+        for index in self.keys.clone() {
+            let key = call.arg(index);
+            if let Some(found) = find(call.keys, key)? {
+                call.reply.array(2)?;
+                call.reply.bulk(key)?;
+                pop_many(call, found, key, self.end, self.count)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_inclusive_and_cut_to_the_list() {
+        assert_eq!(places(0, -1, 3), 0..3);
+        assert_eq!(places(-2, -1, 3), 1..3);
+        assert_eq!(places(-100, 100, 3), 0..3);
+        assert!(places(2, 1, 3).is_empty());
+        assert!(places(5, 10, 3).is_empty());
+        assert!(places(0, -5, 3).is_empty());
+        assert!(places(i64::MIN, i64::MIN, 3).is_empty());
+        assert_eq!(places(i64::MIN, i64::MAX, 3), 0..3);
+    }
+}

@@ -1,0 +1,171 @@
+//! Commands that go through the keys of a database: all of them, step by step, or to a random one.
+
+use super::Call;
+use super::keys::value_of;
+use crate::glob;
+use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::store::SHARDS_MAX;
+use rand::Rng;
+use std::ops::ControlFlow;
+
+/// Bits of a cursor that say in which shard to go on; the tree's own cursor is above them. Together they stay below
+/// 2^53, since some clients keep cursors in doubles.
+const SHARD_BITS: u32 = SHARDS_MAX.trailing_zeros();
+/// Keys that a step of `SCAN` looks at if the client does not say.
+const COUNT_DEFAULT: usize = 10;
+/// Keys that are over but may not be removed that `RANDOMKEY` meets before it gives up.
+const EXPIRED_MAX: usize = 100;
+
+/// `KEYS pattern`: visits only the keys below what the pattern begins with.
+pub fn keys(call: &mut Call) -> CommandResult {
+    let pattern = call.arg(1);
+    let prefix = glob::literal_prefix(pattern);
+    // Whatever starts with the prefix matches.
+    let matches_prefix = pattern.len() == prefix.len() + 1 && pattern.ends_with(b"*");
+    let (now_ms, database) = (call.keys.now_ms(), call.keys.database());
+    let reply = &mut *call.reply;
+    let begin = reply.deferred_array();
+    let mut count = 0;
+    for (_, shard) in call.keys.locked().shards() {
+        let flow = shard.databases[database].for_each(prefix, |entry| {
+            let is_over = entry.record.deadline.is_some_and(|deadline| deadline < now_ms);
+            if !is_over && (matches_prefix || glob::matches(pattern, entry.key, false)) {
+                count += 1;
+                if reply.bulk(entry.key).is_err() {
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        debug_assert!(flow.is_continue(), "writing to a buffer does not fail");
+    }
+    reply.finish_array(begin, count)
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+pub fn scan(call: &mut Call) -> CommandResult {
+    let cursor = parse_cursor(call.arg(1))?;
+    let (mut pattern, mut count, mut wanted): (&[u8], usize, Option<&[u8]>) = (b"*", COUNT_DEFAULT, None);
+    let mut index = 2;
+    while index < call.args.len() {
+        if index + 1 == call.args.len() {
+            return Err(ErrorReply::SYNTAX);
+        }
+        if call.is_word(index, "COUNT") {
+            count =
+                usize::try_from(call.integer(index + 1)?).ok().filter(|count| *count > 0).ok_or(ErrorReply::SYNTAX)?;
+        } else if call.is_word(index, "MATCH") {
+            pattern = call.arg(index + 1);
+        } else if call.is_word(index, "TYPE") {
+            wanted = Some(call.arg(index + 1));
+        } else {
+            return Err(ErrorReply::SYNTAX);
+        }
+        index += 2;
+    }
+    let prefix = glob::literal_prefix(pattern);
+    let (now_ms, database) = (call.keys.now_ms(), call.keys.database());
+    let start = Cursor::from_number(cursor);
+    let mut at = start;
+    let mut left = count;
+    let mut keys = 0;
+    // Written apart, since the next cursor and the number of keys go in front.
+    let mut written = Reply::new(call.reply.protocol());
+    for (number, shard) in call.keys.locked().shards().skip_while(|(number, _)| *number < start.shard) {
+        let mut looked_at = 0;
+        let from = if number == start.shard { start.tree } else { 0 };
+        let next = shard.databases[database].scan(from, left, prefix, |entry| {
+            looked_at += 1;
+            let is_over = entry.record.deadline.is_some_and(|deadline| deadline < now_ms);
+            let type_name = value_of(entry.record.payload).type_of().name();
+            let is_wanted = wanted.is_none_or(|name| type_name.as_bytes().eq_ignore_ascii_case(name));
+            if !is_over && is_wanted && glob::matches(pattern, entry.key, false) {
+                keys += usize::from(written.bulk(entry.key).is_ok());
+            }
+        });
+        at = if next != 0 { Cursor { shard: number, tree: next } } else { Cursor { shard: number + 1, tree: 0 } };
+        left = left.saturating_sub(looked_at);
+        if next != 0 || left == 0 {
+            break;
+        }
+    }
+    let next = if at.shard < call.state.keyspace.shard_count() { at.number() } else { 0 };
+    call.reply.array(2)?;
+    call.reply.bulk_integer(next as i64)?;
+    call.reply.array(keys)?;
+    call.reply.raw(written.as_bytes())
+}
+
+/// Where a scan goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cursor {
+    shard: usize,
+    /// The cursor of the shard's tree; 0 at its begin.
+    tree: u64,
+}
+
+impl Cursor {
+    fn from_number(number: u64) -> Self {
+        Cursor { shard: (number & (SHARDS_MAX as u64 - 1)) as usize, tree: number >> SHARD_BITS }
+    }
+
+    fn number(self) -> u64 {
+        self.tree << SHARD_BITS | self.shard as u64
+    }
+}
+
+/// A cursor is any unsigned number; those that were never given end the scan somewhere.
+pub(super) fn parse_cursor(text: &[u8]) -> Result<u64, ErrorReply> {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(ErrorReply::fixed("ERR invalid cursor"))
+}
+
+/// `RANDOMKEY`
+pub fn randomkey(call: &mut Call) -> CommandResult {
+    let mut rng = rand::rng();
+    let database = call.keys.database();
+    let mut key = Vec::new();
+    for _ in 0..EXPIRED_MAX {
+        let total: usize = call.keys.locked().shards().map(|(_, shard)| shard.databases[database].len()).sum();
+        if total == 0 {
+            break;
+        }
+        let mut index = rng.random_range(0..total);
+        for (_, shard) in call.keys.locked().shards() {
+            let tree = &shard.databases[database];
+            if index >= tree.len() {
+                index -= tree.len();
+                continue;
+            }
+            if let Some(position) = tree.random(&mut rng) {
+                key.clear();
+                tree.key(position, &mut key);
+            }
+            break;
+        }
+        if call.keys.peek(&key).is_some() {
+            return call.reply.bulk(&key);
+        }
+    }
+    call.reply.null()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_exact_as_doubles() {
+        let last = Cursor { shard: SHARDS_MAX - 1, tree: (1 << 47) - 1 };
+        assert!(last.number() < 1 << 53);
+        assert_eq!(Cursor::from_number(last.number()), last);
+        assert_eq!(Cursor { shard: 0, tree: 0 }.number(), 0);
+    }
+
+    #[test]
+    fn cursors_are_unsigned_numbers() {
+        assert_eq!(parse_cursor(b"18446744073709551615"), Ok(u64::MAX));
+        for wrong in ["", "x", "-1", "1 ", "18446744073709551616"] {
+            assert!(parse_cursor(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+}
