@@ -1,0 +1,177 @@
+//! Conversations about the server itself: CLIENT, INFO, the logs, MEMORY and DEBUG.
+
+mod support;
+
+use support::Server;
+
+/// The value of a field of INFO.
+fn field(info: &str, name: &str) -> String {
+    let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("INFO has no {name}")).to_owned()
+}
+
+#[test]
+fn clients_are_listed_and_killed() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let mut other = server.connect();
+    other.play(
+        "> CLIENT SETNAME other
+         OK
+         > CLIENT GETNAME
+         other
+         > CLIENT SETINFO lib-name test
+         OK
+         > CLIENT SETINFO colour red
+         (ERR Unrecognized option 'colour')
+         > SELECT 3
+         OK",
+    );
+    let (own_id, other_id) = (client.ask("CLIENT ID"), other.ask("CLIENT ID"));
+    let list = client.ask("CLIENT LIST");
+    let own = list.lines().find(|line| line.starts_with(&format!("id={own_id} "))).expect("a line");
+    assert!(own.contains(" flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=26 qbuf-free="), "{own}");
+    assert!(own.contains(" events=r cmd=client|list user=default redir=-1 resp=2 "), "{own}");
+    let by_id = format!("ID {other_id} 1000 SKIPME yes");
+    for filter in ["NAME other", "LIB-NAME test", "DB 3", &by_id, "NOT-DB 0 TYPE normal"] {
+        let list = client.ask(&format!("CLIENT LIST {filter}"));
+        assert!(list.starts_with(&format!("id={other_id} ")) && list.lines().count() == 1, "{filter}: {list}");
+    }
+    client.play(
+        "> CLIENT KILL ID 0
+         (ERR client-id should be greater than 0)
+         > CLIENT KILL ID 10 wrong
+         (ERR syntax error)
+         > CLIENT KILL TYPE pubsub
+         0
+         > CLIENT KILL NAME other DB 3
+         1
+         > CLIENT UNBLOCK 99
+         0",
+    );
+    assert!(other.is_closed());
+    assert_eq!(client.ask("CLIENT KILL SKIPME no"), "1");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn replies_can_be_turned_off() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.send("CLIENT REPLY SKIP");
+    client.send("PING one");
+    assert_eq!(client.ask("PING two"), "two");
+    client.send("CLIENT REPLY OFF");
+    client.send("PING three");
+    assert_eq!(client.ask("CLIENT REPLY ON"), "OK");
+    assert_eq!(client.ask("PING four"), "four");
+}
+
+#[test]
+fn a_pause_holds_writes_back_until_it_ends() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let mut writer = server.connect();
+    assert_eq!(client.ask("CLIENT PAUSE 100000 WRITE"), "OK");
+    assert_eq!(writer.ask("GET key"), "nil");
+    writer.send("SET key value");
+    assert_eq!(client.ask("GET key"), "nil");
+    assert_eq!(client.ask("CLIENT UNPAUSE"), "OK");
+    assert_eq!(writer.reply(), "OK");
+}
+
+#[test]
+fn info_has_its_sections_and_counts() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.play(
+        "> SET a 1
+         OK
+         > SET b 2 EX 1000
+         OK
+         > GET nothing
+         nil
+         > SET a
+         (ERR wrong number of arguments for 'set' command)",
+    );
+    let info = client.ask("INFO everything");
+    assert_eq!(field(&info, "redis_version"), "7.4.0");
+    assert_eq!(field(&info, "role"), "master");
+    assert_eq!(field(&info, "rdb_changes_since_last_save"), "2");
+    assert_eq!(field(&info, "keyspace_misses"), "1");
+    assert_eq!(field(&info, "errorstat_ERR"), "count=1");
+    assert!(field(&info, "cmdstat_set").starts_with("calls=2,usec="));
+    assert!(field(&info, "latency_percentiles_usec_set").starts_with("p50="));
+    assert!(field(&info, "db0").starts_with("keys=2,expires=1,avg_ttl="));
+    let titles = |info: &str| info.lines().filter(|line| line.starts_with("# ")).collect::<Vec<_>>().join(" ");
+    assert_eq!(titles(&client.ask("INFO cpu KEYSPACE nonsense")), "# CPU # Keyspace");
+    assert!(!titles(&client.ask("INFO")).contains("Commandstats"));
+    assert_eq!(client.ask("MULTI"), "OK");
+    assert_eq!(client.ask("SET c 3"), "QUEUED");
+    assert_eq!(client.ask("INFO keyspace"), "QUEUED");
+    assert!(client.ask("EXEC").contains("db0:keys=3,"));
+}
+
+#[test]
+fn logs_keep_what_was_slow_or_large() {
+    let server = Server::start(&[
+        "--slowlog-log-slower-than",
+        "0",
+        "--commandlog-request-larger-than",
+        "100",
+        "--latency-monitor-threshold",
+        "1",
+        "--enable-debug-command",
+        "local",
+    ]);
+    let mut client = server.connect();
+    let long = "x".repeat(200);
+    assert_eq!(client.ask(&format!("SET key {long}")), "OK");
+    let log = client.ask("COMMANDLOG GET -1 large-request");
+    assert!(log.contains("[SET key xxx") && log.contains("... (72 more bytes)"), "{log}");
+    assert!(client.ask("SLOWLOG GET 1").starts_with("[["));
+    assert_eq!(client.ask("COMMANDLOG LEN large-reply"), "0");
+    assert_eq!(client.ask("SLOWLOG RESET"), "OK");
+    assert_eq!(client.ask("DEBUG SLEEP 0.01"), "OK");
+    assert!(client.ask("LATENCY LATEST").starts_with("[[command "));
+    assert!(client.ask("LATENCY HISTOGRAM set").starts_with("[set [calls 1 histogram_usec ["));
+    assert_eq!(client.ask("LATENCY RESET"), "1");
+    assert_eq!(client.ask("LATENCY GRAPH command"), "(ERR No samples available for event 'command')");
+}
+
+#[test]
+fn debug_and_memory_look_at_values() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    client.play(
+        "> DEBUG DIGEST
+         0000000000000000000000000000000000000000
+         > SET a b
+         OK
+         > DEBUG DIGEST-VALUE a nothing
+         [b78559cd22bce6e6df712eb99ce7f3b08e8f8f1f 0000000000000000000000000000000000000000]
+         > DEBUG POPULATE 2 many 3
+         OK
+         > GET many:1
+         val
+         > DEBUG OBJECT nothing
+         (ERR no such key)
+         > DEBUG PROTOCOL map
+         [0 0 1 1 2 0]
+         > MEMORY USAGE nothing
+         nil
+         > MEMORY USAGE a SAMPLES -1
+         (ERR syntax error)
+         > MEMORY PURGE
+         OK
+         > SHUTDOWN NOSAVE SAVE
+         (ERR syntax error)
+         > SHUTDOWN ABORT
+         (ERR No shutdown in progress.)",
+    );
+    assert!(client.ask("MEMORY USAGE a").parse::<usize>().expect("a number") > 2);
+    assert!(client.ask("MEMORY STATS").contains(" keys.count 3 "));
+    assert!(client.ask("LOLWUT").ends_with("Redis ver. 7.4.0\n"));
+    client.send("SHUTDOWN NOSAVE");
+    assert!(client.is_closed());
+}
