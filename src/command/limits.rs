@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 /// Whether `enable-debug-command` and its kin let this client run a protected command.
 pub(super) fn allows_protected(state: &State, session: &Session, spec: &CommandSpec) -> bool {
     let directive = if spec.name == "debug" { Directive::EnableDebugCommand } else { Directive::EnableModuleCommand };
-    match &*state.settings.enum_name(directive) {
+    match state.settings.enum_name(directive) {
         "yes" => true,
         "local" => match &session.client.address {
             Endpoint::Unix(_) => true,

@@ -18,10 +18,13 @@ impl WatchFlag {
     }
 }
 
-/// The watched keys of one shard, per database.
+/// A key with the number of its database.
+type WatchedKey = (usize, Box<[u8]>);
+
+/// The watched keys of one shard.
 #[derive(Default)]
 pub struct Watched {
-    keys: HashMap<(usize, Box<[u8]>), Vec<Arc<WatchFlag>>>,
+    keys: HashMap<WatchedKey, Vec<Arc<WatchFlag>>>,
 }
 
 impl Watched {
