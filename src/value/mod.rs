@@ -6,7 +6,10 @@
 pub mod bits;
 pub mod common;
 pub mod digest;
+pub mod double;
 pub mod list;
+pub mod long_double;
+mod natural;
 pub mod number;
 pub mod packed;
 pub mod string;
