@@ -3,8 +3,8 @@
 use crate::REDIS_VERSION;
 use crate::command::spec::{RenameError, Table};
 use crate::config::{Arguments, Directive, Invocation, LoadError, RenameCommand, Settings};
-use crate::logging;
 use crate::state::State;
+use crate::{daemon, logging};
 use clap::CommandFactory;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -24,8 +24,10 @@ struct Help {}
 
 /// Runs the server until it is told to end. `arguments` begin with the program's name.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    match Invocation::parse(arguments.into_iter().skip(1)) {
-        Invocation::Serve(arguments) => serve(&arguments),
+    let mut arguments = arguments.into_iter();
+    let program = arguments.next().unwrap_or_else(|| "radish".into());
+    match Invocation::parse(arguments) {
+        Invocation::Serve(arguments) => serve(program, &arguments),
         Invocation::Version => say(&crate::config::version_line()),
         Invocation::Help => say(&Help::command().render_help().to_string()),
         Invocation::CheckSystem => say("No known problem: what Redis checks here concerns fork and its copy-on-write."),
@@ -43,7 +45,7 @@ fn say(text: &str) -> ExitCode {
     }
 }
 
-fn serve(arguments: &Arguments) -> ExitCode {
+fn serve(program: OsString, arguments: &Arguments) -> ExitCode {
     if let Err(error) = logging::install() {
         eprintln!("{error}");
         return ExitCode::FAILURE;
@@ -63,6 +65,13 @@ fn serve(arguments: &Arguments) -> ExitCode {
         }
     };
     logging::configure(&settings);
+    if let Err(error) = daemon::daemonize(&settings) {
+        tracing::warn!("Could not go on in the background: {error}");
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = daemon::prepare_title(program) {
+        tracing::debug!("The process keeps its title: {error}");
+    }
     greet(&settings);
     match prepare(settings, table).and_then(crate::server::run) {
         Ok(()) => ExitCode::SUCCESS,
@@ -127,5 +136,14 @@ fn prepare(settings: Settings, table: Table) -> std::io::Result<Arc<State>> {
     if files < clients {
         tracing::warn!("Only {files} files may be open at once: fewer than the {clients} clients of maxclients.");
     }
+    daemon::set_huge_pages(&settings);
+    daemon::set_background_thread(&settings);
+    daemon::write_pid_file(&settings);
+    for attempt in [daemon::set_title(&settings), daemon::set_oom_score(&settings)] {
+        if let Err(error) = attempt {
+            tracing::warn!("The process could not be set up as the configuration has it: {error}");
+        }
+    }
+    daemon::warn_of_system(&settings);
     Ok(Arc::new(State::new(settings, table, threads)?))
 }

@@ -8,6 +8,7 @@ use crate::server_log::{LatencyMonitor, SlowLog};
 use crate::stats::Stats;
 use crate::store::{Keyspace, LazyFree};
 use parking_lot::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -73,6 +74,9 @@ impl Pause {
     }
 }
 
+/// How the listening sockets are replaced.
+pub type Relisten = Box<dyn Fn(&Settings) -> std::io::Result<()> + Send + Sync>;
+
 /// The server, as every thread sees it.
 pub struct State {
     pub keyspace: Keyspace,
@@ -88,6 +92,8 @@ pub struct State {
     pub large_replies: SlowLog,
     pub latency: LatencyMonitor,
     pub pause: Pause,
+    /// Opens the sockets of `bind` and `port` in place of those that are open; set by the server once it listens.
+    pub relisten: OnceLock<Relisten>,
     /// Clients in `MONITOR`.
     pub monitors: AtomicUsize,
     pub blocked_clients: AtomicUsize,
@@ -127,6 +133,7 @@ impl State {
             large_replies: SlowLog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
+            relisten: OnceLock::new(),
             monitors: AtomicUsize::new(0),
             blocked_clients: AtomicUsize::new(0),
             active_expire: AtomicBool::new(true),
@@ -140,5 +147,13 @@ impl State {
             peak_memory: AtomicUsize::new(0),
             startup_memory: crate::memory::used(),
         })
+    }
+
+    /// Listens where `bind` and `port` say now. Errors: a socket cannot be opened.
+    pub fn listen_anew(&self) -> std::io::Result<()> {
+        match self.relisten.get() {
+            Some(relisten) => relisten(&self.settings),
+            None => Ok(()),
+        }
     }
 }

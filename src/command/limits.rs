@@ -1,8 +1,9 @@
 //! What a client may not do or have: protected commands, buffers, memory; and what is noted of slow commands.
 
+use super::redact::redacted;
 use super::spec::{CommandFlags, CommandSpec};
 use crate::client::{Client, ClientFlags, ClientKind, Endpoint, Session};
-use crate::config::{ClientClass, Directive};
+use crate::config::{ClientClass, Directive, ProtectedAction};
 use crate::resp::{Args, ErrorReply};
 use crate::server_log::SlowLog;
 use crate::state::State;
@@ -12,13 +13,18 @@ use std::sync::atomic::Ordering;
 /// Whether `enable-debug-command` and its kin let this client run a protected command.
 pub(super) fn allows_protected(state: &State, session: &Session, spec: &CommandSpec) -> bool {
     let directive = if spec.name == "debug" { Directive::EnableDebugCommand } else { Directive::EnableModuleCommand };
-    match state.settings.enum_name(directive) {
-        "yes" => true,
-        "local" => match &session.client.address {
+    permits(state, session, directive)
+}
+
+/// Whether a directive of `no`, `yes` or `local` lets this client do what it is about.
+pub(super) fn permits(state: &State, session: &Session, directive: Directive) -> bool {
+    match state.settings.choice(directive) {
+        ProtectedAction::Yes => true,
+        ProtectedAction::No => false,
+        ProtectedAction::Local => match &session.client.address {
             Endpoint::Unix(_) => true,
             Endpoint::Tcp(address) => address.ip().to_canonical().is_loopback(),
         },
-        _ => false,
     }
 }
 
@@ -54,7 +60,7 @@ pub(super) fn note_slow(state: &State, session: &Session, spec: &CommandSpec, ar
     if threshold >= 0 && microseconds >= threshold as u64 && !spec.has(CommandFlags::SKIP_COMMANDLOG) {
         let client = (session.client.address.to_string(), session.client.names.read().name.clone());
         let len_max = state.settings.int(Directive::SlowlogMaxLen).max(0) as usize;
-        state.slow_log.add(now_s, microseconds, args.iter(), client, len_max);
+        state.slow_log.add(now_s, microseconds, redacted(spec, args), client, len_max);
     }
     let threshold = state.settings.int(Directive::LatencyMonitorThreshold);
     if threshold > 0 && microseconds >= threshold as u64 * 1000 && !spec.has(CommandFlags::BLOCKING) {

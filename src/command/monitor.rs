@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::spec::{CommandFlags, CommandSpec};
 use crate::client::{ClientFlags, Message, Session};
+use crate::config::quote;
 use crate::resp::{Args, CommandResult};
 use crate::state::{State, unix_time_us};
 use bytes::Bytes;
@@ -38,22 +39,4 @@ pub(super) fn feed(state: &State, session: &Session, spec: &CommandSpec, args: A
             client.mailbox.post(Message::Push(line.clone()));
         }
     }
-}
-
-/// Appends `bytes` in double quotes, with escapes for what cannot be printed.
-pub(super) fn quote(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    for &byte in bytes {
-        match byte {
-            b'\\' | b'"' => out.extend_from_slice(&[b'\\', byte]),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x07 => out.extend_from_slice(b"\\a"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x20..=0x7e => out.push(byte),
-            _ => out.extend_from_slice(format!("\\x{byte:02x}").as_bytes()),
-        }
-    }
-    out.push(b'"');
 }

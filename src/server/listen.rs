@@ -94,7 +94,7 @@ pub fn open_unix(path: &str, mode: u32, backlog: i32) -> io::Result<std::os::uni
     Ok(socket.into())
 }
 
-/// Accepts TCP clients until the process ends.
+/// Accepts TCP clients until the process ends or the socket is shut down.
 pub async fn accept_tcp(listener: tokio::net::TcpListener, state: Arc<State>, workers: Rc<[WorkerHandle]>) {
     loop {
         match listener.accept().await {
@@ -103,6 +103,8 @@ pub async fn accept_tcp(listener: tokio::net::TcpListener, state: Arc<State>, wo
                     tracing::debug!("Accepting client connection: {error}");
                 }
             }
+            // What a socket says that listens no longer.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,
             Err(error) => {
                 tracing::warn!("Accepting client connection: {error}");
                 tokio::time::sleep(ACCEPT_RETRY).await;

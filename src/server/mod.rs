@@ -3,30 +3,29 @@
 mod connection;
 mod cron;
 mod listen;
+mod listeners;
 mod stream;
 mod worker;
 
 use crate::config::Directive;
 use crate::state::State;
+use listeners::Listeners;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
 use worker::{WorkerHandle, worker_channel};
 
 /// Serves until the process is told to end. Errors: a socket cannot be opened.
 pub fn run(state: Arc<State>) -> io::Result<()> {
+    let (listeners, opened) = Listeners::new();
+    let listeners = Arc::new(listeners);
+    listeners.update(&state.settings).inspect_err(|_| {
+        tracing::warn!("Failed listening on port {} (tcp), aborting.", state.settings.int(Directive::Port));
+    })?;
     let backlog = state.settings.int(Directive::TcpBacklog) as i32;
-    let port = state.settings.int(Directive::Port) as u16;
-    let tcp = if port == 0 {
-        Vec::new()
-    } else {
-        let addresses: Vec<String> = state.settings.words(Directive::Bind);
-        listen::open_tcp(&addresses, port, backlog).inspect_err(|_| {
-            tracing::warn!("Failed listening on port {port} (tcp), aborting.");
-        })?
-    };
     let unix_path = String::from_utf8_lossy(&state.settings.string(Directive::Unixsocket)).into_owned();
     let unix = if unix_path.is_empty() {
         None
@@ -36,6 +35,10 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
             tracing::warn!("Failed opening Unix socket: bind: {error}");
         })?)
     };
+    let relisten = Arc::clone(&listeners);
+    if state.relisten.set(Box::new(move |settings| relisten.update(settings))).is_err() {
+        return Err(io::Error::other("the server runs already"));
+    }
     tracing::info!(target: "notice", "Server initialized");
 
     let (handles, receivers): (Vec<WorkerHandle>, Vec<_>) = (0..state.threads).map(|_| worker_channel()).unzip();
@@ -54,7 +57,7 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     let workers: Rc<[WorkerHandle]> = handles.clone().into();
     let main = Arc::clone(&state);
     worker::run(Arc::clone(&state), handles[0].clone(), receiver, async move |_| {
-        if let Err(error) = serve(main, tcp, unix, unix_path, workers).await {
+        if let Err(error) = serve(main, opened, unix, unix_path, workers).await {
             tracing::warn!("{error}");
         }
     })
@@ -70,17 +73,25 @@ fn prepare_thread(state: &State, index: usize) {
 /// What the first thread does beside its connections.
 async fn serve(
     state: Arc<State>,
-    tcp: Vec<std::net::TcpListener>,
+    mut opened: UnboundedReceiver<std::net::TcpListener>,
     unix: Option<std::os::unix::net::UnixListener>,
     unix_path: String,
     workers: Rc<[WorkerHandle]>,
 ) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    for listener in tcp {
-        let listener = TcpListener::from_std(listener)?;
-        tokio::task::spawn_local(listen::accept_tcp(listener, Arc::clone(&state), Rc::clone(&workers)));
-    }
+    let (tcp_state, tcp_workers) = (Arc::clone(&state), Rc::clone(&workers));
+    tokio::task::spawn_local(async move {
+        while let Some(listener) = opened.recv().await {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => {
+                    let (state, workers) = (Arc::clone(&tcp_state), Rc::clone(&tcp_workers));
+                    tokio::task::spawn_local(listen::accept_tcp(listener, state, workers));
+                }
+                Err(error) => tracing::warn!("Listening for clients: {error}"),
+            }
+        }
+    });
     if let Some(listener) = unix {
         let listener = UnixListener::from_std(listener)?;
         let path = Arc::from(unix_path.as_str());
@@ -91,6 +102,7 @@ async fn serve(
     tokio::task::spawn_local(cron::clients(Arc::clone(&state)));
     tokio::task::spawn_local(cron::sample(Arc::clone(&state)));
     tracing::info!(target: "notice", "Ready to accept connections tcp");
+    crate::daemon::notify_supervisor(&state.settings);
     tokio::select! {
         _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
         _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),

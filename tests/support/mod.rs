@@ -19,10 +19,19 @@ pub struct Server {
 impl Server {
     /// Starts the server with `arguments` besides its port.
     pub fn start(arguments: &[&str]) -> Server {
+        Server::run(&[&["--save", ""], arguments].concat())
+    }
+
+    /// Starts the server with a configuration file and `arguments` besides its port.
+    pub fn start_with_file(file: &str, arguments: &[&str]) -> Server {
+        Server::run(&[&[file], arguments].concat())
+    }
+
+    fn run(arguments: &[&str]) -> Server {
         let port = free_port();
         let process = Command::new(env!("CARGO_BIN_EXE_radish"))
-            .args(["--port", &port.to_string(), "--save", ""])
             .args(arguments)
+            .args(["--port", &port.to_string()])
             .stdout(Stdio::null())
             .spawn()
             .expect("the server's binary starts");
@@ -38,6 +47,11 @@ impl Server {
             assert!(begin.elapsed() < PATIENCE, "the server does not listen");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// The id of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     pub fn connect(&self) -> Connection {

@@ -1,0 +1,55 @@
+//! `CONFIG`: the settings, and the counters of INFO.
+
+use super::call::Call;
+use super::limits;
+use crate::config::{Asker, Directive, Rewrite, SetError, error_text};
+use crate::reconfigure;
+use crate::resp::{CommandResult, ErrorReply};
+
+/// `CONFIG GET pattern [pattern ...]`
+pub fn config_get(call: &mut Call) -> CommandResult {
+    let found = call.state.settings.find((2..call.args.len()).map(|index| call.arg(index)));
+    call.reply.map(found.len())?;
+    found.iter().try_for_each(|(name, value)| {
+        call.reply.bulk(name)?;
+        call.reply.bulk(value)
+    })
+}
+
+/// `CONFIG SET directive value [directive value ...]`: all of them, or none.
+pub fn config_set(call: &mut Call) -> CommandResult {
+    if !call.args.len().is_multiple_of(2) {
+        return Err(ErrorReply::SYNTAX);
+    }
+    let state = call.state;
+    let pairs = (2..call.args.len()).step_by(2).map(|index| (call.arg(index), call.arg(index + 1)));
+    let may_set_protected = limits::permits(state, call.session, Directive::EnableProtectedConfigs);
+    let asker = Asker { may_set_protected, is_loading: false };
+    state.settings.set(pairs, asker, |directive| reconfigure::apply(state, directive)).map_err(|error| {
+        let code = if error == SetError::Loading { "LOADING" } else { "ERR" };
+        ErrorReply::new(format!("{code} {error}"))
+    })?;
+    call.reply.ok()
+}
+
+/// `CONFIG RESETSTAT`
+pub fn config_resetstat(call: &mut Call) -> CommandResult {
+    call.state.stats.reset();
+    call.state.error_counts.lock().clear();
+    call.reply.ok()
+}
+
+/// `CONFIG REWRITE`
+pub fn config_rewrite(call: &mut Call) -> CommandResult {
+    let settings = &call.state.settings;
+    let Some(path) = settings.config_file() else {
+        return Err(ErrorReply::fixed("ERR The server is running without a config file"));
+    };
+    if let Err(error) = settings.rewrite_file(path, Rewrite::Changed) {
+        let error = error_text(&error);
+        tracing::warn!("CONFIG REWRITE failed: {error}");
+        return Err(ErrorReply::new(format!("ERR Rewriting config file: {error}")));
+    }
+    tracing::warn!("CONFIG REWRITE executed with success.");
+    call.reply.ok()
+}

@@ -1,0 +1,30 @@
+//! What a request must not show in the slow log: passwords.
+
+use super::spec::CommandSpec;
+use crate::config::Directive;
+use crate::resp::Args;
+
+const REDACTED: &[u8] = b"(redacted)";
+
+/// The arguments, with `(redacted)` in the place of secrets.
+pub fn redacted<'a>(spec: &CommandSpec, args: Args<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
+    let is_secret: fn(Args, usize) -> bool = match spec.name {
+        "config|set" => follows_sensitive_directive,
+        "hello" => follows_auth,
+        _ => |_, _| false,
+    };
+    (0..args.len()).map(move |index| if is_secret(args, index) { REDACTED } else { args.at(index) })
+}
+
+/// Whether the argument is the value of a directive that is a secret.
+fn follows_sensitive_directive(args: Args<'_>, index: usize) -> bool {
+    index >= 3
+        && index % 2 == 1
+        && Directive::find(args.at(index - 1)).is_some_and(|(directive, _)| directive.entry().sensitive)
+}
+
+/// Whether the argument is the name or the password after `AUTH`.
+fn follows_auth(args: Args<'_>, index: usize) -> bool {
+    let is_auth = |index: usize| args.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(b"auth"));
+    index >= 3 && (is_auth(index - 1) || index >= 4 && is_auth(index - 2))
+}

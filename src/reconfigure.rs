@@ -1,0 +1,54 @@
+//! What the server does when a directive changes while it runs. Directives that are not named here are looked up
+//! each time they matter.
+
+use crate::config::{Directive, error_text};
+use crate::state::State;
+use crate::{daemon, logging, memory};
+
+/// Does what the new value of `directive` asks for. Errors: why that cannot be done, for the client to read.
+pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
+    let settings = &state.settings;
+    match directive {
+        Directive::Loglevel | Directive::LogFormat | Directive::LogTimestampFormat => logging::configure(settings),
+        Directive::NotifyKeyspaceEvents => state.pubsub.set_events(settings.keyspace_events()),
+        Directive::Dir => {
+            if let Some(directory) = settings.path(Directive::Dir) {
+                std::env::set_current_dir(directory).map_err(|error| error_text(&error))?;
+            }
+            logging::configure(settings);
+        }
+        Directive::Maxclients => {
+            let clients = settings.int(Directive::Maxclients) as u64;
+            let files = memory::raise_open_files(clients);
+            if files < clients {
+                return Err(format!(
+                    "The operating system is not able to handle the specified number of clients, try with {files}"
+                ));
+            }
+        }
+        Directive::Maxmemory => warn_of_small_maxmemory(state),
+        Directive::Port => state.listen_anew().map_err(|_| "Unable to listen on this port. Check server logs.")?,
+        Directive::Bind => state.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?,
+        Directive::OomScoreAdj | Directive::OomScoreAdjValues => daemon::set_oom_score(settings).map_err(|error| {
+            tracing::warn!("Unable to write oom_score_adj: {}", error_text(&error));
+            "Failed to set current oom_score_adj. Check server logs."
+        })?,
+        Directive::ProcTitleTemplate => daemon::set_title(settings).map_err(|error| {
+            tracing::warn!("Unable to set the process title: {}", error_text(&error));
+            "failed to set process title"
+        })?,
+        Directive::JemallocBgThread => daemon::set_background_thread(settings),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn warn_of_small_maxmemory(state: &State) {
+    let (limit, used) = (state.settings.int(Directive::Maxmemory) as usize, memory::used());
+    if limit > 0 && limit < used {
+        tracing::warn!(
+            "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the current memory usage \
+             ({used}). Keys are evicted, or writes refused, as maxmemory-policy has it."
+        );
+    }
+}

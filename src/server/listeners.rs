@@ -1,0 +1,69 @@
+//! The TCP sockets that are open, and how others take their place when `port` or `bind` changes.
+
+use super::listen;
+use crate::config::{Directive, Settings};
+use parking_lot::Mutex;
+use std::io;
+use std::net::{Shutdown, TcpListener};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// The TCP sockets of the server. They are opened on whichever thread asks for it, and accept on the first one.
+pub struct Listeners {
+    open: Mutex<Open>,
+    opened: UnboundedSender<TcpListener>,
+}
+
+/// What is listened on.
+#[derive(Default)]
+struct Open {
+    addresses: Vec<String>,
+    port: u16,
+    /// Second handles of the sockets, through which they are closed.
+    sockets: Vec<socket2::Socket>,
+}
+
+impl Listeners {
+    /// No sockets yet; those that are opened come out of the receiver.
+    pub fn new() -> (Listeners, UnboundedReceiver<TcpListener>) {
+        let (opened, arrivals) = unbounded_channel();
+        (Listeners { open: Mutex::default(), opened }, arrivals)
+    }
+
+    /// Listens where the settings say, and nowhere else. If that fails after a change of `port`, the sockets stay as
+    /// they are; after a change of `bind` there are none left, and the caller goes back to settings that worked.
+    pub fn update(&self, settings: &Settings) -> io::Result<()> {
+        let (addresses, port) = (settings.words(Directive::Bind), settings.int(Directive::Port) as u16);
+        let mut open = self.open.lock();
+        if port == open.port && addresses == open.addresses {
+            return Ok(());
+        }
+        if port == open.port {
+            // The same port can be had for other addresses only once it is free.
+            std::mem::take(&mut *open).close();
+        }
+        let sockets = match port {
+            0 => Vec::new(),
+            _ => listen::open_tcp(&addresses, port, settings.int(Directive::TcpBacklog) as i32)?,
+        };
+        let handles =
+            sockets.iter().map(|socket| socket2::SockRef::from(socket).try_clone()).collect::<Result<_, _>>()?;
+        std::mem::replace(&mut *open, Open { addresses, port, sockets: handles }).close();
+        for socket in sockets {
+            if self.opened.send(socket).is_err() {
+                tracing::debug!("A socket was opened while the server was shutting down");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Open {
+    /// Stops listening. Those who wait for clients on the sockets get an error and end.
+    fn close(self) {
+        for socket in self.sockets {
+            if let Err(error) = socket.shutdown(Shutdown::Both) {
+                tracing::debug!("Closing a listening socket: {error}");
+            }
+        }
+    }
+}
