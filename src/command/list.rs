@@ -10,6 +10,7 @@ use crate::value::list::{End, List, ListLimits, ListRef, PositionQuery};
 use crate::value::packed::{Element, IntegerText};
 use smallvec::SmallVec;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 const NOT_POSITIVE: ErrorReply = ErrorReply::fixed("ERR value is out of range, must be positive");
 const RANK_ZERO: ErrorReply = ErrorReply::fixed(
@@ -19,9 +20,10 @@ const RANK_ZERO: ErrorReply = ErrorReply::fixed(
 const RANK_RANGE: ErrorReply =
     ErrorReply::fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 
-/// Which elements share a node, as the config has it.
+/// Which elements share a node, as the config and `DEBUG QUICKLIST-PACKED-THRESHOLD` have it.
 pub(super) fn limits(call: &Call) -> ListLimits {
-    ListLimits::new(call.state.settings.int(Directive::ListMaxListpackSize), None)
+    let large_min = call.state.list_large_min.load(Ordering::Relaxed);
+    ListLimits::new(call.state.settings.int(Directive::ListMaxListpackSize), (large_min > 0).then_some(large_min))
 }
 
 pub(super) fn write_element(reply: &mut Reply, element: Element<'_>) -> CommandResult {

@@ -124,7 +124,9 @@ pub fn randomkey(call: &mut Call) -> CommandResult {
     let mut rng = rand::rng();
     let database = call.keys.database();
     let mut key = Vec::new();
-    for _ in 0..EXPIRED_MAX {
+    // Each try that fails removes a key, unless a pause forbids it.
+    let tries = if call.state.pause.is_on() { EXPIRED_MAX } else { usize::MAX };
+    for _ in 0..tries {
         let total: usize = call.keys.locked().shards().map(|(_, shard)| shard.databases[database].len()).sum();
         if total == 0 {
             break;
