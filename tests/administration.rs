@@ -50,7 +50,7 @@ fn clients_are_listed_and_killed() {
          0",
     );
     assert!(other.is_closed());
-    assert_eq!(client.ask("CLIENT KILL SKIPME no"), "1");
+    assert_eq!(client.ask(&format!("CLIENT KILL SKIPME no ID {own_id}")), "1");
     assert!(client.is_closed());
 }
 

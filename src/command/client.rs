@@ -152,12 +152,14 @@ pub fn client_kill(call: &mut Call) -> CommandResult {
     call.reply.count(killed)
 }
 
-/// Ends a connection; the one that asks gets its reply first.
+/// Ends a connection; the one that asks gets its reply first. The others are gone at once for everybody who looks,
+/// however long their threads take to notice.
 fn kill(call: &mut Call, client: &Client) {
     if client.id == call.session.client.id {
         call.session.close_after_reply = true;
         client.set(ClientFlags::CLOSE_AFTER_REPLY, true);
     } else {
+        call.state.clients.remove(client.id);
         client.kill();
     }
 }
