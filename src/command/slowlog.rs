@@ -52,7 +52,11 @@ pub fn slowlog_get(call: &mut Call) -> CommandResult {
     let count = match call.args.len() {
         2 => COUNT_DEFAULT,
         3 => count(call, 2)?,
-        _ => return Err(ErrorReply::SYNTAX),
+        _ => {
+            let name = String::from_utf8_lossy(call.arg(1)).into_owned();
+            let text = format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try SLOWLOG HELP.");
+            return Err(ErrorReply::new(text));
+        }
     };
     let log = &call.state.slow_log;
     write_latest(call, log, count)
