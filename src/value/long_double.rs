@@ -265,7 +265,7 @@ fn parse_short(value: u64, decimals: u32) -> Magnitude {
     }
     // Four more bits.
     let low = (remainder << 4) / divisor;
-    let lost = (remainder << 4) % divisor != 0;
+    let lost = !(remainder << 4).is_multiple_of(divisor);
     if quotient >> 124 == 0 {
         round(quotient << 4 | low, -(shift as i32) - 4, lost)
     } else {
