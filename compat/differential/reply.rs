@@ -1,0 +1,90 @@
+//! Replies as a tree, in RESP2 or RESP3: enough to find where one ends, to compare it, and to print it.
+
+use std::fmt;
+
+/// A reply: its type byte, and either its text or its items.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reply {
+    /// The byte that the reply starts with on the wire.
+    pub kind: u8,
+    /// What a scalar holds; `None` for an aggregate and for RESP2's null bulk string and null array.
+    pub text: Option<Vec<u8>>,
+    /// What an aggregate holds; keys and values of a map alternate.
+    pub items: Vec<Reply>,
+}
+
+impl Reply {
+    /// The first reply in `input` and its length, `None` while it is incomplete.
+    pub fn parse(input: &[u8]) -> Option<(Reply, usize)> {
+        let line_end = input.windows(2).position(|pair| pair == b"\r\n")?;
+        let (kind, line) = (*input.first()?, &input[1..line_end]);
+        let mut at = line_end + 2;
+        let length = || std::str::from_utf8(line).ok().and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
+        let mut reply = Reply { kind, text: None, items: Vec::new() };
+        match kind {
+            b'$' | b'=' | b'!' => {
+                if let Ok(length) = usize::try_from(length()) {
+                    if input.len() < at + length + 2 {
+                        return None;
+                    }
+                    reply.text = Some(input[at..at + length].to_vec());
+                    at += length + 2;
+                }
+            }
+            b'*' | b'~' | b'>' | b'%' => {
+                let count = length() * if kind == b'%' { 2 } else { 1 };
+                for _ in 0..count {
+                    let (item, used) = Reply::parse(&input[at..])?;
+                    reply.items.push(item);
+                    at += used;
+                }
+                if count < 0 {
+                    reply.text = Some(b"null".to_vec());
+                }
+            }
+            _ => reply.text = Some(line.to_vec()),
+        }
+        Some((reply, at))
+    }
+
+    /// Whether this is an error.
+    pub fn is_error(&self) -> bool {
+        matches!(self.kind, b'-' | b'!')
+    }
+
+    /// Whether the text is exactly `text`.
+    pub fn is_text(&self, text: &[u8]) -> bool {
+        self.text.as_deref() == Some(text)
+    }
+
+    /// The text as a number.
+    pub fn number(&self) -> Option<i64> {
+        std::str::from_utf8(self.text.as_deref()?).ok()?.parse().ok()
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.text {
+            Some(text) => write!(out, "{}{}", self.kind as char, readable(text)),
+            None if self.kind == b'$' => write!(out, "$null"),
+            None => {
+                write!(out, "{}[", self.kind as char)?;
+                for (index, item) in self.items.iter().enumerate() {
+                    write!(out, "{}{item}", if index == 0 { "" } else { ", " })?;
+                }
+                write!(out, "]")
+            }
+        }
+    }
+}
+
+/// Bytes as redis-cli takes them between quotes, shortened when long.
+pub fn readable(bytes: &[u8]) -> String {
+    const SHOWN_MAX: usize = 400;
+    let shown = bytes[..bytes.len().min(SHOWN_MAX)].escape_ascii();
+    match bytes.len() {
+        0..=SHOWN_MAX => format!("\"{shown}\""),
+        length => format!("\"{shown}…\" ({length} bytes)"),
+    }
+}
