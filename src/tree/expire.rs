@@ -84,7 +84,7 @@ impl<L: Layout> Tree<L> {
                     continue;
                 }
                 key.truncate(depth);
-                key.extend_from_slice(record.suffix());
+                record.append_suffix(&mut key);
                 let boxed = self.take(Position { page: id, slot: slot as u16 });
                 take(&key, boxed);
                 taken += 1;

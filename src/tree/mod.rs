@@ -244,7 +244,7 @@ impl<L: Layout> Tree<L> {
     pub fn key(&self, position: Position, key: &mut Vec<u8>) {
         let page = self.pages.page(position.page);
         self.path(page.header().parent, key);
-        key.extend_from_slice(page.record(position.slot.into()).suffix());
+        page.record(position.slot.into()).append_suffix(key);
     }
 
     #[inline(always)]
@@ -274,7 +274,7 @@ impl<L: Layout> Tree<L> {
             if let Some(slot) = page.find(key.tag(), suffix) {
                 return self.rewrite(Position { page: id, slot: slot as u16 }, key, payload, deadline, clock);
             }
-            let size = SLOT_SIZE + Page::<L>::record_size(suffix, &payload, deadline.is_some());
+            let size = SLOT_SIZE + page.record_size(suffix, &payload, deadline.is_some());
             if page.room() < size {
                 self.make_room(id, size);
                 continue;
@@ -319,8 +319,7 @@ impl<L: Layout> Tree<L> {
                 }
                 Err(unused) => payload = unused,
             }
-            let suffix = self.record(position).suffix();
-            let size = Page::<L>::record_size(suffix, &payload, deadline.is_some());
+            let size = self.record(position).size_with(&payload, deadline.is_some());
             self.make_room(position.page, size);
             position = self.find(key).expect("the key is still there");
         }

@@ -11,23 +11,30 @@
 //! This module alone knows what the bytes mean. Above it there are slot numbers, records and sizes. A page owns what its records
 //! point to (boxed payloads, suffixes too long for the page) and frees it when dropped.
 
+mod moves;
+mod tails;
+
 use std::alloc::{self, handle_alloc_error};
-use std::cmp::Ordering;
 use std::marker::PhantomData;
 use std::num::NonZero;
 use std::ptr::{self, NonNull};
 use std::slice;
 
+pub(super) use moves::common_len;
+use tails::Tails;
+
 use super::record::{self, Fields, INLINE_SUFFIX_MAX, Parts, Suffix, Value};
 use super::{Layout, NewPayload, Payload, PayloadMut};
 
 /// Page sizes: the allocator's size classes, so that no byte is lost to rounding.
-const SIZES: [u16; 24] = [
+const SIZES: [u16; 32] = [
     64, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096, 5120,
-    6144, 7168, 8192,
+    6144, 7168, 8192, 10_240, 12_288, 14_336, 16_384, 20_480, 24_576, 28_672, 32_768,
 ];
-/// Bytes of the largest page.
-pub(super) const SIZE_MAX: usize = SIZES[SIZES.len() - 1] as usize;
+/// Bytes of the largest page that takes in records. A page can be larger only between the loss of its tails and its next split:
+/// then it has at most 1,365 records of six bytes and more, each longer by a tail than before.
+pub(super) const SIZE_MAX: usize = 8192;
+const _: () = assert!(SIZE_MAX + SIZE_MAX / 6 * tails::LEN_MAX <= SIZES[SIZES.len() - 1] as usize);
 /// Bytes of a slot.
 pub(super) const SLOT_SIZE: usize = size_of::<u32>();
 /// Bytes of a page's header.
@@ -36,12 +43,14 @@ pub(super) const HEADER_SIZE: usize = size_of::<Header>();
 pub(super) const NONE: u32 = u32::MAX;
 
 const ALIGN: usize = 64;
-const CLASS_MASK: usize = ALIGN - 1;
+const CLASS_MASK: usize = SIZES.len() - 1;
+const TAILS_BIT: usize = SIZES.len();
+const FLAGS_MASK: usize = ALIGN - 1;
 const LEN_SHIFT: u32 = 48;
-const POINTER_MASK: usize = ((1 << LEN_SHIFT) - 1) & !CLASS_MASK;
+const POINTER_MASK: usize = ((1 << LEN_SHIFT) - 1) & !FLAGS_MASK;
 const OFFSET_MASK: u32 = 0xffff;
 
-const _: () = assert!(size_of::<usize>() == 8 && SIZES.len() <= CLASS_MASK && align_of::<Header>() <= ALIGN);
+const _: () = assert!(size_of::<usize>() == 8 && TAILS_BIT | CLASS_MASK == FLAGS_MASK && align_of::<Header>() <= ALIGN);
 
 /// What a page knows about itself.
 #[repr(C)]
@@ -53,13 +62,14 @@ pub(super) struct Header {
     pub parent: u32,
     /// Where the page stands in the list of all pages.
     pub rank: u32,
-    /// Bytes from the lowest record to the page's end.
+    /// Bytes from the lowest record to the page's end, tails included.
     heap: u16,
-    /// Bytes of the heap that belong to no record.
+    /// Bytes of the heap that belong to no record, and are no tail.
     garbage: u16,
 }
 
-/// An owned page. Its address is the pointer's middle bits, its size class the lowest six, the number of its slots the top sixteen.
+/// An owned page. Its address is in the pointer's middle bits, its size class in the lowest five, whether it has tails in the sixth, and
+/// the number of its slots in the top sixteen.
 pub(super) struct Page<L: Layout> {
     word: NonNull<u8>,
     owned: PhantomData<L::Boxed>,
@@ -89,9 +99,9 @@ impl<'a, L: Layout> Record<'a, L> {
         Record { bytes, fields: Fields::parse(bytes, L::CLOCK), layout: PhantomData }
     }
 
-    /// The key without the path of the page's parent.
+    /// The part of the suffix that the record has to itself.
     #[inline(always)]
-    pub fn suffix(&self) -> &'a [u8] {
+    fn stored(&self) -> &'a [u8] {
         let bytes = self.fields.suffix(self.bytes);
         if !self.fields.long {
             return bytes;
@@ -100,6 +110,50 @@ impl<'a, L: Layout> Record<'a, L> {
         // SAFETY: the record owns this allocation of `len` bytes (see `own_suffix`), which stays until the record is removed, for
         // which the page must be borrowed mutably.
         unsafe { slice::from_raw_parts(ptr::with_exposed_provenance(address), len) }
+    }
+
+    /// The rest of the suffix.
+    #[inline(always)]
+    fn tail(&self) -> &'a [u8] {
+        if self.fields.tail == 0 { &[] } else { tails::tail(self.bytes, self.fields.tail.into()) }
+    }
+
+    /// The suffix, which is the key without the path of the page's parent, in two parts.
+    #[inline(always)]
+    pub fn suffix(&self) -> (&'a [u8], &'a [u8]) {
+        (self.stored(), self.tail())
+    }
+
+    pub fn suffix_len(&self) -> usize {
+        self.stored().len() + self.tail().len()
+    }
+
+    pub fn append_suffix(&self, key: &mut Vec<u8>) {
+        key.extend_from_slice(self.stored());
+        key.extend_from_slice(self.tail());
+    }
+
+    #[inline(always)]
+    fn has_suffix(&self, suffix: &[u8]) -> bool {
+        if self.fields.tail == 0 {
+            return self.stored() == suffix;
+        }
+        let (stored, tail) = self.suffix();
+        suffix.len() == stored.len() + tail.len() && suffix.starts_with(stored) && suffix.ends_with(tail)
+    }
+
+    pub fn suffix_starts_with(&self, prefix: &[u8]) -> bool {
+        let (stored, tail) = self.suffix();
+        match prefix.split_at_checked(stored.len()) {
+            None => stored.starts_with(prefix),
+            Some((first, rest)) => first == stored && tail.starts_with(rest),
+        }
+    }
+
+    /// The symbol that the suffix starts with.
+    pub fn symbol(&self) -> usize {
+        let (stored, tail) = self.suffix();
+        symbol_of(if stored.is_empty() { tail } else { stored })
     }
 
     #[inline(always)]
@@ -136,14 +190,35 @@ impl<'a, L: Layout> Record<'a, L> {
         let value = self.fields.value(self.bytes);
         if self.fields.boxed { Value::Boxed(record::address(value)) } else { Value::Inline(self.fields.kind, value) }
     }
+
+    /// Bytes that the record would have with this payload.
+    pub fn size_with(&self, payload: &NewPayload<'_, L::Boxed>, has_deadline: bool) -> usize {
+        let parts = Parts {
+            suffix: self.kept_suffix(self.fields.suffix(self.bytes)),
+            value: shape(payload),
+            deadline: has_deadline.then_some(0),
+            clock: 0,
+        };
+        parts.size(L::CLOCK)
+    }
+
+    /// The record's suffix for a record in its place; `bytes` is a copy of what stands in it.
+    fn kept_suffix<'b>(&self, bytes: &'b [u8]) -> Suffix<'b> {
+        if self.fields.long {
+            let (address, len) = record::long_suffix(bytes);
+            return Suffix::Long(address, len);
+        }
+        Suffix::Inline(bytes, self.fields.tail)
+    }
 }
 
-/// Gives a record its suffix `a` + `b`, in an allocation of its own if it is to be `long`.
-fn own_suffix<'a>(a: &'a [u8], b: &'a [u8], long: bool) -> Suffix<'a> {
+/// Gives a record its suffix: in an allocation of its own if it is to be `long`, else without the tail of the page that it ends with.
+fn own_suffix<'a>(suffix: &'a [u8], long: bool, tails: &Tails) -> Suffix<'a> {
     if !long {
-        return Suffix::Inline(a, b);
+        let (number, len) = tails.longest_in(suffix);
+        return Suffix::Inline(&suffix[..suffix.len() - len], number);
     }
-    let bytes: Box<[u8]> = [a, b].concat().into_boxed_slice();
+    let bytes: Box<[u8]> = suffix.into();
     let len = bytes.len();
     Suffix::Long(Box::into_raw(bytes).cast::<u8>().expose_provenance(), len)
 }
@@ -168,13 +243,22 @@ unsafe fn free_suffix(bytes: &[u8]) {
 impl<L: Layout> Page<L> {
     /// An empty page of at least `size` bytes.
     pub fn new(size: usize, id: u32, parent: u32) -> Self {
+        Self::with_tails(size, id, parent, &Tails::NONE)
+    }
+
+    fn with_tails(size: usize, id: u32, parent: u32, tails: &Tails) -> Self {
         let class = class_of(size).expect("no page is that large");
         let layout = Self::layout(class);
         // SAFETY: the layout's size is not zero.
         let base = unsafe { alloc::alloc_zeroed(layout) };
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
         let mut page = Self::from_base(base, class);
-        *page.header_mut() = Header { earliest: i64::MAX, id, parent, rank: NONE, heap: 0, garbage: 0 };
+        *page.header_mut() =
+            Header { earliest: i64::MAX, id, parent, rank: NONE, heap: tails.size() as u16, garbage: 0 };
+        if tails.size() > 0 {
+            tails.write(page.bytes_mut());
+            page.word = page.word.map_addr(|word| word | TAILS_BIT);
+        }
         page
     }
 
@@ -182,10 +266,19 @@ impl<L: Layout> Page<L> {
         alloc::Layout::from_size_align(usize::from(SIZES[class]), ALIGN).expect("sizes are multiples of the alignment")
     }
 
-    /// The handle of an allocation of the given class, with no slots.
-    fn from_base(base: NonNull<u8>, class: usize) -> Self {
+    /// The handle of an allocation with the given flags (its class, and perhaps [`TAILS_BIT`]), with no slots.
+    fn from_base(base: NonNull<u8>, flags: usize) -> Self {
         assert_eq!(base.addr().get() & !POINTER_MASK, 0, "page address has unexpected bits");
-        Page { word: base.map_addr(|address| address | class), owned: PhantomData }
+        Page { word: base.map_addr(|address| address | flags), owned: PhantomData }
+    }
+
+    #[inline(always)]
+    fn has_tails(&self) -> bool {
+        self.word.addr().get() & TAILS_BIT != 0
+    }
+
+    fn tails(&self) -> Tails {
+        if self.has_tails() { Tails::read(self.bytes()) } else { Tails::NONE }
     }
 
     #[inline(always)]
@@ -213,7 +306,7 @@ impl<L: Layout> Page<L> {
     fn set_len(&mut self, len: usize) {
         assert!(HEADER_SIZE + len * SLOT_SIZE <= self.capacity());
         self.word = self.word.map_addr(|word| {
-            let word = word.get() & (POINTER_MASK | CLASS_MASK) | len << LEN_SHIFT;
+            let word = word.get() & (POINTER_MASK | FLAGS_MASK) | len << LEN_SHIFT;
             NonZero::new(word).expect("an address is not zero")
         });
     }
@@ -255,12 +348,12 @@ impl<L: Layout> Page<L> {
 
     /// The bytes from the start of the record with this offset to the end of the page.
     #[inline(always)]
-    fn tail(&self, slot: u32) -> &[u8] {
+    fn bytes_from(&self, slot: u32) -> &[u8] {
         let bytes = self.bytes();
         &bytes[bytes.len() - (slot & OFFSET_MASK) as usize..]
     }
 
-    fn tail_mut(&mut self, slot: u32) -> &mut [u8] {
+    fn bytes_from_mut(&mut self, slot: u32) -> &mut [u8] {
         let bytes = self.bytes_mut();
         let at = bytes.len() - (slot & OFFSET_MASK) as usize;
         &mut bytes[at..]
@@ -268,7 +361,7 @@ impl<L: Layout> Page<L> {
 
     #[inline(always)]
     pub fn record(&self, slot: usize) -> Record<'_, L> {
-        Record::new(self.tail(self.slots()[slot]))
+        Record::new(self.bytes_from(self.slots()[slot]))
     }
 
     /// The low 16 bits of the hash of a record's key.
@@ -305,10 +398,13 @@ impl<L: Layout> Page<L> {
     /// The slot of the record with this tag and suffix.
     #[inline(always)]
     pub fn find(&self, tag: u16, suffix: &[u8]) -> Option<usize> {
+        if self.has_tails() {
+            self.prefetch_tails();
+        }
         let slots = self.slots();
         let mut at = self.lower_bound(tag);
         while at < slots.len() && slots[at] >> 16 == u32::from(tag) {
-            if Record::<L>::new(self.tail(slots[at])).suffix() == suffix {
+            if Record::<L>::new(self.bytes_from(slots[at])).has_suffix(suffix) {
                 return Some(at);
             }
             at += 1;
@@ -322,27 +418,39 @@ impl<L: Layout> Page<L> {
         let at = HEADER_SIZE + self.guess(tag) * SLOT_SIZE;
         prefetch(self.base().wrapping_add(at.saturating_sub(16)));
         prefetch(self.base().wrapping_add(at + 32));
+        if self.has_tails() {
+            self.prefetch_tails();
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch_tails(&self) {
+        prefetch(self.base().wrapping_add(self.capacity() - 1));
     }
 
     /// Asks the processor for the lines of the first record that has this tag.
     #[inline(always)]
     pub fn prefetch_record(&self, tag: u16) {
         if let Some(&slot) = self.slots().get(self.lower_bound(tag)) {
-            let record = self.tail(slot);
+            let record = self.bytes_from(slot);
             prefetch(record.as_ptr());
             prefetch(record.as_ptr().wrapping_add(record.len().min(48) - 1));
         }
     }
 
-    /// Bytes between the slots and the heap.
+    /// Bytes between the slots and the heap, as far as the page may still use them.
     pub fn room(&self) -> usize {
-        self.capacity() - HEADER_SIZE - self.len() * SLOT_SIZE - usize::from(self.header().heap)
+        self.capacity().min(SIZE_MAX).saturating_sub(self.filled())
     }
 
-    /// Bytes that the page needs: header, slots and records.
+    /// Bytes in front of the free space and behind it.
+    fn filled(&self) -> usize {
+        HEADER_SIZE + self.len() * SLOT_SIZE + usize::from(self.header().heap)
+    }
+
+    /// Bytes that the page needs: header, slots, records and tails.
     pub fn used(&self) -> usize {
-        let header = self.header();
-        HEADER_SIZE + self.len() * SLOT_SIZE + usize::from(header.heap) - usize::from(header.garbage)
+        self.filled() - self.garbage()
     }
 
     /// The size that the page should shrink to, if it should: there it would still have an eighth to spare.
@@ -356,11 +464,13 @@ impl<L: Layout> Page<L> {
         usize::from(self.header().garbage)
     }
 
-    /// Bytes of a record with these fields, without its slot.
-    pub fn record_size(suffix: &[u8], payload: &NewPayload<'_, L::Boxed>, has_deadline: bool) -> usize {
-        let suffix = if is_long(suffix.len(), false) { Suffix::Long(0, 0) } else { Suffix::Inline(suffix, &[]) };
-        let value = shape(payload);
-        Parts { suffix, value, deadline: has_deadline.then_some(0), clock: 0 }.size(L::CLOCK)
+    /// Bytes that a new record would take in this page, without its slot.
+    pub fn record_size(&self, suffix: &[u8], payload: &NewPayload<'_, L::Boxed>, has_deadline: bool) -> usize {
+        let suffix = match is_long(suffix.len(), false) {
+            true => Suffix::Long(0, 0),
+            false => own_suffix(suffix, false, &self.tails()),
+        };
+        Parts { suffix, value: shape(payload), deadline: has_deadline.then_some(0), clock: 0 }.size(L::CLOCK)
     }
 
     /// Adds a record, for which there must be room, behind those with the same tag. Returns its slot.
@@ -372,8 +482,8 @@ impl<L: Layout> Page<L> {
         deadline: Option<i64>,
         clock: u32,
     ) -> usize {
-        assert!(self.room() >= SLOT_SIZE + Self::record_size(suffix, &payload, deadline.is_some()));
-        let suffix = own_suffix(suffix, &[], is_long(suffix.len(), false));
+        assert!(self.room() >= SLOT_SIZE + self.record_size(suffix, &payload, deadline.is_some()));
+        let suffix = own_suffix(suffix, is_long(suffix.len(), false), &self.tails());
         let parts = Parts { suffix, value: leak(payload), deadline, clock };
         let offset = self.write(&parts);
         let len = self.len();
@@ -389,12 +499,12 @@ impl<L: Layout> Page<L> {
     fn write(&mut self, parts: &Parts<'_>) -> u32 {
         let size = parts.size(L::CLOCK);
         let offset = self.reserve(size);
-        parts.write(&mut self.tail_mut(offset)[..size], L::CLOCK);
+        parts.write(&mut self.bytes_from_mut(offset)[..size], L::CLOCK);
         offset
     }
 
     fn reserve(&mut self, size: usize) -> u32 {
-        assert!(size <= self.room());
+        assert!(self.filled() + size <= self.capacity());
         let header = self.header_mut();
         header.heap += size as u16;
         u32::from(header.heap)
@@ -446,12 +556,7 @@ impl<L: Layout> Page<L> {
         let buffer = &mut buffer[..fields.suffix_size];
         buffer.copy_from_slice(fields.suffix(record.bytes));
         let boxed = fields.boxed.then(|| record::address(fields.value(record.bytes)));
-        let suffix = if fields.long {
-            let (address, len) = record::long_suffix(buffer);
-            Suffix::Long(address, len)
-        } else {
-            Suffix::Inline(buffer, &[])
-        };
+        let suffix = record.kept_suffix(buffer);
         let mut parts = Parts { suffix, value: shape(&payload), deadline, clock };
         let (size, size_before) = (parts.size(L::CLOCK), fields.size());
         if size > size_before && size > self.room() {
@@ -459,7 +564,7 @@ impl<L: Layout> Page<L> {
         }
         parts.value = leak(payload);
         if size <= size_before {
-            parts.write(&mut self.tail_mut(word)[..size], L::CLOCK);
+            parts.write(&mut self.bytes_from_mut(word)[..size], L::CLOCK);
             self.header_mut().garbage += (size_before - size) as u16;
         } else {
             let offset = self.write(&parts);
@@ -477,7 +582,7 @@ impl<L: Layout> Page<L> {
         let fields = record.fields;
         match deadline {
             Some(deadline) if fields.has_deadline => {
-                fields.set_deadline(self.tail_mut(word), deadline);
+                fields.set_deadline(self.bytes_from_mut(word), deadline);
                 return true;
             }
             None if !fields.has_deadline => return true,
@@ -487,17 +592,11 @@ impl<L: Layout> Page<L> {
         let size_before = fields.size();
         buffer[..size_before].copy_from_slice(record.raw());
         let old = Record::<L>::new(&buffer[..size_before]);
-        let suffix = match fields.long {
-            true => {
-                let (address, len) = record::long_suffix(fields.suffix(old.bytes));
-                Suffix::Long(address, len)
-            }
-            false => Suffix::Inline(fields.suffix(old.bytes), &[]),
-        };
+        let suffix = old.kept_suffix(fields.suffix(old.bytes));
         let parts = Parts { suffix, value: old.value(), deadline, clock: old.clock() };
         let size = parts.size(L::CLOCK);
         if size < size_before {
-            parts.write(&mut self.tail_mut(word)[..size], L::CLOCK);
+            parts.write(&mut self.bytes_from_mut(word)[..size], L::CLOCK);
             self.header_mut().garbage += (size_before - size) as u16;
             return true;
         }
@@ -515,14 +614,14 @@ impl<L: Layout> Page<L> {
     pub fn set_clock(&mut self, slot: usize, clock: u32) {
         if L::CLOCK {
             let word = self.slots()[slot];
-            record::set_clock(self.tail_mut(word), clock);
+            record::set_clock(self.bytes_from_mut(word), clock);
         }
     }
 
     /// A record's payload, to be changed in place.
     pub fn payload_mut(&mut self, slot: usize) -> PayloadMut<'_, L::Boxed> {
         let word = self.slots()[slot];
-        let bytes = self.tail_mut(word);
+        let bytes = self.bytes_from_mut(word);
         let fields = Fields::parse(bytes, L::CLOCK);
         let value = fields.value_mut(bytes);
         if !fields.boxed {
@@ -534,13 +633,14 @@ impl<L: Layout> Page<L> {
     }
 
     /// Changes the capacity to the smallest that holds `size` bytes beside what the heap holds now, garbage included.
-    /// Returns false, having done nothing, if no page is that large.
+    /// Returns false, having done nothing, if no page may be that large.
     pub fn grow(&mut self, size: usize) -> bool {
-        let front = HEADER_SIZE + self.len() * SLOT_SIZE;
         let heap = usize::from(self.header().heap);
-        let Some(class) = class_of(front + heap + size) else {
+        let front = self.filled() - heap;
+        if self.filled() + size > SIZE_MAX {
             return false;
-        };
+        }
+        let class = class_of(self.filled() + size).expect("there are larger sizes");
         assert!(class >= self.class());
         let layout = Self::layout(class);
         // SAFETY: the layout's size is not zero.
@@ -555,84 +655,11 @@ impl<L: Layout> Page<L> {
             let from = self.base().add(self.capacity() - heap);
             ptr::copy_nonoverlapping(from, base.as_ptr().add(capacity - heap), heap);
         }
-        let mut grown = Self::from_base(base, class);
+        let mut grown = Self::from_base(base, class | self.word.addr().get() & TAILS_BIT);
         grown.set_len(self.len());
-        self.forget_records();
+        self.set_len(0);
         *self = grown;
         true
-    }
-
-    /// Moves the records to a new allocation of at least `size` bytes, without garbage.
-    pub fn rebuild(&mut self, size: usize) {
-        let mut fresh = self.sibling(size);
-        self.drain(|offset, record| fresh.append(offset, record));
-        *self = fresh;
-    }
-
-    /// Moves the records to a new allocation that just holds them, with the first `strip` bytes of their suffixes cut off.
-    pub fn strip(&mut self, strip: usize) {
-        let records = self.records().map(|record| Self::size_with_suffix(&record, record.suffix().len() - strip));
-        let mut fresh = self.sibling(HEADER_SIZE + self.len() * SLOT_SIZE + records.sum::<usize>());
-        self.drain(|slot, record| fresh.append_with_suffix(slot, &record, &[], strip));
-        *self = fresh;
-    }
-
-    /// Moves the records to a new allocation that just holds them, with `prefix` put before their suffixes.
-    pub fn extend(&mut self, prefix: &[u8]) {
-        let mut fresh = self.sibling(self.used_with_prefix(prefix.len()));
-        self.drain(|slot, record| fresh.append_with_suffix(slot, &record, prefix, 0));
-        *self = fresh;
-    }
-
-    /// Bytes that the page would need if its records' suffixes were `prefix_len` bytes longer.
-    pub fn used_with_prefix(&self, prefix_len: usize) -> usize {
-        let records = self.records().map(|record| Self::size_with_suffix(&record, record.suffix().len() + prefix_len));
-        HEADER_SIZE + self.len() * SLOT_SIZE + records.sum::<usize>()
-    }
-
-    /// Moves the records whose suffix starts at or above `symbol` to a new page. Both are then sized to what they hold.
-    pub fn split_off(&mut self, symbol: usize, id: u32) -> Self {
-        let above = |record: &Record<'_, L>| symbol_of(record.suffix()) >= symbol;
-        let moving = self.records().filter(above).map(|record| SLOT_SIZE + record.fields.size()).sum::<usize>();
-        let mut left = self.sibling(self.used() - moving);
-        let mut right = Page::new(HEADER_SIZE + moving, id, self.header().parent);
-        self.drain(|slot, record| if above(&record) { right.append(slot, record) } else { left.append(slot, record) });
-        *self = left;
-        right
-    }
-
-    /// Takes over the records of `other`, whose keys must be different ones.
-    pub fn absorb(&mut self, mut other: Self) {
-        let mut fresh = self.sibling(self.used() + other.used() - HEADER_SIZE);
-        let (ours, theirs) = (self.forget_records(), other.forget_records());
-        let (mut ours, mut theirs) = (ours.into_iter().peekable(), theirs.into_iter().peekable());
-        loop {
-            let first = match (ours.peek(), theirs.peek()) {
-                (Some(a), Some(b)) if a >> 16 <= b >> 16 => Ordering::Less,
-                (Some(_), None) => Ordering::Less,
-                (_, Some(_)) => Ordering::Greater,
-                (None, None) => break,
-            };
-            let (page, slots) = if first.is_lt() { (&*self, &mut ours) } else { (&other, &mut theirs) };
-            let slot = slots.next().expect("peeked at");
-            fresh.append(slot, Record::new(page.tail(slot)));
-        }
-        *self = fresh;
-    }
-
-    /// An empty page of at least `size` bytes that has the same place in the tree.
-    fn sibling(&self, size: usize) -> Self {
-        let header = self.header();
-        let mut page = Page::new(size, header.id, header.parent);
-        *page.header_mut() = Header { heap: 0, garbage: 0, ..*header };
-        page
-    }
-
-    /// Hands each record, in slot order, to `take`, which must give it another home.
-    fn drain(&mut self, mut take: impl FnMut(u32, Record<'_, L>)) {
-        for slot in self.forget_records() {
-            take(slot, Record::new(self.tail(slot)));
-        }
     }
 
     /// Empties the page without freeing what its records own, which is then the caller's. The records' bytes stay where they are.
@@ -642,49 +669,9 @@ impl<L: Layout> Page<L> {
         slots
     }
 
-    /// Takes over a record of another page as it is, behind all that are here.
-    fn append(&mut self, slot: u32, record: Record<'_, L>) {
-        let raw = record.raw();
-        assert!(self.room() >= SLOT_SIZE + raw.len());
-        let offset = self.reserve(raw.len());
-        self.tail_mut(offset)[..raw.len()].copy_from_slice(raw);
-        self.push_slot(slot & !OFFSET_MASK | offset);
-    }
-
-    /// Takes over a record of another page, with `prefix` before its suffix or the suffix's first `strip` bytes cut off.
-    fn append_with_suffix(&mut self, slot: u32, record: &Record<'_, L>, prefix: &[u8], strip: usize) {
-        assert!(
-            self.room() >= SLOT_SIZE + Self::size_with_suffix(record, record.suffix().len() + prefix.len() - strip)
-        );
-        let rest = &record.suffix()[strip..];
-        let suffix = own_suffix(prefix, rest, is_long(prefix.len() + rest.len(), record.fields.long));
-        let parts = Parts { suffix, value: record.value(), deadline: record.deadline(), clock: record.clock() };
-        let offset = self.write(&parts);
-        self.push_slot(slot & !OFFSET_MASK | offset);
-        if record.fields.long {
-            // SAFETY: the old record was drained from its page; its suffix has just been copied for the new one.
-            unsafe { free_suffix(record.fields.suffix(record.bytes)) };
-        }
-    }
-
-    fn push_slot(&mut self, slot: u32) {
-        let len = self.len();
-        self.set_len(len + 1);
-        let slots = self.slots_mut();
-        slots[len] = slot;
-        assert!(len == 0 || slots[len - 1] >> 16 <= slot >> 16);
-    }
-
-    fn size_with_suffix(record: &Record<'_, L>, suffix_len: usize) -> usize {
-        const BLANK: [u8; INLINE_SUFFIX_MAX] = [0; INLINE_SUFFIX_MAX];
-        let long = is_long(suffix_len, record.fields.long);
-        let suffix = if long { Suffix::Long(0, 0) } else { Suffix::Inline(&BLANK[..suffix_len], &[]) };
-        Parts { suffix, value: record.value(), deadline: record.deadline(), clock: 0 }.size(L::CLOCK)
-    }
-
     /// All records, in slot order.
     pub fn records(&self) -> impl Iterator<Item = Record<'_, L>> {
-        self.slots().iter().map(|&slot| Record::new(self.tail(slot)))
+        self.slots().iter().map(|&slot| Record::new(self.bytes_from(slot)))
     }
 
     /// The deadline of the record that expires first; `i64::MAX` if none does.
@@ -692,53 +679,26 @@ impl<L: Layout> Page<L> {
         self.records().filter_map(|record| record.deadline()).min().unwrap_or(i64::MAX)
     }
 
-    /// The longest common prefix of all suffixes.
-    pub fn common_prefix(&self) -> &[u8] {
-        let mut suffixes = self.records().map(|record| record.suffix());
-        let Some(first) = suffixes.next() else {
-            return &[];
-        };
-        suffixes.fold(first, |common, suffix| &common[..common_len(common, suffix)])
-    }
-
-    /// The symbol that cuts the page's bytes most evenly: records below it on one side, the others on the other. Both have some,
-    /// given that not all suffixes start alike.
-    pub fn middle_symbol(&self) -> usize {
-        let mut sizes = [0; 257];
-        for record in self.records() {
-            sizes[symbol_of(record.suffix())] += SLOT_SIZE + record.fields.size();
-        }
-        let total = sizes.iter().sum::<usize>();
-        let mut below = 0;
-        let mut best = (usize::MAX, 0);
-        for (symbol, size) in sizes.into_iter().enumerate() {
-            if below > 0 && below < total {
-                best = best.min((below.abs_diff(total - below), symbol));
-            }
-            below += size;
-        }
-        assert!(best.1 > 0, "all suffixes start alike");
-        best.1
-    }
-
     /// Checks everything that must hold within the page.
     pub fn verify(&self) {
         let mut spans: Vec<_> = self
             .slots()
             .iter()
-            .map(|&slot| ((slot & OFFSET_MASK) as usize, Record::<L>::new(self.tail(slot))))
+            .map(|&slot| ((slot & OFFSET_MASK) as usize, Record::<L>::new(self.bytes_from(slot))))
             .collect();
         assert!(self.slots().is_sorted_by_key(|slot| slot >> 16), "slots are sorted by tag");
         spans.sort_by_key(|(offset, _)| *offset);
         let heap = usize::from(self.header().heap);
-        let mut end = 0;
+        let mut end = self.tails().size();
         let mut size = 0;
         for (offset, record) in &spans {
             assert!(*offset <= heap && offset - record.fields.size() >= end, "records do not overlap");
             end = *offset;
             size += record.fields.size();
         }
-        assert_eq!(size + self.garbage(), heap, "each byte of the heap is a record's or garbage");
+        let tails = self.tails().size();
+        assert_eq!(tails + size + self.garbage(), heap, "each byte of the heap is a record's, a tail's or garbage");
+        assert!(tails > 0 || self.records().all(|record| record.fields.tail == 0));
         assert!(self.header().earliest <= self.earliest_deadline());
         assert!(HEADER_SIZE + self.len() * SLOT_SIZE + heap <= self.capacity());
     }
@@ -747,7 +707,7 @@ impl<L: Layout> Page<L> {
 impl<L: Layout> Drop for Page<L> {
     fn drop(&mut self) {
         for slot in self.forget_records() {
-            let record = Record::<L>::new(self.tail(slot));
+            let record = Record::<L>::new(self.bytes_from(slot));
             if record.fields.boxed {
                 // SAFETY: the record owned this box and has just been forgotten.
                 drop(unsafe { reclaim::<L>(record::address(record.fields.value(record.bytes))) });
@@ -766,14 +726,6 @@ impl<L: Layout> Drop for Page<L> {
 #[inline(always)]
 pub(super) fn symbol_of(suffix: &[u8]) -> usize {
     suffix.first().map_or(0, |&byte| usize::from(byte) + 1)
-}
-
-/// The length of the longest common prefix. Keys can be very long, so it goes by blocks.
-pub(super) fn common_len(a: &[u8], b: &[u8]) -> usize {
-    const BLOCK: usize = 128;
-    let blocks = a.chunks_exact(BLOCK).zip(b.chunks_exact(BLOCK)).take_while(|(a, b)| a == b).count();
-    let start = blocks * BLOCK;
-    start + a[start..].iter().zip(&b[start..]).take_while(|(a, b)| a == b).count()
 }
 
 /// A value of the same size as the payload, which owns nothing.

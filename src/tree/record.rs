@@ -4,8 +4,8 @@
 //! header u16 | clock 3 B, if the layout has one | suffix length 0-1 B | value length 0-2 B | deadline 0 or 8 B | suffix | value
 //! ```
 //!
-//! The header holds, from its lowest bit: kind (4 bits), "has a deadline" (1), one spare bit, suffix code (5), value code (5).
-//! Short lengths are their own code; longer ones take the extra length bytes. A suffix past [`INLINE_SUFFIX_MAX`] is an allocation
+//! The header holds, from its lowest bit: kind (4 bits), "has a deadline" (1), number of the page's tail that the suffix goes on with
+//! (2), suffix code (4), value code (5). Short lengths are their own code; longer ones take the extra length bytes. A suffix past [`INLINE_SUFFIX_MAX`] is an allocation
 //! of its own, whose address and length stand in its place; so does the address of a boxed payload.
 
 /// Longest suffix that is stored in the page.
@@ -26,12 +26,14 @@ pub(super) const SIZE_MAX: usize = HEADER_SIZE + CLOCK_SIZE + 1 + 2 + DEADLINE_S
 
 const KIND_MASK: u16 = 0xf;
 const DEADLINE_BIT: u16 = 1 << 4;
-const SUFFIX_SHIFT: u32 = 6;
+const TAIL_SHIFT: u32 = 5;
+const TAIL_MASK: u16 = 3;
+const SUFFIX_SHIFT: u32 = 7;
+const SUFFIX_MASK: u16 = 0xf;
 const VALUE_SHIFT: u32 = 11;
-const CODE_MASK: u16 = 0x1f;
 
-const SUFFIX_EXTENDED: usize = 30;
-const SUFFIX_LONG: usize = 31;
+const SUFFIX_EXTENDED: usize = 14;
+const SUFFIX_LONG: usize = 15;
 const SUFFIX_EXTENDED_BASE: usize = SUFFIX_EXTENDED;
 
 const VALUE_EXTENDED: usize = 29;
@@ -42,8 +44,8 @@ const VALUE_WIDE_BASE: usize = VALUE_EXTENDED + 256;
 /// The rest of a key, as it goes into a record.
 #[derive(Clone, Copy)]
 pub(super) enum Suffix<'a> {
-    /// The bytes of both parts, one after the other; at most [`INLINE_SUFFIX_MAX`].
-    Inline(&'a [u8], &'a [u8]),
+    /// At most [`INLINE_SUFFIX_MAX`] bytes, and the number of the page's tail that follows them, or 0.
+    Inline(&'a [u8], u8),
     /// Address and length of an allocation that the record owns.
     Long(usize, usize),
 }
@@ -69,6 +71,7 @@ pub(super) struct Parts<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Fields {
     pub kind: u8,
+    pub tail: u8,
     pub boxed: bool,
     pub long: bool,
     pub has_deadline: bool,
@@ -83,7 +86,7 @@ impl Fields {
     pub fn parse(bytes: &[u8], has_clock: bool) -> Fields {
         let header = u16::from_le_bytes([bytes[0], bytes[1]]);
         let mut at = HEADER_SIZE + if has_clock { CLOCK_SIZE } else { 0 };
-        let mut suffix_size = usize::from(header >> SUFFIX_SHIFT & CODE_MASK);
+        let mut suffix_size = usize::from(header >> SUFFIX_SHIFT & SUFFIX_MASK);
         let mut long = false;
         if suffix_size >= SUFFIX_EXTENDED {
             if suffix_size == SUFFIX_LONG {
@@ -116,7 +119,17 @@ impl Fields {
         if has_deadline {
             at += DEADLINE_SIZE;
         }
-        Fields { kind: (header & KIND_MASK) as u8, boxed, long, has_deadline, suffix_at: at, suffix_size, value_size }
+        let tail = (header >> TAIL_SHIFT & TAIL_MASK) as u8;
+        Fields {
+            kind: (header & KIND_MASK) as u8,
+            tail,
+            boxed,
+            long,
+            has_deadline,
+            suffix_at: at,
+            suffix_size,
+            value_size,
+        }
     }
 
     /// Bytes of the whole record.
@@ -182,7 +195,7 @@ pub(super) fn address(bytes: &[u8]) -> usize {
 impl Suffix<'_> {
     fn size(&self) -> usize {
         match self {
-            Suffix::Inline(a, b) => a.len() + b.len(),
+            Suffix::Inline(bytes, _) => bytes.len(),
             Suffix::Long(..) => LONG_SUFFIX_SIZE,
         }
     }
@@ -225,16 +238,15 @@ impl Parts<'_> {
             set_clock(bytes, self.clock);
             at += CLOCK_SIZE;
         }
-        let suffix_code = match self.suffix {
-            Suffix::Long(..) => SUFFIX_LONG,
-            Suffix::Inline(a, b) => {
-                let size = a.len() + b.len();
-                assert!(size <= INLINE_SUFFIX_MAX);
-                if size >= SUFFIX_EXTENDED {
-                    bytes[at] = (size - SUFFIX_EXTENDED_BASE) as u8;
+        let (suffix_code, tail) = match self.suffix {
+            Suffix::Long(..) => (SUFFIX_LONG, 0),
+            Suffix::Inline(suffix, tail) => {
+                assert!(suffix.len() <= INLINE_SUFFIX_MAX);
+                if suffix.len() >= SUFFIX_EXTENDED {
+                    bytes[at] = (suffix.len() - SUFFIX_EXTENDED_BASE) as u8;
                     at += 1;
                 }
-                size.min(SUFFIX_EXTENDED)
+                (suffix.len().min(SUFFIX_EXTENDED), tail)
             }
         };
         let (kind, value_code) = match self.value {
@@ -257,7 +269,8 @@ impl Parts<'_> {
                 (kind, code)
             }
         };
-        let mut header = u16::from(kind) | (suffix_code as u16) << SUFFIX_SHIFT | (value_code as u16) << VALUE_SHIFT;
+        let mut header = u16::from(kind) | u16::from(tail) << TAIL_SHIFT;
+        header |= (suffix_code as u16) << SUFFIX_SHIFT | (value_code as u16) << VALUE_SHIFT;
         if let Some(deadline) = self.deadline {
             header |= DEADLINE_BIT;
             bytes[at..at + DEADLINE_SIZE].copy_from_slice(&deadline.to_le_bytes());
@@ -269,10 +282,7 @@ impl Parts<'_> {
             at += part.len();
         };
         match self.suffix {
-            Suffix::Inline(a, b) => {
-                append(a);
-                append(b);
-            }
+            Suffix::Inline(suffix, _) => append(suffix),
             Suffix::Long(address, len) => {
                 append(&address.to_le_bytes());
                 append(&len.to_le_bytes());

@@ -109,8 +109,8 @@ impl<L: Layout> Tree<L> {
     ) -> ControlFlow<()> {
         let depth = key.len();
         for (slot, record) in page.records().enumerate() {
-            if record.suffix().starts_with(rest) {
-                key.extend_from_slice(record.suffix());
+            if record.suffix_starts_with(rest) {
+                record.append_suffix(key);
                 let position = Position { page: page.header().id, slot: slot as u16 };
                 let flow = visit(Entry { key, position, record: View::new(&record) });
                 key.truncate(depth);
@@ -242,9 +242,9 @@ impl<L: Layout, V: FnMut(Entry<'_, L::Boxed>)> Scan<'_, '_, L, V> {
             }
             self.left = self.left.saturating_sub(1);
             let record = page.record(slot);
-            if record.suffix().starts_with(rest) {
+            if record.suffix_starts_with(rest) {
                 self.key.truncate(depth);
-                self.key.extend_from_slice(record.suffix());
+                record.append_suffix(&mut self.key);
                 let position = Position { page: id, slot: slot as u16 };
                 (self.visit)(Entry { key: &self.key, position, record: View::new(&record) });
             }

@@ -170,7 +170,7 @@ impl<L: Layout> Tree<L> {
     fn split(&mut self, id: u32) {
         let page = self.pages.page(id);
         let parent = page.header().parent;
-        let common = page.common_prefix().to_vec();
+        let common = page.common_prefix();
         if parent == NONE || !common.is_empty() {
             self.push_down(id, parent, &common);
             return;
@@ -262,12 +262,12 @@ impl<L: Layout> Tree<L> {
     fn mergeable(&self, id: u32, parent: u32) -> Option<(u32, u32)> {
         let node = self.nodes.get(parent);
         let index = node.index_of(Child::page(id));
-        let used = self.pages.page(id).used();
+        let page = self.pages.page(id);
         let candidate = |index: usize| {
             let Target::Page(other) = node.children().get(index)?.target() else {
                 return None;
             };
-            let size = used + self.pages.page(other).used() - HEADER_SIZE;
+            let size = page.used_with(self.pages.page(other));
             (size <= MERGED_SIZE_MAX).then_some((size, other))
         };
         let left = index.checked_sub(1).and_then(candidate);
@@ -329,12 +329,12 @@ impl<L: Layout> Tree<L> {
                 prefix.extend((parent != NONE).then_some(byte));
                 prefix.extend_from_slice(&node.path);
                 let page = self.pages.page(page_id);
-                if page.used_with_prefix(prefix.len()) > MERGED_SIZE_MAX
-                    || page.len() > 1 && prefix.len() * page.len() > RESTORED_BYTES_MAX
+                if page.len() > 1 && prefix.len() * page.len() > RESTORED_BYTES_MAX
+                    || page.used_with_prefix(&prefix) > MERGED_SIZE_MAX
                 {
                     return None;
                 }
-                self.edit_page(page_id, |page| page.extend(&prefix));
+                self.edit_page(page_id, |page| page.prepend(&prefix));
                 Some(page_id)
             }
             Target::Node(below) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::node::Target;
-use super::page::{NONE, symbol_of};
+use super::page::NONE;
 use super::{Layout, Seed, Tree};
 
 impl<L: Layout> Tree<L> {
@@ -53,10 +53,10 @@ impl<L: Layout> Tree<L> {
         let depth = key.len();
         let mut suffixes = BTreeSet::new();
         for (slot, record) in page.records().enumerate() {
-            assert!(suffixes.insert(record.suffix()), "a key is in its page once");
-            assert!(page.header().parent == NONE || range.contains(&symbol_of(record.suffix())));
             key.truncate(depth);
-            key.extend_from_slice(record.suffix());
+            record.append_suffix(&mut key);
+            assert!(suffixes.insert(key[depth..].to_vec()), "a key is in its page once");
+            assert!(page.header().parent == NONE || range.contains(&record.symbol()));
             if let Some(seed) = seed {
                 assert_eq!(page.tag(slot), seed.key(&key).tag());
             }

@@ -1,0 +1,196 @@
+//! Random operations on a tree and on a plain map, which must agree; the tree's invariants are checked after each.
+//!
+//! `cargo +nightly fuzz run tree`
+
+#![no_main]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use arbitrary::Arbitrary;
+use libfuzzer_sys::fuzz_target;
+use radish::tree::{Entry, Key, Layout, MAX_INLINE, NewPayload, Payload, Seed, Tree};
+
+struct Keyspace;
+
+impl Layout for Keyspace {
+    const CLOCK: bool = true;
+    type Boxed = Vec<u8>;
+}
+
+/// A key, described briefly so that few bytes of input make large trees.
+#[derive(Arbitrary, Clone, Debug)]
+enum Name {
+    Bytes(Vec<u8>),
+    Number(u16),
+    /// So many times the same byte, then another.
+    Run(u8, u16, Option<u8>),
+}
+
+impl Name {
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Name::Bytes(bytes) => bytes.clone(),
+            Name::Number(number) => format!("key:{number:06}").into_bytes(),
+            Name::Run(byte, len, last) => {
+                let mut bytes = vec![*byte; usize::from(*len % 1024)];
+                bytes.extend(last);
+                bytes
+            }
+        }
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+enum Change {
+    Put { name: Name, kind: u8, len: u16, deadline: Option<i16>, clock: u32 },
+    PutBox { name: Name, len: u8 },
+    /// Adds keys that go on from a name with each number below `count`, then a tail.
+    PutMany { name: Name, count: u16, tail: u8 },
+    RemoveMany { prefix: Name, one_in: u8 },
+    Replace { name: Name, len: u16 },
+    SetDeadline { name: Name, deadline: Option<i16> },
+    Remove(Name),
+    PopDue { now: i16, max: u8 },
+    Prefix(Name),
+}
+
+#[derive(PartialEq, Debug)]
+struct Record {
+    kind: Option<u8>,
+    bytes: Vec<u8>,
+    deadline: Option<i64>,
+    clock: u32,
+}
+
+impl Record {
+    fn of(entry: &Entry<'_, Vec<u8>>) -> Record {
+        let (kind, bytes) = match entry.record.payload {
+            Payload::Inline { kind, bytes } => (Some(kind), bytes.to_vec()),
+            Payload::Boxed(bytes) => (None, bytes.clone()),
+        };
+        Record { kind, bytes, deadline: entry.record.deadline, clock: entry.record.clock }
+    }
+}
+
+struct Both {
+    tree: Tree<Keyspace>,
+    map: BTreeMap<Vec<u8>, Record>,
+    seed: Seed,
+    /// With fewer bits, tags collide.
+    hash_mask: u64,
+}
+
+impl Both {
+    fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
+        Key { bytes, hash: self.seed.hash(bytes) & self.hash_mask }
+    }
+
+    fn put(&mut self, bytes: Vec<u8>, record: Record) {
+        let payload = match record.kind {
+            Some(kind) => NewPayload::Inline { kind, bytes: &record.bytes },
+            None => NewPayload::Boxed(Box::new(record.bytes.clone())),
+        };
+        let (_, displaced) = self.tree.put(self.key(&bytes), payload, record.deadline, record.clock);
+        let before = self.map.insert(bytes, record);
+        let expected = before.and_then(|before| before.kind.is_none().then_some(before.bytes));
+        assert_eq!(displaced.map(|boxed| *boxed), expected);
+    }
+
+    fn remove(&mut self, bytes: &[u8]) {
+        let removed = self.tree.remove_key(self.key(bytes));
+        assert_eq!(removed.is_some(), self.map.remove(bytes).is_some());
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Put { name, kind, len, deadline, clock } => {
+                let bytes = vec![kind; usize::from(len) % (MAX_INLINE + 1)];
+                let deadline = deadline.map(i64::from);
+                self.put(name.bytes(), Record { kind: Some(kind % 16), bytes, deadline, clock: clock & 0xff_ffff });
+            }
+            Change::PutBox { name, len } => {
+                let bytes = vec![7; len.into()];
+                self.put(name.bytes(), Record { kind: None, bytes, deadline: None, clock: 0 });
+            }
+            Change::PutMany { name, count, tail } => {
+                for number in 0..count % 600 {
+                    let mut bytes = name.bytes();
+                    bytes.extend_from_slice(&number.to_be_bytes());
+                    bytes.resize(bytes.len() + usize::from(tail), b't');
+                    self.put(bytes, Record { kind: Some(1), bytes: vec![1; 16], deadline: None, clock: 1 });
+                }
+            }
+            Change::RemoveMany { prefix, one_in } => {
+                let prefix = prefix.bytes();
+                let keys: Vec<_> = self.map.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
+                for key in keys.iter().step_by(usize::from(one_in).max(1)) {
+                    self.remove(key);
+                }
+            }
+            Change::Replace { name, len } => {
+                let bytes = name.bytes();
+                let Some(position) = self.tree.find(self.key(&bytes)) else { return };
+                let value = vec![9; usize::from(len) % (MAX_INLINE + 1)];
+                self.tree.replace(position, self.key(&bytes), NewPayload::Inline { kind: 2, bytes: &value });
+                let record = self.map.get_mut(&bytes).expect("the tree has it");
+                (record.kind, record.bytes) = (Some(2), value);
+            }
+            Change::SetDeadline { name, deadline } => {
+                let bytes = name.bytes();
+                let Some(position) = self.tree.find(self.key(&bytes)) else { return };
+                let deadline = deadline.map(i64::from);
+                self.tree.set_deadline(position, self.key(&bytes), deadline);
+                self.map.get_mut(&bytes).expect("the tree has it").deadline = deadline;
+            }
+            Change::Remove(name) => self.remove(&name.bytes()),
+            Change::PopDue { now, max } => {
+                let (now, max) = (i64::from(now), usize::from(max));
+                let taken = self.tree.pop_due(now, max, |key, _| {
+                    let record = self.map.remove(key).expect("the map has it");
+                    assert!(record.deadline.expect("it was due") <= now);
+                });
+                let due = self.map.values().any(|record| record.deadline.is_some_and(|deadline| deadline <= now));
+                assert!(taken == max || !due);
+            }
+            Change::Prefix(name) => self.check(&name.bytes()),
+        }
+    }
+
+    /// Compares all keys with a prefix, by a walk and by a scan.
+    fn check(&self, prefix: &[u8]) {
+        let mut seen = BTreeSet::new();
+        let flow = self.tree.for_each(prefix, |entry| {
+            assert_eq!(Some(&Record::of(&entry)), self.map.get(entry.key));
+            assert_eq!(self.tree.find(self.key(entry.key)), Some(entry.position));
+            assert!(seen.insert(entry.key.to_vec()));
+            ControlFlow::Continue(())
+        });
+        assert!(flow.is_continue());
+        assert!(seen.iter().eq(self.map.keys().filter(|key| key.starts_with(prefix))));
+        let mut scanned = BTreeSet::new();
+        let mut cursor = 0;
+        loop {
+            cursor = self.tree.scan(cursor, 10, prefix, |entry| assert!(scanned.insert(entry.key.to_vec())));
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(scanned, seen);
+    }
+}
+
+fuzz_target!(|input: (u8, Vec<Change>)| {
+    let (bits, changes) = input;
+    let mut both = Both {
+        tree: Tree::new(),
+        map: BTreeMap::new(),
+        seed: Seed::from_u64(1),
+        hash_mask: u64::MAX >> (bits % 64),
+    };
+    for change in changes.into_iter().take(64) {
+        both.apply(change);
+        both.tree.verify(None);
+    }
+    both.check(b"");
+});
