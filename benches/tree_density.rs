@@ -108,10 +108,15 @@ fn measure(name: &str, shape: Shape, count: usize, shuffled: bool) {
         for (key, pick) in keys.iter_mut().zip(&picks[at * BATCH..]) {
             shape((*pick).into(), key);
         }
-        let keyed: [_; BATCH] = std::array::from_fn(|at| seed.key(&keys[at]));
-        let hints = keyed.map(|key| tree.prefetch_slots(key));
-        for (key, hint) in keyed.iter().zip(hints) {
-            tree.prefetch_record(*key, hint);
+        let mut keyed: [_; BATCH] = std::array::from_fn(|at| seed.key(&keys[at]));
+        let mut walks = [tree.set_out(); BATCH];
+        while keyed.iter().zip(&mut walks).fold(false, |more, (key, walk)| tree.advance(key.bytes, walk) | more) {}
+        for (key, walk) in keyed.iter_mut().zip(&walks) {
+            key.trail = tree.trail(walk);
+            tree.prefetch_slots(*key, false);
+        }
+        for key in keyed {
+            tree.prefetch_record(key);
         }
         for key in keyed {
             let position = tree.find(key).expect("the key is there");

@@ -28,10 +28,7 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
         None => "None".into(),
     };
     let deprecated = entry.deprecated_since.as_ref().zip(entry.replaced_by.as_ref());
-    let layout = match &entry.finder {
-        Some(finder) => format!("KeyLayout::Finder(Finder::{}{})", finder[..1].to_uppercase(), &finder[1..]),
-        None => layout(&command.keys),
-    };
+    let layout = layout(&command.keys, entry.finder.as_deref());
     format!(
         "CommandSpec {{ name: {:?}, id: {id}, arity: {}, flags: CommandFlags::from_bits({}), \
          acl: AclCategories::from_bits({}), tips: &{:?}, keys: &[{}], layout: {layout}, legacy_range: {legacy_range:?}, \
@@ -91,7 +88,10 @@ fn argument(argument: &Argument) -> String {
 
 /// The key layout that spares the general search: for commands whose keys are all used alike and whose positions
 /// follow from the number of arguments.
-fn layout(keys: &[Key]) -> String {
+///
+/// # Panics
+/// If a command with a finder has not exactly one key.
+fn layout(keys: &[Key], finder: Option<&str>) -> String {
     let keys: Vec<&Key> = keys.iter().filter(|key| !key.flags.contains(KeyFlags::NOT_KEY)).collect();
     match keys[..] {
         [] => return "KeyLayout::None".into(),
@@ -99,6 +99,10 @@ fn layout(keys: &[Key]) -> String {
             let flags = format!("KeyFlags::from_bits({})", key.flags.bits());
             match (&key.begin, key.find) {
                 (Begin::Index(index), Find::Range { last: 0, .. }) => {
+                    if let Some(finder) = finder {
+                        let finder = finder[..1].to_uppercase() + &finder[1..];
+                        return format!("KeyLayout::Finder({index}, Finder::{finder})");
+                    }
                     return format!("KeyLayout::One({index}, {flags})");
                 }
                 (Begin::Index(first), Find::Range { last: last @ ..0, step, limit: 0 | 1 }) => {
@@ -112,6 +116,7 @@ fn layout(keys: &[Key]) -> String {
         }
         _ => {}
     }
+    assert!(finder.is_none(), "a finder is for a command with one key");
     "KeyLayout::Specs".into()
 }
 

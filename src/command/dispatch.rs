@@ -5,6 +5,7 @@ use super::blocking::{self, Wait};
 use super::call::{Call, Mode};
 use super::keys::Keys;
 use super::limits;
+use super::prepare::{Foreknown, PlacedKey, Prepared};
 use super::spec::{CommandFlags, CommandSpec, KeyLayout, errors, keys as key_specs};
 use crate::client::{ClientFlags, ReplyMode, Session};
 use crate::config::Directive;
@@ -37,29 +38,6 @@ pub fn pause_end_ms(state: &State) -> Option<i64> {
     state.pause.is_on().then(|| state.pause.until_ms())
 }
 
-/// Fetches what the requests will look at into the cache, in passes, so that their misses overlap.
-pub fn prefetch<'a>(state: &State, database: usize, requests: impl Iterator<Item = Args<'a>> + Clone) {
-    let keyspace = &state.keyspace;
-    let mut hints: SmallVec<[_; 64]> = SmallVec::new();
-    for args in requests {
-        let Some(spec) = args.get(0).and_then(|name| state.table.lookup(name)) else { continue };
-        let first = match spec.layout {
-            KeyLayout::One(index, _) => index,
-            KeyLayout::Range { first, .. } => first,
-            KeyLayout::Finder(_) => 1,
-            KeyLayout::None | KeyLayout::Specs => continue,
-        };
-        let Some(key) = args.get(usize::from(first)) else { continue };
-        let key = keyspace.key(key);
-        let shard = keyspace.shard_of(key);
-        let hint = keyspace.lock_one(shard).databases[database].prefetch_slots(key);
-        hints.push((key, shard, hint));
-    }
-    for (key, shard, hint) in hints {
-        keyspace.lock_one(shard).databases[database].prefetch_record(key, hint);
-    }
-}
-
 /// Ends everything that ties a leaving client to the server.
 pub fn leave(state: &State, session: &mut Session) {
     blocking::abandon(state, session);
@@ -71,14 +49,20 @@ pub fn leave(state: &State, session: &mut Session) {
 }
 
 /// Runs one request, which has at least one argument, and appends its reply.
-pub fn execute(state: &State, session: &mut Session, args: Args<'_>, reply: &mut Reply) -> Outcome {
+pub fn execute(
+    state: &State,
+    session: &mut Session,
+    args: Args<'_>,
+    prepared: &Prepared<'_>,
+    reply: &mut Reply,
+) -> Outcome {
     let begin = reply.len();
-    let result = match admit(state, session, args) {
+    let result = match admit(state, session, args, prepared.spec) {
         Ok(Admitted::Run(spec)) => {
             if postpones(state, session, spec) {
                 return Outcome::Postponed;
             }
-            run(state, session, spec, args, reply);
+            run(state, session, spec, args, prepared.key, reply);
             Ok(())
         }
         Ok(Admitted::Queue(spec)) => super::transaction::queue(session, spec, args, reply),
@@ -116,8 +100,13 @@ enum Admitted {
 
 /// Decides whether a request may run, by everything but its locks.
 #[inline]
-fn admit(state: &State, session: &mut Session, args: Args<'_>) -> Result<Admitted, ErrorReply> {
-    let spec = find(state, session, args)?;
+fn admit(
+    state: &State,
+    session: &mut Session,
+    args: Args<'_>,
+    named: Option<&'static CommandSpec>,
+) -> Result<Admitted, ErrorReply> {
+    let spec = find(state, session, args, named)?;
     session.client.last_command.store(u32::from(spec.id), Ordering::Relaxed);
     let refused = refusal(state, session, spec);
     if let Some(error) = refused {
@@ -136,9 +125,14 @@ fn runs_in_transaction(spec: &CommandSpec) -> bool {
 }
 
 #[inline]
-fn find(state: &State, session: &mut Session, args: Args<'_>) -> Result<&'static CommandSpec, ErrorReply> {
+fn find(
+    state: &State,
+    session: &mut Session,
+    args: Args<'_>,
+    named: Option<&'static CommandSpec>,
+) -> Result<&'static CommandSpec, ErrorReply> {
     let name = args.at(0);
-    let Some(mut spec) = state.table.lookup(name) else {
+    let Some(mut spec) = named else {
         if !session.is_authenticated {
             return Err(ErrorReply::NO_AUTH);
         }
@@ -249,10 +243,18 @@ fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
 
 /// The shards of a command's keys, all if it concerns every key.
 #[inline]
-fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
+fn shards_of(
+    state: &State,
+    session: &Session,
+    spec: &CommandSpec,
+    args: Args<'_>,
+    first_key: Option<PlacedKey<'_>>,
+) -> ShardSet {
     let keyspace = &state.keyspace;
-    if let KeyLayout::One(index, _) = spec.layout {
-        return ShardSet::single(keyspace.shard_of(keyspace.key(args.at(usize::from(index)))));
+    if let Some(index) = spec.layout.only_key() {
+        // The key of a subcommand is not known beforehand.
+        let placed = first_key.unwrap_or_else(|| PlacedKey::new(keyspace, args.at(index)));
+        return ShardSet::single(placed.shard);
     }
     if spec.has(CommandFlags::ALL_KEYS) {
         return keyspace.all_shards();
@@ -283,23 +285,37 @@ pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) 
 }
 
 /// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need.
-fn lock<'k>(state: &'k State, session: &Session, spec: &CommandSpec, args: Args<'_>, now_ms: i64) -> Keys<'k> {
-    let mut set = shards_of(state, session, spec, args);
+fn lock<'k>(
+    state: &'k State,
+    session: &Session,
+    spec: &CommandSpec,
+    args: Args<'_>,
+    first_key: Option<PlacedKey<'_>>,
+    now_ms: i64,
+) -> Keys<'k> {
+    let mut set = shards_of(state, session, spec, args, first_key);
     loop {
         let mut locked = state.keyspace.lock(set);
         let wanted = if spec.has(CommandFlags::READONLY) { set } else { blocking::closure(&mut locked) };
         if wanted.is_subset(set) {
-            return Keys::new(locked, state, session.database, now_ms, session.no_touch);
+            return Keys::new(locked, state, session.database, now_ms, session.no_touch, Foreknown::new(first_key));
         }
         set = set.union(wanted);
     }
 }
 
 /// Runs a command that was admitted.
-fn run(state: &State, session: &mut Session, spec: &'static CommandSpec, args: Args<'_>, reply: &mut Reply) {
+fn run(
+    state: &State,
+    session: &mut Session,
+    spec: &'static CommandSpec,
+    args: Args<'_>,
+    first_key: Option<PlacedKey<'_>>,
+    reply: &mut Reply,
+) {
     let begin = reply.len();
     let clock = crate::access::ticks();
-    let mut keys = lock(state, session, spec, args, crate::access::unix_time_ms_at(clock));
+    let mut keys = lock(state, session, spec, args, first_key, crate::access::unix_time_ms_at(clock));
     if state.monitors.load(Ordering::Relaxed) > 0 {
         super::monitor::feed(state, session, spec, args);
     }

@@ -1,6 +1,7 @@
 //! The keys of a running command: finding, reading and changing their records, with all that follows from it (lazy
 //! expiry, access clocks, watchers, keyspace events, statistics), so that handlers need not think of it.
 
+use super::prepare::{Foreknown, PlacedKey};
 use crate::pubsub::EventClass;
 use crate::resp::ErrorReply;
 use crate::state::State;
@@ -42,13 +43,22 @@ pub struct Keys<'k> {
     now_ms: i64,
     /// Reads leave the access clock alone (`CLIENT NO-TOUCH`).
     no_touch: bool,
+    /// The first key of the command that runs.
+    foreknown: Foreknown,
     changes: u64,
     pub(super) ready: VecDeque<ReadyKey>,
 }
 
 impl<'k> Keys<'k> {
-    pub(super) fn new(locked: Locked<'k>, state: &'k State, database: usize, now_ms: i64, no_touch: bool) -> Self {
-        Keys { locked, state, database, now_ms, no_touch, changes: 0, ready: VecDeque::new() }
+    pub(super) fn new(
+        locked: Locked<'k>,
+        state: &'k State,
+        database: usize,
+        now_ms: i64,
+        no_touch: bool,
+        foreknown: Foreknown,
+    ) -> Self {
+        Keys { locked, state, database, now_ms, no_touch, foreknown, changes: 0, ready: VecDeque::new() }
     }
 
     /// The time at which the command runs, the same from its begin to its end: milliseconds of Unix time.
@@ -77,8 +87,19 @@ impl<'k> Keys<'k> {
     }
 
     #[inline]
+    fn place<'a>(&self, key: &'a [u8]) -> PlacedKey<'a> {
+        match self.foreknown.recognise(key) {
+            Some(placed) => placed,
+            None => PlacedKey::new(self.locked.keyspace(), key),
+        }
+    }
+
+    #[inline]
     fn key<'a>(&self, key: &'a [u8]) -> Key<'a> {
-        self.locked.keyspace().key(key)
+        match self.foreknown.recognise(key) {
+            Some(placed) => placed.key,
+            None => self.locked.keyspace().key(key),
+        }
     }
 
     fn tree(&mut self, found: Found) -> &mut Database {
@@ -88,8 +109,7 @@ impl<'k> Keys<'k> {
     /// The record of `key`, unless its time is over: then it is removed.
     #[inline]
     fn locate(&mut self, key: &[u8]) -> Option<Found> {
-        let hashed = self.key(key);
-        let shard = self.locked.keyspace().shard_of(hashed);
+        let PlacedKey { key: hashed, shard } = self.place(key);
         let database = self.database;
         let tree = &self.locked.shard(shard).databases[database];
         let position = tree.find(hashed)?;
@@ -227,8 +247,7 @@ impl<'k> Keys<'k> {
 
     /// Gives `key` a value and a deadline, whatever it was before.
     pub fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline: Option<i64>) -> Found {
-        let hashed = self.key(key);
-        let shard = self.locked.keyspace().shard_of(hashed);
+        let PlacedKey { key: hashed, shard } = self.place(key);
         let clock = crate::access::created(&self.state.settings, self.now_ms);
         let database = self.database;
         let tree = &mut self.locked.shard(shard).databases[database];
@@ -329,8 +348,8 @@ impl<'k> Keys<'k> {
 
     #[inline]
     fn touch_watchers(&mut self, database: usize, key: &[u8]) {
-        let hashed = self.key(key);
-        let watched = &self.locked.shard_of(hashed).watched;
+        let shard = self.place(key).shard;
+        let watched = &self.locked.shard(shard).watched;
         if !watched.is_empty() {
             watched.touch(database, key);
         }
@@ -345,9 +364,9 @@ impl<'k> Keys<'k> {
     /// Says that `key` got elements, for which clients may wait.
     #[inline]
     pub fn signal_ready(&mut self, key: &[u8]) {
-        let hashed = self.key(key);
+        let shard = self.place(key).shard;
         let database = self.database;
-        if self.locked.shard_of(hashed).waiters.queue(database, key).is_some() {
+        if self.locked.shard(shard).waiters.queue(database, key).is_some() {
             self.ready.push_back((database, key.into()));
         }
     }

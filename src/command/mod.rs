@@ -24,6 +24,7 @@ pub mod list_blocking;
 pub mod memory;
 pub mod monitor;
 pub mod object;
+mod prepare;
 pub mod pubsub;
 mod redact;
 pub mod scan;
@@ -36,8 +37,9 @@ pub mod transaction;
 
 pub use blocking::{end_wait, time_out};
 pub use call::{Call, Mode};
-pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms, prefetch};
+pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms};
 pub use keys::{Detached, Found, Keys};
+pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared, prefetch, prepare};
 
 use crate::resp::CommandResult;
 

@@ -4,7 +4,7 @@
 use super::stream::Stream;
 use super::worker::{Parsed, Worker};
 use crate::client::{ClientFlags, Message, Session};
-use crate::command::{self, Outcome};
+use crate::command::{self, BATCH_REQUESTS_MAX, Batch, Outcome};
 use crate::config::Directive;
 use crate::resp::{Args, ErrorReply, Progress, ProtocolError, Reply, RequestLimits, Span, parse_request};
 use crate::state::unix_time_ms;
@@ -18,8 +18,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// Requests that are parsed, prefetched and executed together.
-const BATCH_REQUESTS_MAX: usize = 64;
 /// Reads after which a connection lets the others of its thread have a turn.
 const READS_PER_TURN: usize = 8;
 /// Replies are sent at the latest when so many bytes have gathered.
@@ -261,14 +259,14 @@ impl Connection {
             let (end, error) = self.parse_batch(buffer, at, &mut parsed);
             let mut stopped = false;
             let state = &worker.state;
-            if parsed.requests.len() > 1 {
-                command::prefetch(state, self.session.database, parsed.args(buffer));
+            let mut batch: Batch<'_> = parsed.args(buffer).map(|args| command::prepare(state, args)).collect();
+            if batch.len() > 1 {
+                command::prefetch(state, self.session.database, &mut batch);
             }
-            for index in 0..parsed.requests.len() {
-                let request = parsed.requests[index];
+            for (request, prepared) in parsed.requests.iter().zip(&batch) {
                 let args = Args::new(&buffer[request.start..request.end], &parsed.spans[request.first..request.last]);
                 if !args.is_empty() {
-                    match command::execute(state, &mut self.session, args, &mut reply) {
+                    match command::execute(state, &mut self.session, args, prepared, &mut reply) {
                         Outcome::Done => {}
                         Outcome::Postponed => {
                             self.is_postponed = true;

@@ -42,7 +42,7 @@ impl Keyspace {
     /// The key with its hash, which is computed once per request.
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
-        Key { bytes, hash: self.seed.hash(bytes) }
+        Key::new(bytes, self.seed.hash(bytes))
     }
 
     /// The shard of a key: by its hash tag (`{…}`) if it has one, so that keys of one tag are together, as in a
@@ -64,6 +64,20 @@ impl Keyspace {
             guards.push(self.shards[shard].lock());
         }
         Locked { keyspace: self, set, guards }
+    }
+
+    /// Takes those locks of `set` that nobody holds.
+    #[inline]
+    pub fn lock_available(&self, set: ShardSet) -> Locked<'_> {
+        let mut guards = SmallVec::new();
+        let mut taken = ShardSet::EMPTY;
+        for shard in set.iter() {
+            if let Some(guard) = self.shards[shard].try_lock() {
+                guards.push(guard);
+                taken.insert(shard);
+            }
+        }
+        Locked { keyspace: self, set: taken, guards }
     }
 
     /// Takes one lock for work that concerns no command (prefetching, expiry, statistics).
@@ -108,6 +122,12 @@ impl<'a> Locked<'a> {
     pub fn shard(&mut self, shard: usize) -> &mut Shard {
         assert!(self.set.contains(shard), "a command touched a key whose shard it had not locked");
         &mut self.guards[self.set.rank(shard)]
+    }
+
+    /// A shard, if it is held.
+    #[inline]
+    pub fn get(&self, shard: usize) -> Option<&Shard> {
+        self.set.contains(shard).then(|| &*self.guards[self.set.rank(shard)])
     }
 
     /// The shard of `key`, which must be held.

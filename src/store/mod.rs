@@ -15,4 +15,4 @@ pub use shard_set::{SHARDS_MAX, ShardSet};
 pub use waiters::{TicketState, WaitQueue, Waiter, Waiters};
 pub use watched::{WatchFlag, Watched};
 
-pub use crate::tree::{Key, Position};
+pub use crate::tree::{Key, Position, Trail, Walk};

@@ -5,15 +5,38 @@ use std::hash::Hasher;
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 
-/// A key and its hash.
+/// A key and its hash, and where it was found to belong if somebody has looked.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     pub bytes: &'a [u8],
     /// Made by [`Seed::hash`] of all the bytes. A tree uses the low 16 bits; who spreads keys over several trees, the high ones.
     pub hash: u64,
+    /// Spares the tree that it is of a walk, for as long as the tree keeps its shape. Nothing else than [`Trail::NONE`] or what
+    /// [`Tree::trail`](super::Tree::trail) gave for these very bytes.
+    pub trail: Trail,
 }
 
-impl Key<'_> {
+/// Where a walk for a key ended, good until the shape of any tree changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Trail {
+    pub(super) page: u32,
+    pub(super) depth: u32,
+    /// The number of the shape that the tree had: no two shapes of any trees have the same.
+    pub(super) shape: u64,
+}
+
+impl Trail {
+    /// No walk has been made, or it ended nowhere.
+    pub const NONE: Trail = Trail { page: super::page::NONE, depth: 0, shape: u64::MAX };
+}
+
+impl<'a> Key<'a> {
+    /// A key whose `hash` was made by [`Seed::hash`].
+    #[inline(always)]
+    pub fn new(bytes: &'a [u8], hash: u64) -> Self {
+        Key { bytes, hash, trail: Trail::NONE }
+    }
+
     #[inline(always)]
     pub(super) fn tag(self) -> u16 {
         self.hash as u16
@@ -46,6 +69,6 @@ impl Seed {
 
     #[inline(always)]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
-        Key { bytes, hash: self.hash(bytes) }
+        Key::new(bytes, self.hash(bytes))
     }
 }

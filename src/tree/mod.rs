@@ -41,12 +41,13 @@ mod tests;
 mod verify;
 
 use expire::Deadlines;
-pub use key::{Key, Seed};
+pub use key::{Key, Seed, Trail};
 use node::{Child, Nodes};
-use page::{NONE, Page, SLOT_SIZE};
+use page::{Page, SLOT_SIZE};
 pub use record::MAX_INLINE;
 pub use scan::{Entry, View};
 use shape::Place;
+pub use shape::Walk;
 use table::PageTable;
 
 /// What the records of a tree are made of.
@@ -101,12 +102,6 @@ pub struct Position {
     slot: u16,
 }
 
-/// Where [`Tree::prefetch_slots`] expects a key to be. Only good for [`Tree::prefetch_record`], and harmless when out of date.
-#[derive(Clone, Copy, Debug)]
-pub struct Hint {
-    page: u32,
-}
-
 /// Bytes that a tree takes, without boxed payloads and suffixes too long for a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Memory {
@@ -130,6 +125,8 @@ pub struct Tree<L: Layout> {
     used_bytes: usize,
     /// No page has had more records than this since the tree was last empty.
     slots_max: usize,
+    /// The number of the present shape: which keys belong to which page. 0 as long as there never was a page.
+    shape: u64,
 }
 
 impl<L: Layout> Default for Tree<L> {
@@ -150,6 +147,7 @@ impl<L: Layout> Tree<L> {
             page_bytes: 0,
             used_bytes: 0,
             slots_max: 0,
+            shape: 0,
         }
     }
 
@@ -179,27 +177,28 @@ impl<L: Layout> Tree<L> {
     /// The record of a key.
     #[inline]
     pub fn find(&self, key: Key<'_>) -> Option<Position> {
-        let Place::Page { id, depth } = self.locate(key.bytes) else {
+        let Place::Page { id, depth } = self.locate(key) else {
             return None;
         };
         let slot = self.pages.page(id).find(key.tag(), &key.bytes[depth..])?;
         Some(Position { page: id, slot: slot as u16 })
     }
 
-    /// Starts fetching the cache line that [`find`](Self::find) will need first.
+    /// Starts fetching the cache lines that [`find`](Self::find) will need first, and that a change of the page will need.
     #[inline]
-    pub fn prefetch_slots(&self, key: Key<'_>) -> Hint {
-        let Place::Page { id, .. } = self.locate(key.bytes) else {
-            return Hint { page: NONE };
-        };
-        self.pages.page(id).prefetch_slots(key.tag());
-        Hint { page: id }
+    pub fn prefetch_slots(&self, key: Key<'_>, for_change: bool) {
+        if let Some(page) = self.pages.get(key.trail.page) {
+            page.prefetch_slots(key.tag());
+            if for_change {
+                page.prefetch_header();
+            }
+        }
     }
 
-    /// Starts fetching the record of a key, once the line from [`prefetch_slots`](Self::prefetch_slots) is there.
+    /// Starts fetching the record of a key, once the lines from [`prefetch_slots`](Self::prefetch_slots) are there.
     #[inline]
-    pub fn prefetch_record(&self, key: Key<'_>, hint: Hint) {
-        if let Some(page) = self.pages.get(hint.page) {
+    pub fn prefetch_record(&self, key: Key<'_>) {
+        if let Some(page) = self.pages.get(key.trail.page) {
             page.prefetch_record(key.tag());
         }
     }
@@ -262,7 +261,7 @@ impl<L: Layout> Tree<L> {
         clock: u32,
     ) -> (Position, Option<Box<L::Boxed>>) {
         loop {
-            let (id, depth) = match self.locate(key.bytes) {
+            let (id, depth) = match self.locate(key) {
                 Place::Page { id, depth } => (id, depth),
                 place => {
                     self.make_place(place, key.bytes);

@@ -8,7 +8,7 @@
 
 use smallvec::SmallVec;
 
-use super::page::NONE;
+use super::page::{NONE, prefetch};
 
 /// Nodes per chunk of the slab.
 const CHUNK: usize = 16;
@@ -200,6 +200,14 @@ impl Nodes {
     pub fn get(&self, id: u32) -> &Node {
         let chunk = self.chunks[id as usize / CHUNK].as_ref().expect("a chunk with this node");
         &chunk.nodes[id as usize % CHUNK]
+    }
+
+    /// Asks the processor for a node.
+    #[inline(always)]
+    pub fn prefetch(&self, id: u32) {
+        let node = std::ptr::from_ref(self.get(id)).cast::<u8>();
+        prefetch(node);
+        prefetch(node.wrapping_add(64));
     }
 
     /// Changes a node. The only way to do so, since it keeps the count of bytes.

@@ -423,6 +423,12 @@ impl<L: Layout> Page<L> {
         }
     }
 
+    /// Asks the processor for the header, which a change needs.
+    #[inline(always)]
+    pub fn prefetch_header(&self) {
+        prefetch(self.base());
+    }
+
     #[inline(always)]
     fn prefetch_tails(&self) {
         prefetch(self.base().wrapping_add(self.capacity() - 1));
@@ -755,7 +761,7 @@ unsafe fn reclaim<L: Layout>(address: usize) -> Box<L::Boxed> {
 
 /// Asks the processor for a cache line, which need not exist.
 #[inline(always)]
-fn prefetch(address: *const u8) {
+pub(super) fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch never faults and changes no memory; SSE is part of every x86-64 processor.
     unsafe {

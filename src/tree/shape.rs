@@ -2,7 +2,8 @@
 
 use super::node::{Child, Node, Target, low_of};
 use super::page::{HEADER_SIZE, NONE, Page, common_len, symbol_of};
-use super::{Layout, Tree};
+use super::{Key, Layout, Trail, Tree};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Pages are merged if they then have at most this many bytes.
 const MERGED_SIZE_MAX: usize = page_size(1, 2);
@@ -27,36 +28,101 @@ pub(super) enum Place {
     Nowhere,
 }
 
+/// A walk under way, made a step at a time so that the cache misses of many walks overlap.
+#[derive(Clone, Copy, Debug)]
+pub struct Walk {
+    at: Option<Child>,
+    depth: u32,
+}
+
+/// The shape that a tree gets next.
+static NEXT_SHAPE: AtomicU64 = AtomicU64::new(1);
+
 impl<L: Layout> Tree<L> {
+    /// Finds out where `key` is or would be.
+    #[inline(always)]
+    pub(super) fn locate(&self, key: Key<'_>) -> Place {
+        let Trail { page, depth, shape } = key.trail;
+        if shape == self.shape {
+            debug_assert!(
+                matches!(self.walk_to(key.bytes), Place::Page { id, depth: end } if (id, end) == (page, depth as usize))
+            );
+            return Place::Page { id: page, depth: depth as usize };
+        }
+        self.walk_to(key.bytes)
+    }
+
     /// Walks from the root to where `key` is or would be.
     #[inline(always)]
-    pub(super) fn locate(&self, key: &[u8]) -> Place {
+    fn walk_to(&self, key: &[u8]) -> Place {
         let Some(mut child) = self.root else {
             return Place::Nowhere;
         };
         let mut depth = 0;
         loop {
-            let id = match child.target() {
+            match child.target() {
                 Target::Page(id) => return Place::Page { id, depth },
-                Target::Node(id) => id,
-            };
-            let node = self.nodes.get(id);
-            let rest = &key[depth..];
-            if !rest.starts_with(&node.path) {
-                let at = common_len(rest, &node.path);
-                return Place::Fork { node: id, at };
+                Target::Node(id) => match self.descend(id, key, depth) {
+                    Ok((next, at)) => (child, depth) = (next, at),
+                    Err(place) => return place,
+                },
             }
-            depth += node.path.len();
-            let next = match key.get(depth) {
-                Some(&byte) => node.child(byte),
-                None => node.end(),
-            };
-            match next {
-                None => return Place::Gap { node: id, depth },
-                Some(next) => child = next,
-            }
-            depth += usize::from(!child.is_page());
         }
+    }
+
+    /// Goes from a node, to which `depth` bytes of `key` have led, to the child for `key`.
+    #[inline(always)]
+    fn descend(&self, id: u32, key: &[u8], mut depth: usize) -> Result<(Child, usize), Place> {
+        let node = self.nodes.get(id);
+        let rest = &key[depth..];
+        if !rest.starts_with(&node.path) {
+            return Err(Place::Fork { node: id, at: common_len(rest, &node.path) });
+        }
+        depth += node.path.len();
+        let next = match key.get(depth) {
+            Some(&byte) => node.child(byte),
+            None => node.end(),
+        };
+        let child = next.ok_or(Place::Gap { node: id, depth })?;
+        Ok((child, depth + usize::from(!child.is_page())))
+    }
+
+    /// Begins a walk.
+    #[inline]
+    pub fn set_out(&self) -> Walk {
+        Walk { at: self.root, depth: 0 }
+    }
+
+    /// Takes the next step of the walk for `key` and starts fetching what the step after it needs; false if the walk is over.
+    #[inline]
+    pub fn advance(&self, key: &[u8], walk: &mut Walk) -> bool {
+        let Some(Target::Node(id)) = walk.at.map(Child::target) else {
+            return false;
+        };
+        let Ok((child, depth)) = self.descend(id, key, walk.depth as usize) else {
+            walk.at = None;
+            return false;
+        };
+        *walk = Walk { at: Some(child), depth: depth as u32 };
+        match child.target() {
+            Target::Page(id) => self.pages.prefetch(id),
+            Target::Node(id) => self.nodes.prefetch(id),
+        }
+        true
+    }
+
+    /// Where a walk, made on this tree since it last changed, has ended.
+    #[inline]
+    pub fn trail(&self, walk: &Walk) -> Trail {
+        match walk.at.map(Child::target) {
+            Some(Target::Page(page)) => Trail { page, depth: walk.depth, shape: self.shape },
+            _ => Trail::NONE,
+        }
+    }
+
+    /// Says that keys may belong to other pages from now on.
+    fn reshape(&mut self) {
+        self.shape = NEXT_SHAPE.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes the full path of a node to `path`, whose contents are dropped. [`NONE`] has an empty one.
@@ -79,6 +145,7 @@ impl<L: Layout> Tree<L> {
 
     /// Brings a walk for `key` a step nearer to a page, at a place where there is none yet.
     pub(super) fn make_place(&mut self, place: Place, key: &[u8]) {
+        self.reshape();
         match place {
             Place::Page { .. } => {}
             Place::Nowhere => self.root = Some(self.add_page(NONE)),
@@ -168,6 +235,7 @@ impl<L: Layout> Tree<L> {
 
     /// Splits a page in two, or gives it a node of its own below its parent if all its suffixes start alike.
     fn split(&mut self, id: u32) {
+        self.reshape();
         let page = self.pages.page(id);
         let parent = page.header().parent;
         let common = page.common_prefix();
@@ -229,6 +297,7 @@ impl<L: Layout> Tree<L> {
 
     /// Removes an empty page.
     fn unlink(&mut self, id: u32) {
+        self.reshape();
         let parent = self.disown(id).header().parent;
         if parent == NONE {
             self.root = None;
@@ -282,6 +351,7 @@ impl<L: Layout> Tree<L> {
 
     /// Merges two neighbours. The higher of their numbers stays.
     fn merge(&mut self, left: u32, right: u32, parent: u32) -> u32 {
+        self.reshape();
         let stays = left.max(right);
         let other = self.disown(left.min(right));
         self.note_bound(stays, other.header().earliest);
@@ -298,6 +368,7 @@ impl<L: Layout> Tree<L> {
     /// Removes a node that has no child, or one that its parent can have instead; then looks at the parent.
     /// Returns the page that has moved up, if one has.
     fn fold(&mut self, mut id: u32) -> Option<u32> {
+        self.reshape();
         loop {
             let node = self.nodes.get(id);
             let parent = node.parent;

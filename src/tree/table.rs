@@ -5,7 +5,7 @@
 //! upwards (keys added at one end of the key space and removed at the other) cost nothing.
 
 use super::Layout;
-use super::page::Page;
+use super::page::{Page, prefetch};
 
 /// Numbers per chunk.
 const CHUNK: usize = 1024;
@@ -55,6 +55,14 @@ impl<L: Layout> PageTable<L> {
     pub fn get(&self, id: u32) -> Option<&Page<L>> {
         let chunk = self.chunks.get(id as usize / CHUNK)?;
         chunk.pages.get(id as usize % CHUNK)?.as_ref()
+    }
+
+    /// Asks the processor for the table's entry of a page.
+    #[inline(always)]
+    pub fn prefetch(&self, id: u32) {
+        if let Some(place) = self.chunks[id as usize / CHUNK].pages.get(id as usize % CHUNK) {
+            prefetch(std::ptr::from_ref(place).cast());
+        }
     }
 
     #[inline(always)]

@@ -62,7 +62,7 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
     }
 
     fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        Key { bytes, hash: self.seed.hash(bytes) & self.tag_mask }
+        Key::new(bytes, self.seed.hash(bytes) & self.tag_mask)
     }
 
     fn payload<'c>(&self, content: &'c Content) -> NewPayload<'c, Counted> {
@@ -565,20 +565,49 @@ fn deadlines_are_exact() {
     model.check();
 }
 
+/// Where a walk for `key`, made step by step, ends.
+fn trail<L: Layout>(tree: &Tree<L>, key: &[u8]) -> Trail {
+    let mut walk = tree.set_out();
+    while tree.advance(key, &mut walk) {}
+    tree.trail(&walk)
+}
+
 #[test]
-fn hints_may_be_out_of_date() {
+fn trails_may_be_out_of_date() {
     let mut model = Model::<WithClock>::new();
     let keys = decimal_keys(5000);
-    let hint = model.tree.prefetch_slots(model.key(&keys[0]));
-    model.tree.prefetch_record(model.key(&keys[0]), hint);
-    for key in &keys {
-        model.put(key, Content::Inline(0, vec![0; 16]), None, 0);
+    let mut trails = vec![Trail::NONE; keys.len()];
+    let compare = |model: &Model<WithClock>, trails: &[Trail]| {
+        for (key, &trail) in keys.iter().zip(trails) {
+            let with_trail = Key { trail, ..model.key(key) };
+            model.tree.prefetch_slots(with_trail, true);
+            model.tree.prefetch_record(with_trail);
+            assert_eq!(model.tree.find(with_trail), model.tree.find(model.key(key)));
+        }
+    };
+    compare(&model, &trails);
+    // A part of the trails is taken anew after each part of the changes, while pages are split and then merged.
+    for round in 0..20 {
+        for (number, key) in keys.iter().enumerate().filter(|(number, _)| number % 10 == round % 10) {
+            if round < 10 {
+                model.put(key, Content::Inline(0, vec![0; number % 50]), None, 0);
+            } else {
+                model.remove(key);
+            }
+        }
+        compare(&model, &trails);
+        for (key, taken) in keys.iter().zip(&mut trails).skip(round).step_by(7) {
+            *taken = trail(&model.tree, key);
+            assert!(round > 10 || *taken != Trail::NONE);
+        }
+        compare(&model, &trails);
     }
-    let hints: Vec<_> = keys.iter().map(|key| model.tree.prefetch_slots(model.key(key))).collect();
     model.tree.clear();
-    for (key, hint) in keys.iter().zip(hints) {
-        model.tree.prefetch_record(model.key(key), hint);
-    }
+    compare(&model, &trails);
+    let key = Key { trail: trails[0], ..model.key(&keys[0]) };
+    model.tree.put(key, NewPayload::Inline { kind: 0, bytes: b"" }, None, 0);
+    assert!(model.tree.find(key).is_some());
+    compare(&model, &trails);
 }
 
 #[test]

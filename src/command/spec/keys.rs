@@ -33,13 +33,12 @@ pub fn keys(spec: &CommandSpec, args: Args<'_>, found: &mut KeyRefs) -> Result<(
             push_range(found, usize::from(first)..end, step, flags);
         }
         KeyLayout::Specs => by_specs(spec, args, found)?,
-        KeyLayout::Finder(finder) => {
-            by_specs(spec, args, found)?;
+        KeyLayout::Finder(index, finder) => {
             let flags = match finder {
                 Finder::Set => set_flags(args),
                 Finder::Bitfield => bitfield_flags(args),
             };
-            found.iter_mut().for_each(|key| key.flags = flags);
+            found.push(KeyRef { index: index.into(), flags });
         }
     }
     Ok(())

@@ -151,8 +151,19 @@ pub enum KeyLayout {
     },
     /// To be found by the key specs.
     Specs,
-    /// The key specs, refined by what the options say.
-    Finder(Finder),
+    /// One key at a fixed position, whose use follows from the options.
+    Finder(u8, Finder),
+}
+
+impl KeyLayout {
+    /// Where the key is of a command that takes exactly one.
+    #[inline]
+    pub fn only_key(self) -> Option<usize> {
+        match self {
+            KeyLayout::One(index, _) | KeyLayout::Finder(index, _) => Some(index.into()),
+            KeyLayout::None | KeyLayout::Range { .. } | KeyLayout::Specs => None,
+        }
+    }
 }
 
 /// Commands whose options decide what their keys are or how they are used.

@@ -128,7 +128,7 @@ fn a_channel_is_no_key() {
 fn options_decide_how_a_key_is_used() {
     static SPEC: [KeySpec; 1] = [key_spec(Begin::Index(1), Find::Range { last: 0, step: 1, limit: 0 })];
     let flags = |finder, line: &str| {
-        let spec = CommandSpec { layout: KeyLayout::Finder(finder), ..command("x", -2, &SPEC, KeyLayout::None) };
+        let spec = CommandSpec { layout: KeyLayout::Finder(1, finder), ..command("x", -2, &SPEC, KeyLayout::None) };
         let words: Vec<&str> = line.split(' ').collect();
         let mut refs = KeyRefs::new();
         keys(&spec, request(&words).args(), &mut refs).map(|()| refs[0].flags.words().collect::<Vec<_>>().join(" "))
