@@ -1,6 +1,6 @@
 //! Time as commands use it: the access clock of records (LRU, or LFU), and a fine clock for latencies.
 
-use crate::config::{Directive, Settings};
+use crate::config::{Directive, MaxmemoryPolicy, Settings};
 use crate::state::unix_time_ms;
 use rand::Rng;
 use std::cell::Cell;
@@ -49,8 +49,11 @@ pub fn nanoseconds_since(ticks: u64) -> u64 {
 /// Whether records are evicted by frequency: then their clock is 16 bits of minutes and 8 bits of a logarithmic
 /// counter, as in Redis; else it is 24 bits of seconds.
 #[inline]
-fn counts_frequency(settings: &Settings) -> bool {
-    settings.enum_name(Directive::MaxmemoryPolicy).ends_with("lfu")
+pub fn counts_frequency(settings: &Settings) -> bool {
+    matches!(
+        settings.choice(Directive::MaxmemoryPolicy),
+        MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu
+    )
 }
 
 /// The clock of a record that is made now.

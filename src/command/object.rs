@@ -2,7 +2,6 @@
 
 use super::{Call, Found};
 use crate::access;
-use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
 
 const NOT_FREQUENCY: ErrorReply = ErrorReply::fixed(
@@ -23,7 +22,7 @@ fn tell(call: &mut Call, tell: impl FnOnce(&mut Call, Found) -> CommandResult) -
 }
 
 fn counts_frequency(call: &Call) -> bool {
-    call.state.settings.enum_name(Directive::MaxmemoryPolicy).ends_with("lfu")
+    access::counts_frequency(&call.state.settings)
 }
 
 /// `OBJECT ENCODING key`

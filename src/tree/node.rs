@@ -44,8 +44,8 @@ impl Child {
     }
 }
 
-/// An inner node: two cache lines as long as it has no more than 16 children and a path of no more than 16 bytes.
-#[repr(C, align(64))]
+/// An inner node: two cache lines, which processors fetch together, as long as it has no more than 16 children and a path of no more than 16 bytes.
+#[repr(C, align(128))]
 pub(super) struct Node {
     /// The node above, or [`NONE`].
     pub parent: u32,

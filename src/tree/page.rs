@@ -43,6 +43,10 @@ pub(super) const HEADER_SIZE: usize = size_of::<Header>();
 pub(super) const NONE: u32 = u32::MAX;
 
 const ALIGN: usize = 64;
+/// Bytes that the processor fetches at once.
+const LINE_SIZE: usize = 64;
+/// Bytes of a record beyond which the processor notices by itself that it is read from one end to the other.
+const RECORD_PREFETCH_MAX: usize = 192;
 const CLASS_MASK: usize = SIZES.len() - 1;
 const TAILS_BIT: usize = SIZES.len();
 const FLAGS_MASK: usize = ALIGN - 1;
@@ -440,7 +444,11 @@ impl<L: Layout> Page<L> {
         if let Some(&slot) = self.slots().get(self.lower_bound(tag)) {
             let record = self.bytes_from(slot);
             prefetch(record.as_ptr());
-            prefetch(record.as_ptr().wrapping_add(record.len().min(48) - 1));
+            // How long the record is it says itself; on average a record has its share of the page.
+            let len = record.len().min(self.capacity() / self.len()).min(RECORD_PREFETCH_MAX);
+            for at in (48..len.max(49)).step_by(LINE_SIZE) {
+                prefetch(record.as_ptr().wrapping_add(at));
+            }
         }
     }
 
