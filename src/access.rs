@@ -1,7 +1,7 @@
 //! Time as commands use it: the access clock of records (LRU, or LFU), and a fine clock for latencies.
 
 use crate::config::{Directive, MaxmemoryPolicy, Settings};
-use crate::state::unix_time_ms;
+use crate::state::unix_time_us;
 use rand::Rng;
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -23,21 +23,21 @@ pub fn ticks() -> u64 {
 const ANCHOR_NS_MAX: u64 = 50_000_000;
 
 thread_local! {
-    /// A point of the fine clock, and what the system's clock said then.
+    /// A point of the fine clock, and what the system's clock said then, in microseconds of Unix time.
     static ANCHOR: Cell<(u64, i64)> = const { Cell::new((0, 0)) };
 }
 
 /// The time at a recent point of the fine clock, in milliseconds of Unix time: cheaper than asking the system.
 #[inline]
 pub fn unix_time_ms_at(ticks: u64) -> i64 {
-    let (anchor, anchor_ms) = ANCHOR.get();
+    let (anchor, anchor_us) = ANCHOR.get();
     let elapsed = FINE_CLOCK.delta_as_nanos(anchor, ticks);
     if elapsed < ANCHOR_NS_MAX && anchor != 0 {
-        return anchor_ms + (elapsed / 1_000_000) as i64;
+        return (anchor_us + (elapsed / 1000) as i64) / 1000;
     }
-    let now_ms = unix_time_ms();
-    ANCHOR.set((ticks, now_ms));
-    now_ms
+    let now_us = unix_time_us();
+    ANCHOR.set((ticks, now_us));
+    now_us / 1000
 }
 
 /// Nanoseconds since `ticks`.

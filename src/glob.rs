@@ -1,13 +1,21 @@
 //! Glob patterns as `KEYS`, `SCAN MATCH`, `PSUBSCRIBE` and `CONFIG GET` understand them: `*`, `?`, `[a-z]`, `[^a]`, `\x`.
 
-/// Whether all of `text` matches `pattern`. Takes time in proportion to the product of their lengths at worst, however
+/// Runs of stars in a pattern that are tried, as in Redis, which gives up on more.
+const STARS_MAX: usize = 1000;
+
+/// Whether all of `text` matches `pattern`; a pattern with more than [`STARS_MAX`] runs of stars matches nothing. Takes time in proportion to the product of their lengths at worst, however
 /// many stars there are: a star that matched too little is extended, earlier stars never need to be looked at again.
 pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on if what follows the last star does not match.
     let mut retry: Option<(usize, usize)> = None;
+    let mut stars = 0;
     loop {
         if p < pattern.len() && pattern[p] == b'*' {
+            stars += usize::from(p == 0 || pattern[p - 1] != b'*');
+            if stars > STARS_MAX {
+                return false;
+            }
             retry = Some((p + 1, t));
             p += 1;
             continue;

@@ -73,6 +73,8 @@ pub struct Session {
     pub subscriptions: Option<Box<Subscriptions>>,
     pub blocked: Option<Box<BlockedCommand>>,
     pub no_touch: bool,
+    /// The command that runs confirms subscriptions: that is sent even when replies are not wanted.
+    pub confirms: bool,
     /// The connection ends once what was written has been sent.
     pub close_after_reply: bool,
 }
@@ -91,6 +93,7 @@ impl Session {
             subscriptions: None,
             blocked: None,
             no_touch: false,
+            confirms: false,
             close_after_reply: false,
         }
     }

@@ -7,9 +7,10 @@ use super::dispatch;
 use super::keys::Keys;
 use super::spec::CommandSpec;
 use crate::client::{BlockedCommand, Client, ClientFlags, Message, Session};
-use crate::resp::{Args, CommandResult, OwnedRequest, Protocol, Reply};
+use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Protocol, Reply};
 use crate::state::State;
 use crate::store::{Locked, ShardSet, TicketState, Waiter};
+use crate::value::Type;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +22,8 @@ pub struct Wait {
     pub deadline_ms: Option<i64>,
     /// The key that is fed when the wait is served (`BLMOVE`'s destination).
     pub feeds: Option<Box<[u8]>>,
+    /// The type of value that serves the wait; a key of another type does not wake the client.
+    pub wanted: Type,
     /// In a transaction, which must not wait, the answer is a null value rather than a null array.
     pub refused_with_value: bool,
 }
@@ -38,6 +41,7 @@ struct Service {
     spec: &'static CommandSpec,
     request: OwnedRequest,
     protocol: Protocol,
+    wanted: Type,
     /// The reply when the wait ends without being served.
     timeout_reply: Vec<u8>,
 }
@@ -60,6 +64,7 @@ pub(super) fn begin(
         spec,
         request: args.to_owned(),
         protocol: session.protocol,
+        wanted: wait.wanted,
         timeout_reply: timeout_reply.as_bytes().to_vec(),
     };
     let waiter = Arc::new(Waiter::new(session.database, wait.keys.into(), shards, wait.feeds, Box::new(service)));
@@ -113,18 +118,18 @@ pub(super) fn serve_ready<'k>(state: &'k State, keys: &mut Keys<'k>) {
             .map_or_else(Vec::new, |queue| queue.waiters().cloned().collect());
         let outer = keys.set_database(database);
         for waiter in waiters {
-            if keys.peek(&key).is_none() {
-                break;
-            }
-            serve(state, keys, &waiter);
+            let Some(found) = keys.peek(&key) else { break };
+            let present = keys.type_of(found);
+            serve(state, keys, &waiter, present);
         }
         keys.set_database(outer);
     }
 }
 
-fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Arc<Waiter>) {
+/// Serves a client that waits for a key which has a value of type `present` now, if that is what it waits for.
+fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Arc<Waiter>, present: Type) {
     let Some(service) = waiter.action().downcast_ref::<Service>() else { return };
-    if !waiter.is_waiting() || service.client.is_killed() {
+    if service.wanted != present || !waiter.is_waiting() || service.client.is_killed() {
         return;
     }
     let mut session = Session::new(Arc::clone(&service.client), true);
@@ -178,6 +183,16 @@ pub fn time_out(state: &State, session: &mut Session) -> Option<Vec<u8>> {
     Some(reply)
 }
 
+/// A client is held back by a pause, which counts as being blocked, or no longer is.
+pub fn count_postponed(state: &State, session: &Session, is_postponed: bool) {
+    session.client.set(ClientFlags::BLOCKED, is_postponed);
+    if is_postponed {
+        state.blocked_clients.fetch_add(1, Ordering::Relaxed);
+    } else {
+        state.blocked_clients.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The client leaves while it may be waiting.
 pub(super) fn abandon(state: &State, session: &mut Session) {
     if let Some(blocked) = session.blocked.take() {
@@ -194,7 +209,10 @@ pub fn unblock(state: &State, locked: &mut Locked<'_>, client: &Client, with_err
         return false;
     }
     let reply = if with_error {
-        b"-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n".to_vec()
+        let mut reply = Reply::new(service.protocol);
+        dispatch::write_error(state, &ErrorReply::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK"), &mut reply);
+        state.stats.failed(service.spec.id);
+        reply.take()
     } else {
         service.timeout_reply.clone()
     };

@@ -182,11 +182,11 @@ pub fn client_setname(call: &mut Call) -> CommandResult {
 pub fn client_setinfo(call: &mut Call) -> CommandResult {
     let value = call.arg(3);
     if call.is_word(2, "LIB-NAME") {
-        call.session.client.names.write().library = checked_attribute(value, "lib-name")?.into();
+        call.session.client.names.write().library = checked_attribute(value, &String::from_utf8_lossy(call.arg(2)))?.into();
     } else if call.is_word(2, "LIB-VER") {
-        call.session.client.names.write().library_version = checked_attribute(value, "lib-ver")?.into();
+        call.session.client.names.write().library_version = checked_attribute(value, &String::from_utf8_lossy(call.arg(2)))?.into();
     } else {
-        return Err(ErrorReply::new([b"ERR Unrecognized option '", call.arg(2), b"'"].concat()));
+        return Err(ErrorReply::about("ERR Unrecognized option '", call.arg(2), "'"));
     }
     call.reply.ok()
 }
@@ -286,7 +286,8 @@ pub fn client_unblock(call: &mut Call) -> CommandResult {
         4 if call.is_word(3, "TIMEOUT") => false,
         4 if call.is_word(3, "ERROR") => true,
         4 => return Err(ErrorReply::fixed("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
-        _ => return Err(ErrorReply::SYNTAX),
+        // Whatever else may follow is not looked at.
+        _ => false,
     };
     let id = call.integer(2)?;
     let client = u64::try_from(id).ok().and_then(|id| call.state.clients.get(id));

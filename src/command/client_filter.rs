@@ -116,7 +116,7 @@ fn test(call: &Call, name: &[u8], value: &[u8], matches: bool) -> Result<Test, E
     Ok(match name {
         b"TYPE" => Test::Kind(kind(value)?),
         b"USER" if value == b"default" => Test::User(value.to_vec()),
-        b"USER" => return Err(ErrorReply::new([b"ERR No such user '", value, b"'"].concat())),
+        b"USER" => return Err(ErrorReply::about("ERR No such user '", value, "'")),
         b"ADDR" => Test::Address(value.to_vec()),
         b"LADDR" => Test::LocalAddress(value.to_vec()),
         b"IP" => Test::Ip(value.to_vec()),
@@ -146,7 +146,7 @@ fn kind(name: &[u8]) -> Result<ClientKind, ErrorReply> {
         b"slave" | b"replica" => ClientKind::Replica,
         b"pubsub" => ClientKind::Pubsub,
         b"master" | b"primary" => ClientKind::Primary,
-        _ => return Err(ErrorReply::new([b"ERR Unknown client type '", name, b"'"].concat())),
+        _ => return Err(ErrorReply::about("ERR Unknown client type '", name, "'")),
     })
 }
 

@@ -26,8 +26,8 @@ pub fn config_set(call: &mut Call) -> CommandResult {
     let may_set_protected = limits::permits(state, call.session, Directive::EnableProtectedConfigs);
     let asker = Asker { may_set_protected, is_loading: false };
     state.settings.set(pairs, asker, |directive| reconfigure::apply(state, directive)).map_err(|error| {
-        let code = if error == SetError::Loading { "LOADING" } else { "ERR" };
-        ErrorReply::new(format!("{code} {error}"))
+        let code = if error == SetError::Loading { b"LOADING".as_slice() } else { b"ERR" };
+        ErrorReply::new([code, b" ", &error.text()].concat())
     })?;
     call.reply.ok()
 }
@@ -41,11 +41,16 @@ pub fn config_resetstat(call: &mut Call) -> CommandResult {
 
 /// `CONFIG REWRITE`
 pub fn config_rewrite(call: &mut Call) -> CommandResult {
+    rewrite(call, Rewrite::Changed)
+}
+
+/// Writes the configuration file anew.
+pub(super) fn rewrite(call: &mut Call, which: Rewrite) -> CommandResult {
     let settings = &call.state.settings;
     let Some(path) = settings.config_file() else {
         return Err(ErrorReply::fixed("ERR The server is running without a config file"));
     };
-    if let Err(error) = settings.rewrite_file(path, Rewrite::Changed) {
+    if let Err(error) = settings.rewrite_file(path, which) {
         let error = error_text(&error);
         tracing::warn!("CONFIG REWRITE failed: {error}");
         return Err(ErrorReply::new(format!("ERR Rewriting config file: {error}")));

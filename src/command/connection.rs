@@ -35,11 +35,8 @@ pub fn echo(call: &mut Call) -> CommandResult {
 
 /// `SELECT index`
 pub fn select(call: &mut Call) -> CommandResult {
-    let index = call.integer(1)?;
-    if !(0..call.state.keyspace.databases() as i64).contains(&index) {
-        return Err(ErrorReply::DB_INDEX);
-    }
-    call.session.select(index as usize);
+    let index = super::key::database(call, 1)?;
+    call.session.select(index);
     call.reply.ok()
 }
 

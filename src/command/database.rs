@@ -69,6 +69,23 @@ fn touch_watched(state: &crate::state::State, shard: &Shard, database: usize, so
     }
 }
 
+/// Removes those keys whose time is over that would come under the eyes of clients watching the same key in the other
+/// database: to these nothing changes.
+fn remove_stale(call: &mut Call, pair: [usize; 2]) {
+    let mut incoming: Vec<(usize, Box<[u8]>)> = Vec::new();
+    for (_, shard) in call.keys.locked().shards() {
+        for (from, to) in [(pair[0], pair[1]), (pair[1], pair[0])] {
+            incoming.extend(shard.watched.keys(to).map(|key| (from, key.into())));
+        }
+    }
+    let outer = call.keys.database();
+    for (database, key) in incoming {
+        call.keys.set_database(database);
+        call.keys.peek(&key);
+    }
+    call.keys.set_database(outer);
+}
+
 /// `SWAPDB index1 index2`: clients that use the one see the keys of the other at once.
 pub fn swapdb(call: &mut Call) -> CommandResult {
     let int = i64::from(i32::MIN)..=i64::from(i32::MAX);
@@ -83,6 +100,7 @@ pub fn swapdb(call: &mut Call) -> CommandResult {
 }
 
 fn swap(call: &mut Call, pair: [usize; 2]) {
+    remove_stale(call, pair);
     let mut awaited: Vec<(usize, Box<[u8]>)> = Vec::new();
     for (_, shard) in call.keys.locked().shards() {
         shard.databases.swap(pair[0], pair[1]);

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::string::put_string;
-use crate::config::Directive;
+use crate::config::{Directive, Rewrite};
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::value::digest::Digest;
 use crate::value::packed::IntegerText;
@@ -16,11 +16,11 @@ use std::time::Duration;
 const SLEEP_SECONDS_MAX: f64 = 1e6;
 /// Most that `DEBUG QUICKLIST-PACKED-THRESHOLD` accepts, in bytes.
 const PACKED_THRESHOLD_MAX: u64 = 4 << 30;
-/// Integers below this are shared objects in Redis, which their reference count shows.
-const SHARED_INTEGERS: i64 = 10_000;
 
 const HELP: &[&str] = &[
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CONFIG-REWRITE-FORCE-ALL",
+    "    Like CONFIG REWRITE, but writes every directive, be it at its default.",
     "DIGEST",
     "    Returns a digest of all keys and values.",
     "DIGEST-VALUE <key> [<key> ...]",
@@ -82,6 +82,7 @@ pub fn debug(call: &mut Call) -> CommandResult {
             tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(call.arg(2)));
             call.reply.ok()
         }
+        (b"CONFIG-REWRITE-FORCE-ALL", 2) => super::config::rewrite(call, Rewrite::All),
         (b"ERROR", 3) => Err(ErrorReply::new(call.arg(2))),
         // Buffers, tables and child processes of which Redis lets tests change the upkeep do not exist here.
         (b"REPLYBUFFER", 4) | (b"DICT-RESIZING", 3) => call.reply.ok(),
@@ -114,9 +115,7 @@ fn object(call: &mut Call) -> CommandResult {
         ValueRef::Inline(_, bytes) => bytes.as_ptr().addr(),
         ValueRef::Boxed(value) => std::ptr::from_ref(value).addr(),
     };
-    let integer = value.as_string().and_then(|string| string.as_integer());
-    let references =
-        if integer.is_some_and(|value| (0..SHARED_INTEGERS).contains(&value)) { i64::from(i32::MAX) } else { 1 };
+    let references = super::object::references(&call.state.settings, value);
     let mut text = format!(
         "Value at:{address:#x} refcount:{references} encoding:{} serializedlength:{} lru:{clock} lru_seconds_idle:{idle}",
         value.encoding(),

@@ -68,26 +68,34 @@ pub fn execute(
         Ok(Admitted::Queue(spec)) => super::transaction::queue(session, spec, args, reply),
         Err(error) => Err(error),
     };
-    if let Err(error) = result {
+    if let Err(mut error) = result {
+        if session.client.is_killed() {
+            // Whoever sent that gets no reply.
+            session.close_after_reply = true;
+            reply.truncate(begin);
+            return Outcome::Done;
+        }
+        if prepared.spec.is_some_and(|spec| spec.name == "exec") {
+            super::transaction::abandon(state, session);
+            let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
+            error = ErrorReply::new([b"EXECABORT Transaction discarded because of: ", reason].concat());
+        }
         if let Some(transaction) = &mut session.transaction {
             transaction.is_broken = true;
         }
-        count_error(state, &error);
         reply.truncate(begin);
-        let written = reply.error(&error);
-        debug_assert!(written.is_ok());
+        write_error(state, &error, reply);
     }
-    match session.reply_mode {
-        ReplyMode::On => {}
-        ReplyMode::Off => reply.truncate(begin),
-        ReplyMode::SkipNext => {
+    let confirms = std::mem::take(&mut session.confirms);
+    if session.reply_mode != ReplyMode::On {
+        if !confirms {
             reply.truncate(begin);
-            session.reply_mode = ReplyMode::On;
         }
-        ReplyMode::SkipAnnounced => {
-            reply.truncate(begin);
-            session.reply_mode = ReplyMode::SkipNext;
-        }
+        session.reply_mode = match session.reply_mode {
+            ReplyMode::SkipNext | ReplyMode::On => ReplyMode::On,
+            ReplyMode::SkipAnnounced => ReplyMode::SkipNext,
+            ReplyMode::Off => ReplyMode::Off,
+        };
     }
     Outcome::Done
 }
@@ -203,13 +211,6 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
                     transaction.commands.iter().any(|(queued, _)| queued.has(CommandFlags::DENYOOM))
                 }));
         if denied {
-            if spec.name == "exec" {
-                super::transaction::abandon(state, session);
-                return Some(ErrorReply::new(
-                    [b"EXECABORT Transaction discarded because of: ", &ErrorReply::OUT_OF_MEMORY.as_bytes()[4..]]
-                        .concat(),
-                ));
-            }
             return Some(ErrorReply::OUT_OF_MEMORY);
         }
     }
@@ -316,9 +317,6 @@ fn run(
     let begin = reply.len();
     let clock = crate::access::ticks();
     let mut keys = lock(state, session, spec, args, first_key, crate::access::unix_time_ms_at(clock));
-    if state.monitors.load(Ordering::Relaxed) > 0 {
-        super::monitor::feed(state, session, spec, args);
-    }
     let (failed, wait) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
     if let Some(wait) = wait {
         blocking::begin(state, session, &mut keys, spec, args, wait);
@@ -330,15 +328,32 @@ fn run(
         state.stats.add(Figure::Changes, keys.changes());
     }
     drop(keys);
-    let nanoseconds = crate::access::nanoseconds_since(clock);
-    let tracks_latency = state.settings.flag(Directive::LatencyTracking);
-    state.stats.called(spec.id, nanoseconds, failed, tracks_latency);
     session.client.commands.store(session.client.commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    debug_assert!(reply.len() >= begin);
+    note(state, session, spec, args, &Run { begun: clock, failed, reply_bytes: reply.len() - begin });
+}
+
+/// How a call went.
+pub(super) struct Run {
+    /// When it began, by the fine clock.
+    pub begun: u64,
+    pub failed: bool,
+    pub reply_bytes: usize,
+}
+
+/// Keeps the books on a call: monitors, statistics, the logs of slow and large commands.
+#[inline]
+pub(super) fn note(state: &State, session: &Session, spec: &'static CommandSpec, args: Args<'_>, run: &Run) {
+    let nanoseconds = crate::access::nanoseconds_since(run.begun);
+    if state.monitors.load(Ordering::Relaxed) > 0 {
+        super::monitor::feed(state, session, spec, args);
+    }
+    let tracks_latency = state.settings.flag(Directive::LatencyTracking);
+    state.stats.called(spec.id, nanoseconds, run.failed, tracks_latency);
     if nanoseconds / 1000 >= limits::slow_threshold_us(state) {
         limits::note_slow(state, session, spec, args, nanoseconds / 1000);
     }
-    debug_assert!(reply.len() >= begin);
-    limits::note_large(state, session, spec, args, reply.len() - begin);
+    limits::note_large(state, session, spec, args, run.reply_bytes);
 }
 
 /// Calls a handler and writes its error, if that is its answer. Returns whether it failed, and what it waits for.
@@ -359,13 +374,18 @@ pub(super) fn call<'k>(
     match result {
         Ok(()) => (false, wait),
         Err(error) => {
-            count_error(state, &error);
             reply.truncate(begin);
-            let written = reply.error(&error);
-            debug_assert!(written.is_ok());
+            write_error(state, &error, reply);
             (true, None)
         }
     }
+}
+
+/// Writes an error reply and counts it.
+pub(super) fn write_error(state: &State, error: &ErrorReply, reply: &mut Reply) {
+    count_error(state, error);
+    let written = reply.error(error);
+    debug_assert!(written.is_ok());
 }
 
 /// Counts an error reply by its code (`INFO errorstats`).

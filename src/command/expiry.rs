@@ -52,7 +52,7 @@ impl Conditions {
                 b"XX" => &mut conditions.xx,
                 b"GT" => &mut conditions.gt,
                 b"LT" => &mut conditions.lt,
-                _ => return Err(ErrorReply::new([b"ERR Unsupported option ", word].concat())),
+                _ => return Err(ErrorReply::about("ERR Unsupported option ", word, "")),
             };
             *condition = true;
         }

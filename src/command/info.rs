@@ -204,18 +204,18 @@ pub(super) struct MemoryUse {
     pub dataset: usize,
     /// Bytes of the process that are in memory.
     pub resident: usize,
-    /// Free bytes in the pages of the trees, which eviction counts as free.
-    pub page_free: usize,
+    /// Bytes in use as eviction counts them: what is allocated, less what is free in the pages of the trees.
+    pub used: usize,
 }
 
 impl MemoryUse {
     /// The shares of `used` that are the startup's and the data's, in percent.
     pub(super) fn dataset_percent(&self) -> f64 {
-        100.0 * ratio(self.dataset, self.allocator.allocated.saturating_sub(self.startup))
+        100.0 * ratio(self.dataset, self.used.saturating_sub(self.startup))
     }
 
     pub(super) fn peak_percent(&self) -> f64 {
-        100.0 * ratio(self.allocator.allocated, self.peak)
+        100.0 * ratio(self.used, self.peak)
     }
 }
 
@@ -223,8 +223,6 @@ impl MemoryUse {
 pub(super) fn memory_use(call: &mut Call) -> MemoryUse {
     let state = call.state;
     let allocator = memory::allocator();
-    let used = allocator.allocated;
-    let peak = state.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
     let clients = state.clients.all().iter().map(|client| client.memory()).sum::<usize>();
     let (mut nodes, mut page_free) = (0, 0);
     for (_, shard) in call.keys.locked().shards() {
@@ -233,7 +231,9 @@ pub(super) fn memory_use(call: &mut Call) -> MemoryUse {
             page_free += memory.page_free_bytes;
         }
     }
-    let overhead = state.startup_memory + clients + nodes + page_free;
+    let used = memory::publish().saturating_sub(page_free);
+    let peak = state.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
+    let overhead = state.startup_memory + clients + nodes;
     MemoryUse {
         allocator,
         peak,
@@ -242,14 +242,14 @@ pub(super) fn memory_use(call: &mut Call) -> MemoryUse {
         overhead,
         dataset: used.saturating_sub(overhead),
         resident: memory::resident(),
-        page_free,
+        used,
     }
 }
 
 fn memory_section(call: &mut Call, text: &mut Text) {
     let state = call.state;
     let now = memory_use(call);
-    let used = now.allocator.allocated;
+    let used = now.used;
     let allocator = now.allocator;
     text.bytes("used_memory", used);
     text.bytes("used_memory_rss", now.resident);
@@ -288,7 +288,7 @@ fn memory_section(call: &mut Call, text: &mut Text) {
     text.field("rss_overhead_bytes", now.resident as i64 - allocator.resident as i64);
     text.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, used)));
     text.field("mem_fragmentation_bytes", now.resident as i64 - used as i64);
-    text.field("mem_not_counted_for_evict", now.page_free);
+    text.field("mem_not_counted_for_evict", 0);
     text.fields(&[
         ("mem_replication_backlog", 0),
         ("mem_total_replication_buffers", 0),

@@ -91,7 +91,9 @@ fn move_to_name(call: &mut Call, replace: bool) -> Result<bool, ErrorReply> {
 
 /// The argument at `index` as the number of a database.
 pub(super) fn database(call: &Call, index: usize) -> Result<usize, ErrorReply> {
-    let number = call.integer_in(index, i64::from(i32::MIN)..=i64::from(i32::MAX), ErrorReply::NOT_INTEGER)?;
+    const NOT_INT: ErrorReply =
+        ErrorReply::fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
+    let number = i32::try_from(call.integer(index)?).map_err(|_| NOT_INT)?;
     usize::try_from(number).ok().filter(|number| *number < call.state.keyspace.databases()).ok_or(ErrorReply::DB_INDEX)
 }
 

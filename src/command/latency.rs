@@ -63,7 +63,7 @@ pub fn latency_reset(call: &mut Call) -> CommandResult {
 /// `LATENCY GRAPH event`
 pub fn latency_graph(call: &mut Call) -> CommandResult {
     let Some(event) = event(call, 2).filter(|event| !event.samples.is_empty()) else {
-        return Err(ErrorReply::new([b"ERR No samples available for event '", call.arg(2), b"'"].concat()));
+        return Err(ErrorReply::about("ERR No samples available for event '", call.arg(2), "'"));
     };
     let name = String::from_utf8_lossy(call.arg(2)).into_owned();
     let text = graph(&name, &event, unix_time_ms() / 1000);

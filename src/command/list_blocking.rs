@@ -5,6 +5,7 @@ use super::list::{MultiplePop, end, move_element, pop_one};
 use super::stored_list::find;
 use super::{Call, CommandResult};
 use crate::resp::ErrorReply;
+use crate::value::Type;
 use crate::value::list::End;
 use std::ops::Range;
 
@@ -34,13 +35,13 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
 
 fn wait(call: &mut Call, keys: Range<usize>, deadline_ms: Option<i64>) -> CommandResult {
     let keys = keys.map(|index| call.arg(index).into()).collect();
-    call.wait_for(Wait { keys, deadline_ms, feeds: None, refused_with_value: false })
+    call.wait_for(Wait { keys, deadline_ms, feeds: None, wanted: Type::List, refused_with_value: false })
 }
 
 /// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 pub fn blmpop(call: &mut Call) -> CommandResult {
-    let deadline_ms = call.timeout(1)?;
     let request = MultiplePop::parse(call, 2)?;
+    let deadline_ms = call.timeout(1)?;
     if request.run(call)? { Ok(()) } else { wait(call, request.keys, deadline_ms) }
 }
 
@@ -66,6 +67,7 @@ fn move_or_wait(call: &mut Call, from: End, to: End, deadline_ms: Option<i64>) -
         keys: vec![source.into()],
         deadline_ms,
         feeds: Some(destination.into()),
+        wanted: Type::List,
         refused_with_value: true,
     })
 }

@@ -43,7 +43,7 @@ pub fn memory_stats(call: &mut Call) -> CommandResult {
     let allocator = now.allocator;
     let databases = databases(call);
     let keys: usize = databases.iter().map(|database| database.1).sum();
-    let used = allocator.allocated;
+    let used = now.used;
     let net = used.saturating_sub(now.startup);
     let ratio = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     let difference = |more: usize, less: usize| more as i64 - less as i64;
@@ -69,11 +69,11 @@ pub fn memory_stats(call: &mut Call) -> CommandResult {
     integer(reply, "keys.count", keys as i64)?;
     integer(reply, "keys.bytes-per-key", net.checked_div(keys).unwrap_or(0) as i64)?;
     integer(reply, "dataset.bytes", now.dataset as i64)?;
-    integer(reply, "allocator.allocated", used as i64)?;
+    integer(reply, "allocator.allocated", allocator.allocated as i64)?;
     integer(reply, "allocator.active", allocator.active as i64)?;
     integer(reply, "allocator.resident", allocator.resident as i64)?;
     integer(reply, "allocator.muzzy", 0)?;
-    integer(reply, "allocator-fragmentation.bytes", difference(allocator.active, used))?;
+    integer(reply, "allocator-fragmentation.bytes", difference(allocator.active, allocator.allocated))?;
     integer(reply, "allocator-rss.bytes", difference(allocator.resident, allocator.active))?;
     integer(reply, "rss-overhead.bytes", difference(now.resident, allocator.resident))?;
     integer(reply, "fragmentation.bytes", difference(now.resident, used))?;

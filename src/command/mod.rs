@@ -35,7 +35,7 @@ mod stored_list;
 pub mod string;
 pub mod transaction;
 
-pub use blocking::{end_wait, time_out};
+pub use blocking::{count_postponed, end_wait, time_out};
 pub use call::{Call, Mode};
 pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms};
 pub use keys::{Detached, Found, Keys};

@@ -82,6 +82,7 @@ fn add(call: &mut Call, kind: Kind) -> CommandResult {
     if call.mode == Mode::Transaction && kind == Kind::ShardChannel {
         return Err(ErrorReply::fixed("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
+    call.session.confirms = true;
     for name in call.args.from(1).iter() {
         let client = &call.session.client;
         let subscriptions = call.session.subscriptions.get_or_insert_default();
@@ -100,6 +101,7 @@ fn add(call: &mut Call, kind: Kind) -> CommandResult {
 }
 
 fn drop_named(call: &mut Call, kind: Kind) -> CommandResult {
+    call.session.confirms = true;
     let named: Vec<Box<[u8]>> = if call.args.len() > 1 {
         call.args.from(1).iter().map(Box::from).collect()
     } else {

@@ -1,7 +1,7 @@
 //! Transactions: commands queued by `MULTI` and run together by `EXEC`, unless a watched key changed.
 
 use super::call::{Call, Mode};
-use super::dispatch;
+use super::dispatch::{self, Run};
 use super::spec::CommandSpec;
 use crate::client::{ClientFlags, Session, Transaction};
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
@@ -91,9 +91,12 @@ pub fn exec(call: &mut Call) -> CommandResult {
     for (spec, request) in &transaction.commands {
         let started = crate::access::ticks();
         call.keys.set_database(call.session.database);
+        let begin = call.reply.len();
+        let args = request.args();
         let (failed, _) =
-            dispatch::call(call.state, call.session, spec, request.args(), call.keys, call.reply, Mode::Transaction);
-        call.state.stats.called(spec.id, crate::access::nanoseconds_since(started), failed, true);
+            dispatch::call(call.state, call.session, spec, args, call.keys, call.reply, Mode::Transaction);
+        let run = Run { begun: started, failed, reply_bytes: call.reply.len() - begin };
+        dispatch::note(call.state, call.session, spec, args, &run);
     }
     call.keys.set_database(outer);
     Ok(())

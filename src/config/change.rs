@@ -30,19 +30,27 @@ pub enum SetError {
     },
 }
 
-impl fmt::Display for SetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl SetError {
+    /// The text of the error reply, without its code. A name is quoted as far as its first zero byte.
+    pub fn text(&self) -> Vec<u8> {
+        let until_zero = |name: &[u8]| name.split(|byte| *byte == 0).next().unwrap_or_default().to_vec();
         match self {
             SetError::Unknown { name } => {
-                let name = String::from_utf8_lossy(name);
-                write!(f, "Unknown option or number of arguments for CONFIG SET - '{name}'")
+                [b"Unknown option or number of arguments for CONFIG SET - '", &*until_zero(name), b"'"].concat()
             }
-            SetError::Loading => write!(f, "Redis is loading the dataset in memory"),
+            SetError::Loading => b"Redis is loading the dataset in memory".to_vec(),
             SetError::Failed { name, reason } => {
-                let name = String::from_utf8_lossy(name);
-                write!(f, "CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+                let reason = reason.to_string();
+                let start = b"CONFIG SET failed (possibly related to argument '";
+                [start.as_slice(), &until_zero(name), b"') - ", reason.as_bytes()].concat()
             }
         }
+    }
+}
+
+impl fmt::Display for SetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.text()))
     }
 }
 
@@ -98,7 +106,7 @@ impl Settings {
         mut apply: impl FnMut(Directive) -> Result<(), String>,
     ) -> Result<(), SetError> {
         let _one_at_a_time = self.changing.lock();
-        let wanted = find_all(pairs, asker)?;
+        let wanted = find_all(self, pairs, asker)?;
         let mut changes = Vec::with_capacity(wanted.len());
         for (directive, name, text) in wanted {
             let old = self.load(directive);
@@ -145,7 +153,11 @@ impl Settings {
 type Wanted<'a> = (Directive, &'static str, &'a [u8]);
 
 /// The directives that are to be set, if all of them may be.
-fn find_all<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>, asker: Asker) -> Result<Vec<Wanted<'a>>, SetError> {
+fn find_all<'a>(
+    settings: &Settings,
+    pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    asker: Asker,
+) -> Result<Vec<Wanted<'a>>, SetError> {
     let mut wanted: Vec<Wanted> = Vec::new();
     for (name, text) in pairs {
         let failed = |reason: &'static str| SetError::Failed { name: name.into(), reason: reason.into() };
@@ -154,6 +166,11 @@ fn find_all<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>, asker: Asker)
         };
         let entry = directive.entry();
         if entry.immutable {
+            // To be told what it is already harms nobody, and lets clients write back all that they read.
+            let current = settings.load(directive);
+            if parse_argument(entry, text, &current).is_ok_and(|value| value == current) {
+                continue;
+            }
             return Err(failed("can't set immutable config"));
         }
         if entry.protected && !asker.may_set_protected {

@@ -232,7 +232,7 @@ directives! {
     /// What gives way when they are used up.
     MaxmemoryPolicy = Entry::choice::<MaxmemoryPolicy>("maxmemory-policy", MaxmemoryPolicy::Noeviction.number());
     /// Keys among which an eviction chooses.
-    MaxmemorySamples = Entry::integer("maxmemory-samples", 5, 1, INT_MAX);
+    MaxmemorySamples = Entry::integer("maxmemory-samples", 5, 1, 64);
     /// How much time a command may spend on evictions, from 0 to 100.
     MaxmemoryEvictionTenacity = Entry::integer("maxmemory-eviction-tenacity", 10, 0, 100);
     /// How many accesses it takes to count one more in LFU.

@@ -40,6 +40,12 @@ impl ErrorReply {
         ErrorReply(Cow::Owned(text))
     }
 
+    /// An error that quotes an argument, as far as its first zero byte.
+    pub fn about(before: &str, argument: &[u8], after: &str) -> Self {
+        let end = memchr::memchr(0, argument).unwrap_or(argument.len());
+        Self::new([before.as_bytes(), &argument[..end], after.as_bytes()].concat())
+    }
+
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

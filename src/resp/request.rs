@@ -281,6 +281,8 @@ fn parse_inline(buffer: &mut [u8], spans: &mut Vec<Span>) -> Result<Option<usize
         return Err(ProtocolError::TooBigInline);
     }
     let end = if newline > 0 && buffer[newline - 1] == b'\r' { newline - 1 } else { newline };
+    // Redis reads no further than a zero byte.
+    let end = memchr::memchr(0, &buffer[..end]).unwrap_or(end);
     split_line(&mut buffer[..end], spans).ok_or(ProtocolError::UnbalancedQuotes)?;
     Ok(Some(newline + 1))
 }

@@ -22,6 +22,8 @@ use tokio::time::Sleep;
 const READS_PER_TURN: usize = 8;
 /// Replies are sent at the latest when so many bytes have gathered.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// Replies of fewer bytes are offered to the socket without a look at the limits of the output buffer.
+const REPLY_BYTES_CHECKED: usize = 16 * 1024;
 /// Bytes that are read ahead while a client is blocked or paused.
 const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most that is allocated ahead for an argument that has been announced, in bytes; beyond it the room doubles as the
@@ -95,6 +97,7 @@ impl Connection {
     /// Serves the client until the connection ends.
     pub async fn serve(mut self) {
         let Ended = std::future::poll_fn(|cx| self.poll(cx)).await;
+        self.set_postponed(false);
         command::leave(&self.worker.state, &mut self.session);
     }
 
@@ -147,7 +150,7 @@ impl Connection {
                     self.timer = None;
                     self.unsent.push(reply);
                 }
-                Message::Wake => self.is_postponed = false,
+                Message::Wake => self.set_postponed(false),
             }
         }
         self.note_output();
@@ -181,7 +184,15 @@ impl Connection {
                 cx.waker().wake_by_ref();
             }
         } else {
-            self.is_postponed = false;
+            self.set_postponed(false);
+        }
+    }
+
+    /// Notes whether a pause holds the client back; while it does, the client counts as blocked.
+    fn set_postponed(&mut self, is_postponed: bool) {
+        if is_postponed != self.is_postponed {
+            self.is_postponed = is_postponed;
+            command::count_postponed(&self.worker.state, &self.session, is_postponed);
         }
     }
 
@@ -269,7 +280,7 @@ impl Connection {
                     match command::execute(state, &mut self.session, args, prepared, &mut reply) {
                         Outcome::Done => {}
                         Outcome::Postponed => {
-                            self.is_postponed = true;
+                            self.set_postponed(true);
                             at = request.start;
                             stopped = true;
                             break;
@@ -347,6 +358,11 @@ impl Connection {
             return;
         }
         let mut sent = 0;
+        if reply.len() >= REPLY_BYTES_CHECKED && self.exceeds_limits(reply.len()) {
+            // Nothing of it is sent: the client could not tell a part from the whole.
+            reply.clear();
+            return;
+        }
         if self.unsent.bytes == 0 {
             while sent < reply.len() {
                 match Pin::new(&mut self.stream).poll_write(cx, &reply.as_bytes()[sent..]) {
@@ -370,6 +386,15 @@ impl Connection {
             self.unsent.push(rest);
             self.note_output();
         }
+    }
+
+    /// Whether the output buffer's limits end the connection, were `bytes` more kept for it.
+    fn exceeds_limits(&mut self, bytes: usize) -> bool {
+        let client = &self.session.client;
+        client.output_bytes.store(self.unsent.bytes + bytes, Ordering::Relaxed);
+        command::limits::check_output(&self.worker.state, client, unix_time_ms());
+        client.output_bytes.store(self.unsent.bytes, Ordering::Relaxed);
+        client.has(ClientFlags::CLOSE_ASAP)
     }
 
     /// Sends what was kept; ready when nothing is left.

@@ -37,6 +37,8 @@ enum Magnitude {
 }
 
 impl LongDouble {
+    pub const ZERO: LongDouble = LongDouble { negative: false, magnitude: ZERO };
+
     /// Reads a number as `strtold` does in the C locale: decimal or hexadecimal, `inf` and `infinity` in any case, with
     /// a sign; but no spaces and no `nan`. None if it is not one, or is finite and too large, or rounds to zero without
     /// being zero.

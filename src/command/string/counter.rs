@@ -1,10 +1,11 @@
 //! Counting with strings that are numbers.
 
-use super::{put_string, replace_string, view};
+use super::{classify, put_string, replace_string, view};
 use crate::command::Call;
 use crate::pubsub::EventClass;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::string::NewString;
+use crate::value::long_double::LongDouble;
 use crate::value::{InlineKind, number};
 
 /// `INCR key`
@@ -28,6 +29,30 @@ pub fn decrby(call: &mut Call) -> CommandResult {
     let decrement = call.integer(2)?;
     let increment = decrement.checked_neg().ok_or(ErrorReply::fixed("ERR decrement would overflow"))?;
     add(call, increment)
+}
+
+/// `INCRBYFLOAT key increment`
+pub fn incrbyfloat(call: &mut Call) -> CommandResult {
+    let key = call.arg(1);
+    let found = call.keys.write(key);
+    let before = match found {
+        None => LongDouble::ZERO,
+        Some(found) => {
+            let string = view(call.keys, found)?;
+            LongDouble::parse(string.as_slice(&mut Vec::new())).ok_or(ErrorReply::NOT_FLOAT)?
+        }
+    };
+    let increment = LongDouble::parse(call.arg(2)).ok_or(ErrorReply::NOT_FLOAT)?;
+    let sum = before.checked_add(increment).ok_or(ErrorReply::fixed("ERR increment would produce NaN or Infinity"))?;
+    let text = sum.to_text();
+    let string = classify(call.state, &text);
+    match found {
+        None => put_string(call.keys, key, string, None),
+        Some(found) => replace_string(call.keys, found, key, string),
+    };
+    call.keys.changed(key);
+    call.keys.notify(EventClass::String, "incrbyfloat", key);
+    call.reply.bulk(&text)
 }
 
 fn add(call: &mut Call, increment: i64) -> CommandResult {

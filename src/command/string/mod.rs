@@ -7,7 +7,7 @@ mod lcs;
 mod multiple;
 mod set;
 
-pub use counter::{decr, decrby, incr, incrby};
+pub use counter::{decr, decrby, incr, incrby, incrbyfloat};
 pub use edit::{append, setrange};
 pub use lcs::lcs;
 pub use multiple::{mget, mset, msetex, msetnx};
