@@ -50,10 +50,7 @@ pub fn nanoseconds_since(ticks: u64) -> u64 {
 /// counter, as in Redis; else it is 24 bits of seconds.
 #[inline]
 pub fn counts_frequency(settings: &Settings) -> bool {
-    matches!(
-        settings.choice(Directive::MaxmemoryPolicy),
-        MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu
-    )
+    matches!(settings.choice(Directive::MaxmemoryPolicy), MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu)
 }
 
 /// The clock of a record that is made now.

@@ -57,11 +57,6 @@ pub fn allocator() -> AllocatorFigures {
     }
 }
 
-/// Bytes allocated now (`used_memory`).
-pub fn used() -> usize {
-    allocator().allocated
-}
-
 /// Bytes of the process that are in memory.
 pub fn resident() -> usize {
     let pages =

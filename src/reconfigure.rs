@@ -44,7 +44,7 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
 }
 
 fn warn_of_small_maxmemory(state: &State) {
-    let (limit, used) = (state.settings.int(Directive::Maxmemory) as usize, memory::used());
+    let (limit, used) = (state.settings.int(Directive::Maxmemory) as usize, memory::publish());
     if limit > 0 && limit < used {
         tracing::warn!(
             "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the current memory usage \

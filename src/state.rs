@@ -145,7 +145,7 @@ impl State {
             run_id: random_id(),
             replication_id: random_id(),
             peak_memory: AtomicUsize::new(0),
-            startup_memory: crate::memory::used(),
+            startup_memory: crate::memory::publish(),
         })
     }
 

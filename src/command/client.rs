@@ -182,9 +182,11 @@ pub fn client_setname(call: &mut Call) -> CommandResult {
 pub fn client_setinfo(call: &mut Call) -> CommandResult {
     let value = call.arg(3);
     if call.is_word(2, "LIB-NAME") {
-        call.session.client.names.write().library = checked_attribute(value, &String::from_utf8_lossy(call.arg(2)))?.into();
+        call.session.client.names.write().library =
+            checked_attribute(value, &String::from_utf8_lossy(call.arg(2)))?.into();
     } else if call.is_word(2, "LIB-VER") {
-        call.session.client.names.write().library_version = checked_attribute(value, &String::from_utf8_lossy(call.arg(2)))?.into();
+        call.session.client.names.write().library_version =
+            checked_attribute(value, &String::from_utf8_lossy(call.arg(2)))?.into();
     } else {
         return Err(ErrorReply::about("ERR Unrecognized option '", call.arg(2), "'"));
     }

@@ -70,9 +70,9 @@ pub fn execute(
     };
     if let Err(mut error) = result {
         if session.client.is_killed() {
-            // Whoever sent that gets no reply.
+            // Whoever sent that gets no reply, not even to what came before.
             session.close_after_reply = true;
-            reply.truncate(begin);
+            reply.clear();
             return Outcome::Done;
         }
         if prepared.spec.is_some_and(|spec| spec.name == "exec") {

@@ -43,12 +43,16 @@ const SECTIONS: [Section; 14] = [
 ];
 
 /// The text as it grows.
-struct Text(String);
+struct Text {
+    bytes: String,
+    /// Bytes that were allocated before the text was.
+    allocated: usize,
+}
 
 impl Text {
     fn field(&mut self, name: &str, value: impl Display) {
         // Writing to a string cannot fail.
-        let _ = write!(self.0, "{name}:{value}\r\n");
+        let _ = write!(self.bytes, "{name}:{value}\r\n");
     }
 
     fn fields(&mut self, fields: &[(&str, u64)]) {
@@ -58,7 +62,7 @@ impl Text {
     }
 
     /// A size in bytes, and the same for people.
-    fn bytes(&mut self, name: &str, bytes: usize) {
+    fn size(&mut self, name: &str, bytes: usize) {
         self.field(name, bytes);
         self.field(&format!("{name}_human"), human(bytes));
     }
@@ -66,18 +70,19 @@ impl Text {
 
 /// `INFO [section …]`
 pub fn info(call: &mut Call) -> CommandResult {
-    let mut text = Text(String::with_capacity(TEXT_BYTES));
+    let allocated = memory::publish();
+    let mut text = Text { bytes: String::with_capacity(TEXT_BYTES), allocated };
     for section in &SECTIONS {
         if !wants(call, section) {
             continue;
         }
-        if !text.0.is_empty() {
-            text.0.push_str("\r\n");
+        if !text.bytes.is_empty() {
+            text.bytes.push_str("\r\n");
         }
-        let _ = write!(text.0, "# {}\r\n", section.title);
+        let _ = write!(text.bytes, "# {}\r\n", section.title);
         (section.write)(call, &mut text);
     }
-    call.reply.verbatim("txt", text.0.as_bytes())
+    call.reply.verbatim("txt", text.bytes.as_bytes())
 }
 
 fn wants(call: &Call, section: &Section) -> bool {
@@ -219,8 +224,8 @@ impl MemoryUse {
     }
 }
 
-/// Looks where memory goes. All shards are locked.
-pub(super) fn memory_use(call: &mut Call) -> MemoryUse {
+/// Looks where the `allocated` bytes go. All shards are locked.
+pub(super) fn memory_use(call: &mut Call, allocated: usize) -> MemoryUse {
     let state = call.state;
     let allocator = memory::allocator();
     let clients = state.clients.all().iter().map(|client| client.memory()).sum::<usize>();
@@ -231,7 +236,7 @@ pub(super) fn memory_use(call: &mut Call) -> MemoryUse {
             page_free += memory.page_free_bytes;
         }
     }
-    let used = memory::publish().saturating_sub(page_free);
+    let used = allocated.saturating_sub(page_free);
     let peak = state.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
     let overhead = state.startup_memory + clients + nodes;
     MemoryUse {
@@ -248,12 +253,12 @@ pub(super) fn memory_use(call: &mut Call) -> MemoryUse {
 
 fn memory_section(call: &mut Call, text: &mut Text) {
     let state = call.state;
-    let now = memory_use(call);
+    let now = memory_use(call, text.allocated);
     let used = now.used;
     let allocator = now.allocator;
-    text.bytes("used_memory", used);
-    text.bytes("used_memory_rss", now.resident);
-    text.bytes("used_memory_peak", now.peak);
+    text.size("used_memory", used);
+    text.size("used_memory_rss", now.resident);
+    text.size("used_memory_peak", now.peak);
     text.field("used_memory_peak_time", state.stats.peak_time());
     text.field("used_memory_peak_perc", format_args!("{:.2}%", now.peak_percent()));
     text.field("used_memory_overhead", now.overhead);
@@ -264,7 +269,7 @@ fn memory_section(call: &mut Call, text: &mut Text) {
     text.field("allocator_active", allocator.active);
     text.field("allocator_resident", allocator.resident);
     text.field("allocator_muzzy", 0);
-    text.bytes("total_system_memory", process::system_memory() as usize);
+    text.size("total_system_memory", process::system_memory() as usize);
     text.field("used_memory_lua", 0);
     text.field("used_memory_vm_eval", 0);
     text.field("used_memory_lua_human", human(0));
@@ -275,10 +280,10 @@ fn memory_section(call: &mut Call, text: &mut Text) {
         ("number_of_libraries", 0),
         ("used_memory_vm_functions", 0),
     ]);
-    text.bytes("used_memory_vm_total", 0);
+    text.size("used_memory_vm_total", 0);
     text.field("used_memory_functions", 0);
-    text.bytes("used_memory_scripts", 0);
-    text.bytes("maxmemory", state.settings.int(Directive::Maxmemory).max(0) as usize);
+    text.size("used_memory_scripts", 0);
+    text.size("maxmemory", state.settings.int(Directive::Maxmemory).max(0) as usize);
     text.field("maxmemory_policy", state.settings.enum_name(Directive::MaxmemoryPolicy));
     text.field("allocator_frag_ratio", format_args!("{:.2}", ratio(allocator.active, allocator.allocated)));
     text.field("allocator_frag_bytes", allocator.active.saturating_sub(allocator.allocated));

@@ -117,10 +117,12 @@ pub fn move_(call: &mut Call) -> CommandResult {
     };
     let record = call.keys.detach(found);
     call.keys.changed(key);
-    call.keys.notify(EventClass::Generic, "move_from", key);
     call.keys.set_database(target);
     call.keys.attach(key, record);
     call.keys.changed_by(key, 0);
+    call.keys.set_database(source);
+    call.keys.notify(EventClass::Generic, "move_from", key);
+    call.keys.set_database(target);
     call.keys.notify(EventClass::Generic, "move_to", key);
     call.keys.set_database(source);
     call.reply.flag(true)

@@ -39,7 +39,7 @@ pub fn memory_usage(call: &mut Call) -> CommandResult {
 
 /// `MEMORY STATS`
 pub fn memory_stats(call: &mut Call) -> CommandResult {
-    let now = memory_use(call);
+    let now = memory_use(call, memory::publish());
     let allocator = now.allocator;
     let databases = databases(call);
     let keys: usize = databases.iter().map(|database| database.1).sum();
@@ -115,8 +115,8 @@ fn databases(call: &mut Call) -> Vec<(usize, usize, usize)> {
 
 /// `MEMORY DOCTOR`
 pub fn memory_doctor(call: &mut Call) -> CommandResult {
-    let now = memory_use(call);
-    let used = now.allocator.allocated;
+    let now = memory_use(call, memory::publish());
+    let used = now.used;
     let clients = call.state.clients.len().max(1);
     let mut text = String::new();
     if used < DOCTOR_BYTES_MIN {

@@ -24,6 +24,9 @@ impl Protocol {
 #[derive(Debug)]
 pub struct Deferred(usize);
 
+/// Bytes that an empty buffer keeps for the next replies.
+const CAPACITY_KEPT: usize = 256 * 1024;
+
 /// A growing buffer of replies. Every method appends one element; all return [`CommandResult`] so that a handler can
 /// end with the reply that it gives.
 #[derive(Debug, Default)]
@@ -71,8 +74,12 @@ impl Reply {
         self.out.truncate(len);
     }
 
+    /// Drops all replies. A buffer that had to grow far for them gives its memory back.
     pub fn clear(&mut self) {
         self.out.clear();
+        if self.out.capacity() > CAPACITY_KEPT {
+            self.out.shrink_to(CAPACITY_KEPT);
+        }
     }
 
     /// Hands the bytes over and starts with an empty buffer.

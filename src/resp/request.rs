@@ -274,15 +274,15 @@ fn parse_length(line: &[u8]) -> Option<i64> {
 }
 
 fn parse_inline(buffer: &mut [u8], spans: &mut Vec<Span>) -> Result<Option<usize>, ProtocolError> {
-    let Some(newline) = memchr::memchr(b'\n', buffer) else {
+    // Like Redis, which takes the line for a C string, we find no end behind a zero byte.
+    let newline = memchr::memchr2(b'\n', 0, buffer).filter(|&end| buffer[end] == b'\n');
+    let Some(newline) = newline else {
         return if buffer.len() > LINE_BYTES_MAX { Err(ProtocolError::TooBigInline) } else { Ok(None) };
     };
     if newline > LINE_BYTES_MAX {
         return Err(ProtocolError::TooBigInline);
     }
     let end = if newline > 0 && buffer[newline - 1] == b'\r' { newline - 1 } else { newline };
-    // Redis reads no further than a zero byte.
-    let end = memchr::memchr(0, &buffer[..end]).unwrap_or(end);
     split_line(&mut buffer[..end], spans).ok_or(ProtocolError::UnbalancedQuotes)?;
     Ok(Some(newline + 1))
 }

@@ -288,6 +288,9 @@ impl Connection {
                     }
                 }
                 at = request.end;
+                if reply.len() >= REPLY_BYTES_MAX {
+                    self.send(&mut reply, cx);
+                }
                 if self.session.blocked.is_some() || self.session.close_after_reply {
                     stopped = true;
                     break;
@@ -306,7 +309,7 @@ impl Connection {
                 }
             }
             let is_last = stopped || !was_full || at == buffer.len();
-            if is_last || reply.len() >= REPLY_BYTES_MAX {
+            if is_last {
                 self.send(&mut reply, cx);
             }
             if is_last {

@@ -100,7 +100,10 @@ pub fn bitpos(call: &mut Call) -> CommandResult {
     let unit = unit(call, 5)?;
     let Some(found) = call.keys.read(key) else { return call.reply.integer(if is_set { -1 } else { 0 }) };
     let len = view(call.keys, found)?.len();
-    let Some(bits) = bit_range(start, end, unit, len) else { return call.reply.integer(-1) };
+    let units = if unit == Unit::Bit { len * 8 } else { len } as i64;
+    // Unlike elsewhere, a range that ends before the string begins is its first unit.
+    let from_begin = |position: i64| if position < 0 { (position + units).max(0) } else { position };
+    let Some(bits) = bit_range(from_begin(start), from_begin(end), unit, len) else { return call.reply.integer(-1) };
     let found = expand(call.keys, found, key, bytes_of(&bits));
     let mut at = bytes_of(&bits).start * 8;
     let mut position = None;

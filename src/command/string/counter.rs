@@ -4,8 +4,8 @@ use super::{classify, put_string, replace_string, view};
 use crate::command::Call;
 use crate::pubsub::EventClass;
 use crate::resp::{CommandResult, ErrorReply};
-use crate::value::string::NewString;
 use crate::value::long_double::LongDouble;
+use crate::value::string::NewString;
 use crate::value::{InlineKind, number};
 
 /// `INCR key`
