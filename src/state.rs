@@ -9,7 +9,7 @@ use crate::stats::Stats;
 use crate::store::{Keyspace, LazyFree};
 use parking_lot::Mutex;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds of Unix time.
@@ -39,37 +39,58 @@ pub enum PauseKind {
 /// `CLIENT PAUSE`: until when, and what.
 #[derive(Debug, Default)]
 pub struct Pause {
-    kind: AtomicU8,
-    until_ms: AtomicI64,
+    /// The end in milliseconds of Unix time, shifted by [`Pause::KIND_BITS`], and the kind; 0: none.
+    end_and_kind: AtomicU64,
 }
 
 impl Pause {
+    const KIND_BITS: u32 = 2;
+
+    /// Begins a pause, or extends the one that runs: to the stricter kind and the later end.
     pub fn begin(&self, kind: PauseKind, until_ms: i64) {
-        let running = self.kind(crate::state::unix_time_ms());
-        self.until_ms.fetch_max(until_ms, Ordering::AcqRel);
-        self.kind.store(running.max(kind) as u8, Ordering::Release);
+        let now_ms = unix_time_ms();
+        let extended = |present| {
+            let (running, running_until_ms) = Pause::at(present, now_ms);
+            let until_ms = until_ms.max(running_until_ms) as u64;
+            // No clock comes near the ends that do not fit.
+            let end = until_ms.min(u64::MAX >> Pause::KIND_BITS);
+            end << Pause::KIND_BITS | running.max(kind) as u64
+        };
+        self.end_and_kind.update(Ordering::AcqRel, Ordering::Acquire, extended);
     }
 
     pub fn end(&self) {
-        self.kind.store(PauseKind::None as u8, Ordering::Release);
-        self.until_ms.store(0, Ordering::Release);
+        self.end_and_kind.store(0, Ordering::Release);
     }
 
+    /// One load while there is no pause, which is nearly always.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.kind.load(Ordering::Relaxed) != PauseKind::None as u8
+        self.end_and_kind.load(Ordering::Relaxed) != 0 && self.kind() != PauseKind::None
     }
 
-    pub fn until_ms(&self) -> i64 {
-        self.until_ms.load(Ordering::Acquire)
+    /// What is held back now.
+    pub fn kind(&self) -> PauseKind {
+        self.kind_and_end_ms().0
     }
 
-    pub fn kind(&self, now_ms: i64) -> PauseKind {
-        match self.kind.load(Ordering::Acquire) {
-            _ if now_ms >= self.until_ms() => PauseKind::None,
-            1 => PauseKind::Writes,
-            2 => PauseKind::All,
-            _ => PauseKind::None,
+    /// What is held back now, and until when.
+    pub fn kind_and_end_ms(&self) -> (PauseKind, i64) {
+        let present = self.end_and_kind.load(Ordering::Acquire);
+        let (kind, until_ms) = Pause::at(present, unix_time_ms());
+        if kind == PauseKind::None && present != 0 {
+            // It is over: no more looks at the clock, unless another has begun meanwhile, which then stays.
+            let _ = self.end_and_kind.compare_exchange(present, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
+        (kind, until_ms)
+    }
+
+    fn at(end_and_kind: u64, now_ms: i64) -> (PauseKind, i64) {
+        let until_ms = (end_and_kind >> Pause::KIND_BITS) as i64;
+        match end_and_kind & ((1 << Pause::KIND_BITS) - 1) {
+            1 if now_ms < until_ms => (PauseKind::Writes, until_ms),
+            2 if now_ms < until_ms => (PauseKind::All, until_ms),
+            _ => (PauseKind::None, 0),
         }
     }
 }

@@ -81,6 +81,20 @@ fn a_pause_holds_writes_back_until_it_ends() {
 }
 
 #[test]
+fn keys_expire_again_once_a_pause_has_run_out() {
+    let server = Server::start(&["--notify-keyspace-events", "Ex"]);
+    let mut listener = server.connect();
+    assert_eq!(listener.ask("SUBSCRIBE __keyevent@0__:expired"), "[subscribe __keyevent@0__:expired 1]");
+    server.connect().play(
+        "> CLIENT PAUSE 1
+         OK
+         > SET key value PX 1
+         OK",
+    );
+    assert_eq!(listener.reply(), "[message __keyevent@0__:expired key]");
+}
+
+#[test]
 fn info_has_its_sections_and_counts() {
     let server = Server::start(&[]);
     let mut client = server.connect();

@@ -10,7 +10,7 @@ use super::spec::{CommandFlags, CommandSpec, KeyLayout, errors, keys as key_spec
 use crate::client::{ClientFlags, ReplyMode, Session};
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
-use crate::state::{PauseKind, State, unix_time_ms};
+use crate::state::{PauseKind, State};
 use crate::stats::Figure;
 use crate::store::ShardSet;
 use smallvec::SmallVec;
@@ -33,9 +33,9 @@ pub fn needs_password(state: &State) -> bool {
     !state.settings.string(Directive::Requirepass).is_empty()
 }
 
-/// When the pause ends by itself, in milliseconds of Unix time.
-pub fn pause_end_ms(state: &State) -> Option<i64> {
-    state.pause.is_on().then(|| state.pause.until_ms())
+/// When the pause ends by itself, in milliseconds of Unix time; 0 if there is none.
+pub fn pause_end_ms(state: &State) -> i64 {
+    state.pause.kind_and_end_ms().1
 }
 
 /// Ends everything that ties a leaving client to the server.
@@ -227,7 +227,7 @@ fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
     if !state.pause.is_on() {
         return false;
     }
-    match state.pause.kind(unix_time_ms()) {
+    match state.pause.kind() {
         PauseKind::None => false,
         PauseKind::All => true,
         PauseKind::Writes => {

@@ -185,13 +185,13 @@ fn clients(call: &mut Call, text: &mut Text) {
     text.field("total_watched_keys", watched_keys);
     text.field("total_blocking_keys", blocking_keys);
     text.field("total_blocking_keys_on_nokey", 0);
-    let now_ms = unix_time_ms();
-    let (reason, actions) = match state.pause.kind(now_ms) {
+    let (kind, until_ms) = state.pause.kind_and_end_ms();
+    let (reason, actions) = match kind {
         PauseKind::None => ("none", "none"),
         PauseKind::Writes => ("client_pause", "write"),
         PauseKind::All => ("client_pause", "all"),
     };
-    let left_ms = if reason == "none" { 0 } else { state.pause.until_ms() - now_ms };
+    let left_ms = (until_ms - unix_time_ms()).max(0);
     text.field("paused_reason", reason);
     text.field("paused_actions", actions);
     text.field("paused_timeout_milliseconds", left_ms);

@@ -160,7 +160,7 @@ impl Connection {
     fn poll_timer(&mut self, cx: &mut Context<'_>) {
         let deadline_ms = match &self.session.blocked {
             Some(blocked) => blocked.deadline_ms,
-            None if self.is_postponed => command::pause_end_ms(&self.worker.state),
+            None if self.is_postponed => Some(command::pause_end_ms(&self.worker.state)),
             None => None,
         };
         let Some(deadline_ms) = deadline_ms else {
