@@ -2,11 +2,11 @@
 
 use crate::REDIS_VERSION;
 use crate::command::spec::{RenameError, Table};
-use crate::config::{Arguments, Directive, Invocation, LoadError, RenameCommand, Settings};
+use crate::config::{Arguments, Directive, Invocation, LoadError, RenameCommand, Settings, error_text};
 use crate::state::State;
 use crate::{daemon, logging};
 use clap::CommandFactory;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,12 +15,28 @@ use std::sync::Arc;
 #[derive(clap::Parser)]
 #[command(
     name = "radish",
-    override_usage = "radish [/path/to/redis.conf] [--directive value ...] [-]\n       radish - (read the configuration from standard input)\n       radish -v or --version\n       radish -h or --help",
+    override_usage = USAGE,
     about = "A drop-in Redis server that keeps its keys in a radix tree.",
-    after_help = "Every directive of redis.conf can be given as an argument:\n  radish --port 7777 --maxmemory 1gb --maxmemory-policy allkeys-lru",
+    after_help = EXAMPLES,
     disable_help_flag = true
 )]
 struct Help {}
+
+const USAGE: &str = "radish [/path/to/redis.conf] [--directive value ...] [-]
+       radish -                  the configuration comes from standard input
+       radish -v, --version
+       radish -h, --help
+       radish --check-system     what in this machine stands in the server's way";
+
+const EXAMPLES: &str = "\
+Every directive of redis.conf can be given as an argument, after a file or without one; a last `-` adds standard input.
+Radish's own directives are threads, pin-cpus and compression-threshold.
+
+Examples:
+  radish                                                    port 6379, a thread for each core
+  radish /etc/redis/redis.conf --loglevel verbose
+  radish --port 7777 --maxmemory 1gb --maxmemory-policy allkeys-lru
+  echo 'maxmemory 128mb' | radish -";
 
 /// Runs the server until it is told to end. `arguments` begin with the program's name.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
@@ -30,7 +46,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         Invocation::Serve(arguments) => serve(program, &arguments),
         Invocation::Version => say(&crate::config::version_line()),
         Invocation::Help => say(&Help::command().render_help().to_string()),
-        Invocation::CheckSystem => say("No known problem: what Redis checks here concerns fork and its copy-on-write."),
+        Invocation::CheckSystem => check_system(),
         Invocation::Refused(reason) => {
             eprintln!("{reason}");
             ExitCode::FAILURE
@@ -43,6 +59,17 @@ fn say(text: &str) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }
+}
+
+/// Prints what was looked at in the system, and fails if something is wrong with it.
+fn check_system() -> ExitCode {
+    let checks = daemon::system_checks(&Settings::new());
+    let lines = checks.iter().map(|(name, problem)| match problem {
+        None => format!("[{name}]...OK\n"),
+        Some(problem) => format!("[{name}]...WARNING:\n{problem}\n"),
+    });
+    let printed = say(&lines.collect::<String>());
+    if checks.iter().any(|(_, problem)| problem.is_some()) { ExitCode::FAILURE } else { printed }
 }
 
 fn serve(program: OsString, arguments: &Arguments) -> ExitCode {
@@ -69,14 +96,14 @@ fn serve(program: OsString, arguments: &Arguments) -> ExitCode {
         tracing::warn!("Could not go on in the background: {error}");
         return ExitCode::FAILURE;
     }
-    if let Err(error) = daemon::prepare_title(program) {
+    if let Err(error) = daemon::prepare_title(program.clone()) {
         tracing::debug!("The process keeps its title: {error}");
     }
-    greet(&settings);
+    greet(&settings, arguments, &program);
     match prepare(settings, table).and_then(crate::server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("Could not start: {error}");
+            tracing::error!("Could not start: {}", error_text(&error));
             ExitCode::FAILURE
         }
     }
@@ -101,13 +128,22 @@ fn rename_commands(renamed: &[RenameCommand]) -> Result<Table, LoadError> {
 }
 
 /// Says in the log who starts. The logo appears on terminals, or where `always-show-logo` wants it.
-fn greet(settings: &Settings) {
+fn greet(settings: &Settings, arguments: &Arguments, program: &OsStr) {
     let (version, pid, port) = (crate::VERSION, std::process::id(), settings.int(Directive::Port));
     tracing::info!("Radish is starting");
     tracing::info!(
         "Radish version={version}, Redis version={REDIS_VERSION}, bits={}, pid={pid}, just started",
         usize::BITS
     );
+    if *arguments == Arguments::default() {
+        tracing::warn!(
+            "Warning: no config file specified, using the default config. In order to specify a config file use {} \
+             /path/to/redis.conf",
+            program.display()
+        );
+    } else {
+        tracing::info!("Configuration loaded");
+    }
     logging::set_role(logging::Role::Primary);
     let on_terminal = settings.path(Directive::Logfile).is_none() && std::io::stdout().is_terminal();
     if on_terminal || settings.flag(Directive::AlwaysShowLogo) {

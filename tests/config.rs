@@ -54,7 +54,96 @@ fn version_and_help() {
     };
     assert!(run("--version").starts_with("Redis server v=7.4.0 sha="));
     assert_eq!(run("-v"), run("--version"));
-    assert!(run("--help").contains("radish - (read the configuration from standard input)"));
+    assert!(run("--help").contains("radish /etc/redis/redis.conf --loglevel verbose"));
+    assert!(run("-h").contains("Usage: radish [/path/to/redis.conf] [--directive value ...] [-]\n"));
+}
+
+#[test]
+fn the_system_is_checked() {
+    let output = Command::new(env!("CARGO_BIN_EXE_radish")).arg("--check-system").output().expect("it starts");
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    assert!(text.starts_with("[somaxconn]...") && text.contains("\n[overcommit]..."), "{text}");
+    assert_eq!(output.status.success(), !text.contains("WARNING"));
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_named_with_file_and_line() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (main, included) = (directory.path().join("redis.conf"), directory.path().join("more.conf"));
+    let main_name = main.to_str().expect("a path of text");
+    let cases = [
+        ("timeout 1\n\nnope 3\n", "", "at line 3 of MAIN\n>>> 'nope 3'\nBad directive or wrong number of arguments\n"),
+        ("timeout 1\nport 'a\n", "", "at line 2 of MAIN\n>>> 'port 'a'\nUnbalanced quotes in configuration line\n"),
+        (
+            "include more.conf\n",
+            "# more\nmaxmemory-policy none\n",
+            "at line 2 of MORE\n>>> 'maxmemory-policy none'\nargument(s) must be one of the following: volatile-lru, ",
+        ),
+        (
+            "rename-command NOPE x",
+            "",
+            "at line 1 of MAIN\n>>> 'rename-command NOPE x'\nNo such command in rename-command\n",
+        ),
+    ];
+    for (text, more, expected) in cases {
+        std::fs::write(&main, text).expect("a file");
+        std::fs::write(&included, more).expect("a file");
+        let output = Command::new(env!("CARGO_BIN_EXE_radish"))
+            .arg(main_name)
+            .current_dir(directory.path())
+            .output()
+            .expect("the server's binary starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let head = "\n*** FATAL CONFIG FILE ERROR (Redis 7.4.0) ***\nReading the configuration file, ";
+        let expected = expected.replace("MAIN", main_name).replace("MORE", included.to_str().expect("a path of text"));
+        assert!(!output.status.success());
+        assert!(stderr.starts_with(&format!("{head}{expected}")), "{stderr}");
+    }
+}
+
+#[test]
+fn a_server_that_cannot_listen_ends() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+    let port = taken.local_addr().expect("it has an address").port().to_string();
+    let failed = format!("Failed listening on port {port} (tcp), aborting.\n");
+    let cases: &[(&[&str], &str)] = &[
+        (&["--port", "0"], "Configured to not listen anywhere, exiting.\n"),
+        (&["--bind", ""], "Configured to not listen anywhere, exiting.\n"),
+        (&["--bind", "127.0.0.1", "--port", &port], &failed),
+        (
+            &["--port", "0", "--unixsocket", "/nonexistent/socket"],
+            "Failed opening Unix socket: bind: No such file or directory\n",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let (stdout, stderr) = refused(arguments);
+        assert!(stdout.contains(expected), "{arguments:?}: {stdout}");
+        assert!(!stdout.contains("os error") && stderr.is_empty(), "{stdout}{stderr}");
+    }
+}
+
+#[test]
+fn under_the_name_redis_server_with_a_configuration_on_standard_input() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("redis-server");
+    let log = directory.path().join("log");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_radish"), &program).expect("a link");
+    let input = format!("maxmemory 10mb\nmaxclients 70\nlogfile {}\n", log.display());
+    let server = Server::start_with_input(&program, &input, &["--maxclients", "60", "--save"]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("CONFIG GET maxmemory maxclients save"), "[maxmemory 10485760 maxclients 60 save ]");
+    assert!(client.ask("INFO server").contains("\r\nserver_name:radish\r\n"));
+    let title = std::fs::read(format!("/proc/{}/cmdline", server.id())).expect("the process is there");
+    let expected = format!("{} *:{}", program.display(), server.port);
+    assert_eq!(String::from_utf8_lossy(&title).trim_end_matches('\0'), expected);
+
+    // What tools wait for in the log, each in a line of Redis' format.
+    let log = std::fs::read_to_string(log).expect("a log");
+    for (text, role) in [("Server initialized", 'M'), ("Ready to accept connections tcp", 'M')] {
+        let line = log.lines().find(|line| line.ends_with(&format!(" * {text}"))).expect("it is logged");
+        assert!(line.starts_with(&format!("{}:{role} ", server.id())), "{line}");
+    }
+    assert!(log.contains(" * Configuration loaded\n"), "{log}");
 }
 
 #[test]

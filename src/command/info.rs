@@ -118,7 +118,8 @@ fn server(call: &mut Call, text: &mut Text) {
     let uptime_s = (now_us / 1000 - state.started_ms).max(0) / 1000;
     let port = state.settings.int(Directive::Port);
     text.field("redis_version", crate::REDIS_VERSION);
-    text.field("radish_version", env!("CARGO_PKG_VERSION"));
+    text.field("server_name", "radish");
+    text.field("radish_version", crate::VERSION);
     text.field("redis_git_sha1", "00000000");
     text.field("redis_git_dirty", 0);
     text.field("redis_build_id", format_args!("{BUILD_ID:x}"));

@@ -87,6 +87,7 @@ impl Settings {
             loader.file(path)?;
         }
         if arguments.reads_stdin {
+            tracing::info!("Reading config from stdin");
             let text = read_bounded(stdin).map_err(|error| LoadError::Unreadable { path: "-".into(), error })?;
             loader.text(&text, "standard input")?;
         }

@@ -143,19 +143,26 @@ fn notify_systemd(text: &str) -> io::Result<()> {
 
 /// Warns of what in the system stands in the server's way.
 pub fn warn_of_system(settings: &Settings) {
+    for problem in system_checks(settings).into_iter().filter_map(|(_, problem)| problem) {
+        tracing::warn!("WARNING: {problem}");
+    }
+}
+
+/// What is looked at in the system, by name, and what is wrong with it, if anything.
+pub fn system_checks(settings: &Settings) -> [(&'static str, Option<String>); 2] {
     let backlog = settings.int(Directive::TcpBacklog);
-    if let Some(limit) = read_number("/proc/sys/net/core/somaxconn").filter(|limit| *limit < backlog) {
-        tracing::warn!(
-            "WARNING: The TCP backlog setting of {backlog} cannot be enforced because /proc/sys/net/core/somaxconn is \
-             set to the lower value of {limit}."
-        );
-    }
-    if read_number("/proc/sys/vm/overcommit_memory") == Some(2) {
-        tracing::warn!(
-            "WARNING Memory overcommit is off: allocations can fail although memory is free. To fix this, add \
-             'vm.overcommit_memory = 1' to /etc/sysctl.conf, and run 'sysctl vm.overcommit_memory=1'."
-        );
-    }
+    let somaxconn = read_number("/proc/sys/net/core/somaxconn").filter(|limit| *limit < backlog).map(|limit| {
+        format!(
+            "The TCP backlog setting of {backlog} cannot be enforced because /proc/sys/net/core/somaxconn is set to \
+             the lower value of {limit}."
+        )
+    });
+    let overcommit = (read_number("/proc/sys/vm/overcommit_memory") == Some(2)).then(|| {
+        "Memory overcommit is off: allocations can fail although memory is free. To fix this, add \
+         'vm.overcommit_memory = 1' to /etc/sysctl.conf, and run 'sysctl vm.overcommit_memory=1'."
+            .to_owned()
+    });
+    [("somaxconn", somaxconn), ("overcommit", overcommit)]
 }
 
 fn read_number(path: &str) -> Option<i64> {

@@ -3,7 +3,7 @@
 use super::worker::{Arrival, Socket, WorkerHandle, register};
 use crate::client::Endpoint;
 use crate::command::needs_password;
-use crate::config::Directive;
+use crate::config::{Directive, error_text};
 use crate::state::State;
 use crate::stats::Figure;
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
@@ -44,7 +44,8 @@ pub fn open_tcp(addresses: &[String], port: u16, backlog: i32) -> io::Result<Vec
             Ok(socket) => sockets.push(socket),
             Err(error) if optional && is_unavailable(&error) => {}
             Err(error) => {
-                tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: bind: {error}");
+                let reason = error_text(&error);
+                tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: bind: {reason}");
                 return Err(error);
             }
         }

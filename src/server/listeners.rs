@@ -29,6 +29,11 @@ impl Listeners {
         (Listeners { open: Mutex::default(), opened }, arrivals)
     }
 
+    /// Whether there is no socket open.
+    pub fn is_empty(&self) -> bool {
+        self.open.lock().sockets.is_empty()
+    }
+
     /// Listens where the settings say, and nowhere else. If that fails after a change of `port`, the sockets stay as
     /// they are; after a change of `bind` there are none left, and the caller goes back to settings that worked.
     pub fn update(&self, settings: &Settings) -> io::Result<()> {

@@ -7,7 +7,7 @@ mod listeners;
 mod stream;
 mod worker;
 
-use crate::config::Directive;
+use crate::config::{Directive, error_text};
 use crate::state::State;
 use listeners::Listeners;
 use std::io;
@@ -32,9 +32,13 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     } else {
         let mode = state.settings.int(Directive::Unixsocketperm) as u32;
         Some(listen::open_unix(&unix_path, mode, backlog).inspect_err(|error| {
-            tracing::warn!("Failed opening Unix socket: bind: {error}");
+            tracing::warn!("Failed opening Unix socket: bind: {}", error_text(error));
         })?)
     };
+    if listeners.is_empty() && unix.is_none() {
+        return Err(io::Error::other("Configured to not listen anywhere, exiting."));
+    }
+    let has_tcp = !listeners.is_empty();
     let relisten = Arc::clone(&listeners);
     if state.relisten.set(Box::new(move |settings| relisten.update(settings))).is_err() {
         return Err(io::Error::other("the server runs already"));
@@ -57,7 +61,7 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     let workers: Rc<[WorkerHandle]> = handles.clone().into();
     let main = Arc::clone(&state);
     worker::run(Arc::clone(&state), handles[0].clone(), receiver, async move |_| {
-        if let Err(error) = serve(main, opened, unix, unix_path, workers).await {
+        if let Err(error) = serve(main, opened, has_tcp, unix, unix_path, workers).await {
             tracing::warn!("{error}");
         }
     })
@@ -74,6 +78,7 @@ fn prepare_thread(state: &State, index: usize) {
 async fn serve(
     state: Arc<State>,
     mut opened: UnboundedReceiver<std::net::TcpListener>,
+    has_tcp: bool,
     unix: Option<std::os::unix::net::UnixListener>,
     unix_path: String,
     workers: Rc<[WorkerHandle]>,
@@ -101,7 +106,12 @@ async fn serve(
     tokio::task::spawn_local(cron::expire(Arc::clone(&state), 0));
     tokio::task::spawn_local(cron::clients(Arc::clone(&state)));
     tokio::task::spawn_local(cron::sample(Arc::clone(&state)));
-    tracing::info!(target: "notice", "Ready to accept connections tcp");
+    if has_tcp {
+        tracing::info!(target: "notice", "Ready to accept connections tcp");
+    }
+    if !unix_path.is_empty() {
+        tracing::info!(target: "notice", "Ready to accept connections unix");
+    }
     crate::daemon::notify_supervisor(&state.settings);
     tokio::select! {
         _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),

@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,17 +28,31 @@ impl Server {
         Server::run(&[&[file], arguments].concat())
     }
 
+    /// Starts the server as `program`, with a configuration on standard input and `arguments` besides its port.
+    pub fn start_with_input(program: &Path, input: &str, arguments: &[&str]) -> Server {
+        let mut server = Server::spawn(Command::new(program).args(["-"]).args(arguments).stdin(Stdio::piped()));
+        let mut stdin = server.process.stdin.take().expect("it is piped");
+        stdin.write_all(input.as_bytes()).expect("the server reads its input");
+        drop(stdin);
+        server.wait_until_ready();
+        server
+    }
+
     fn run(arguments: &[&str]) -> Server {
+        let mut server = Server::spawn(Command::new(env!("CARGO_BIN_EXE_radish")).args(arguments));
+        server.wait_until_ready();
+        server
+    }
+
+    /// Starts a process on a port of its own.
+    fn spawn(command: &mut Command) -> Server {
         let port = free_port();
-        let process = Command::new(env!("CARGO_BIN_EXE_radish"))
-            .args(arguments)
+        let process = command
             .args(["--port", &port.to_string()])
             .stdout(Stdio::null())
             .spawn()
             .expect("the server's binary starts");
-        let mut server = Server { process, port };
-        server.wait_until_ready();
-        server
+        Server { process, port }
     }
 
     fn wait_until_ready(&mut self) {
