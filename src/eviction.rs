@@ -138,7 +138,8 @@ pub fn evict_clients(state: &State) {
     if limit == 0 {
         return;
     }
-    let mut clients: Vec<_> = state.clients.all().into_iter().map(|client| (client.memory(), client)).collect();
+    let staying = state.clients.all().into_iter().filter(|client| !client.is_killed());
+    let mut clients: Vec<_> = staying.map(|client| (client.memory(), client)).collect();
     let mut total: usize = clients.iter().map(|(memory, _)| memory).sum();
     clients.sort_unstable_by_key(|(memory, _)| std::cmp::Reverse(*memory));
     for (memory, client) in clients {

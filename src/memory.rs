@@ -77,30 +77,6 @@ pub fn pin_thread(index: usize) {
     }
 }
 
-/// Raises the limit of open files to what `clients` need, as far as the system lets us. Returns how many may be open.
-pub fn raise_open_files(clients: u64) -> u64 {
-    /// Files that the server needs for itself.
-    const RESERVED: u64 = 32;
-    // SAFETY: both calls get a valid pointer to a plain struct that outlives them.
-    unsafe {
-        let mut limit: libc::rlimit = std::mem::zeroed();
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return 1024;
-        }
-        let wanted = clients + RESERVED;
-        if limit.rlim_cur < wanted {
-            let raised = libc::rlimit { rlim_cur: wanted, rlim_max: limit.rlim_max.max(wanted) };
-            let within = libc::rlimit { rlim_cur: wanted.min(limit.rlim_max), rlim_max: limit.rlim_max };
-            for attempt in [raised, within] {
-                if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const attempt) == 0 {
-                    return attempt.rlim_cur;
-                }
-            }
-        }
-        limit.rlim_cur
-    }
-}
-
 /// Returns unused pages of all arenas to the system; false if the allocator refuses.
 pub fn purge() -> bool {
     // 4096 stands for all arenas.

@@ -19,10 +19,10 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
         }
         Directive::Maxclients => {
             let clients = settings.int(Directive::Maxclients) as u64;
-            let files = memory::raise_open_files(clients);
-            if files < clients {
+            let room = daemon::make_room_for_clients(clients, state.threads).unwrap_or(0);
+            if room < clients {
                 return Err(format!(
-                    "The operating system is not able to handle the specified number of clients, try with {files}"
+                    "The operating system is not able to handle the specified number of clients, try with {room}"
                 ));
             }
         }

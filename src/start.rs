@@ -168,9 +168,9 @@ fn prepare(settings: Settings, table: Table) -> std::io::Result<Arc<State>> {
         std::env::set_current_dir(directory)?;
     }
     let clients = settings.int(Directive::Maxclients) as u64;
-    let files = crate::memory::raise_open_files(clients);
-    if files < clients {
-        tracing::warn!("Only {files} files may be open at once: fewer than the {clients} clients of maxclients.");
+    let room = daemon::make_room_for_clients(clients, threads).map_err(std::io::Error::other)?;
+    if room < clients {
+        settings.reduce_maxclients(room);
     }
     daemon::set_huge_pages(&settings);
     daemon::set_background_thread(&settings);

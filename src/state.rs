@@ -10,7 +10,7 @@ use crate::store::{Keyspace, LazyFree};
 use parking_lot::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds of Unix time.
 pub fn unix_time_ms() -> i64 {
@@ -95,6 +95,36 @@ impl Pause {
     }
 }
 
+/// `DEBUG SLEEP`: every thread stands still, those too that need no key.
+#[derive(Debug, Default)]
+pub struct Standstill {
+    is_on: AtomicBool,
+    lock: Mutex<()>,
+}
+
+impl Standstill {
+    /// Sleeps, and has all other threads wait for the end, each as soon as it looks.
+    pub fn sleep(&self, duration: Duration) {
+        let _others_wait_for_it = self.lock.lock();
+        self.is_on.store(true, Ordering::Release);
+        std::thread::sleep(duration);
+        self.is_on.store(false, Ordering::Release);
+    }
+
+    /// Waits while the server stands still. The caller must hold no locks.
+    #[inline]
+    pub fn wait(&self) {
+        if self.is_on.load(Ordering::Acquire) {
+            self.wait_for_end();
+        }
+    }
+
+    #[cold]
+    fn wait_for_end(&self) {
+        drop(self.lock.lock());
+    }
+}
+
 /// How the listening sockets are replaced.
 pub type Relisten = Box<dyn Fn(&Settings) -> std::io::Result<()> + Send + Sync>;
 
@@ -113,6 +143,7 @@ pub struct State {
     pub large_replies: SlowLog,
     pub latency: LatencyMonitor,
     pub pause: Pause,
+    pub standstill: Standstill,
     /// Opens the sockets of `bind` and `port` in place of those that are open; set by the server once it listens.
     pub relisten: OnceLock<Relisten>,
     /// Clients in `MONITOR`.
@@ -154,6 +185,7 @@ impl State {
             large_replies: SlowLog::default(),
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
+            standstill: Standstill::default(),
             relisten: OnceLock::new(),
             monitors: AtomicUsize::new(0),
             blocked_clients: AtomicUsize::new(0),

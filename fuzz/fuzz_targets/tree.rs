@@ -1,6 +1,6 @@
 //! Random operations on a tree and on a plain map, which must agree; the tree's invariants are checked after each.
 //!
-//! `cargo +nightly fuzz run tree`
+//! See fuzz/README.md.
 
 #![no_main]
 
@@ -43,15 +43,40 @@ impl Name {
 
 #[derive(Arbitrary, Debug)]
 enum Change {
-    Put { name: Name, kind: u8, len: u16, deadline: Option<i16>, clock: u32 },
-    PutBox { name: Name, len: u8 },
+    Put {
+        name: Name,
+        kind: u8,
+        len: u16,
+        deadline: Option<i16>,
+        clock: u32,
+    },
+    PutBox {
+        name: Name,
+        len: u8,
+    },
     /// Adds keys that go on from a name with each number below `count`, then a tail.
-    PutMany { name: Name, count: u16, tail: u8 },
-    RemoveMany { prefix: Name, one_in: u8 },
-    Replace { name: Name, len: u16 },
-    SetDeadline { name: Name, deadline: Option<i16> },
+    PutMany {
+        name: Name,
+        count: u16,
+        tail: u8,
+    },
+    RemoveMany {
+        prefix: Name,
+        one_in: u8,
+    },
+    Replace {
+        name: Name,
+        len: u16,
+    },
+    SetDeadline {
+        name: Name,
+        deadline: Option<i16>,
+    },
     Remove(Name),
-    PopDue { now: i16, max: u8 },
+    PopDue {
+        now: i16,
+        max: u8,
+    },
     Prefix(Name),
 }
 
@@ -83,7 +108,7 @@ struct Both {
 
 impl Both {
     fn key<'k>(&self, bytes: &'k [u8]) -> Key<'k> {
-        Key { bytes, hash: self.seed.hash(bytes) & self.hash_mask }
+        Key::new(bytes, self.seed.hash(bytes) & self.hash_mask)
     }
 
     fn put(&mut self, bytes: Vec<u8>, record: Record) {
@@ -182,12 +207,8 @@ impl Both {
 
 fuzz_target!(|input: (u8, Vec<Change>)| {
     let (bits, changes) = input;
-    let mut both = Both {
-        tree: Tree::new(),
-        map: BTreeMap::new(),
-        seed: Seed::from_u64(1),
-        hash_mask: u64::MAX >> (bits % 64),
-    };
+    let mut both =
+        Both { tree: Tree::new(), map: BTreeMap::new(), seed: Seed::from_u64(1), hash_mask: u64::MAX >> (bits % 64) };
     for change in changes.into_iter().take(64) {
         both.apply(change);
         both.tree.verify(None);

@@ -9,6 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+/// Bytes that a name costs beside its own, in the client's table and in the one that leads to the client.
+const NAME_BYTES: usize = 96;
+
 /// One end of a connection, as `CLIENT LIST` prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -123,6 +126,8 @@ pub struct Client {
     pub queued: AtomicI64,
     pub queued_bytes: AtomicUsize,
     pub watched: AtomicUsize,
+    /// Bytes of the names that it watches and listens to.
+    pub table_bytes: AtomicUsize,
     /// Bytes of a request that is not complete, and the room left behind them.
     pub query_bytes: AtomicUsize,
     pub query_free_bytes: AtomicUsize,
@@ -170,6 +175,7 @@ impl Client {
             queued: AtomicI64::new(-1),
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
+            table_bytes: AtomicUsize::new(0),
             query_bytes: AtomicUsize::new(0),
             query_free_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
@@ -212,7 +218,8 @@ impl Client {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Bytes that the client costs: buffers both ways, its queued transaction and what is fixed.
+    /// Bytes that the client costs: buffers both ways, its queued transaction, what it watches and listens to, and what
+    /// is fixed.
     pub fn memory(&self) -> usize {
         const FIXED: usize = size_of::<Client>() + 1024;
         FIXED
@@ -220,6 +227,17 @@ impl Client {
             + self.query_free_bytes.load(Ordering::Relaxed)
             + self.output_memory()
             + self.queued_bytes.load(Ordering::Relaxed)
+            + self.table_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts a name that the client begins to watch or to listen to.
+    pub fn add_name(&self, name: &[u8]) {
+        self.table_bytes.fetch_add(name.len() + NAME_BYTES, Ordering::Relaxed);
+    }
+
+    /// Counts a name that the client no longer watches or listens to.
+    pub fn remove_name(&self, name: &[u8]) {
+        self.table_bytes.fetch_sub(name.len() + NAME_BYTES, Ordering::Relaxed);
     }
 
     /// Bytes that wait to be sent to the client.

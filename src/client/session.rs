@@ -67,7 +67,7 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     pub transaction: Option<Box<Transaction>>,
     /// The keys being watched, each with its database.
-    pub watched: Vec<(usize, Box<[u8]>)>,
+    pub watched: HashSet<(usize, Box<[u8]>)>,
     pub watch_flag: Option<Arc<WatchFlag>>,
     /// `None` until the first subscription.
     pub subscriptions: Option<Box<Subscriptions>>,
@@ -88,7 +88,7 @@ impl Session {
             is_authenticated,
             reply_mode: ReplyMode::On,
             transaction: None,
-            watched: Vec::new(),
+            watched: HashSet::new(),
             watch_flag: None,
             subscriptions: None,
             blocked: None,

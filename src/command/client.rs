@@ -235,7 +235,7 @@ pub fn client_import_source(call: &mut Call) -> CommandResult {
     call.reply.ok()
 }
 
-/// `CLIENT PAUSE milliseconds [WRITE|ALL]`
+/// `CLIENT PAUSE milliseconds [WRITE|ALL]`. All shards are locked: no command is under way when the reply is sent.
 pub fn client_pause(call: &mut Call) -> CommandResult {
     let kind = match call.args.len() {
         3 => PauseKind::All,

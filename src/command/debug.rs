@@ -97,11 +97,11 @@ pub fn debug(call: &mut Call) -> CommandResult {
     }
 }
 
-/// `DEBUG SLEEP seconds`. All shards are locked, so that no other thread gets at any key meanwhile.
+/// `DEBUG SLEEP seconds`. Every thread stops; all shards are locked, so that nothing is under way either.
 fn sleep(call: &mut Call) -> CommandResult {
     let seconds = std::str::from_utf8(call.arg(2)).ok().and_then(|text| text.parse::<f64>().ok());
     let seconds = seconds.filter(|seconds| !seconds.is_nan()).unwrap_or(0.0).clamp(0.0, SLEEP_SECONDS_MAX);
-    std::thread::sleep(Duration::from_secs_f64(seconds));
+    call.state.standstill.sleep(Duration::from_secs_f64(seconds));
     call.reply.ok()
 }
 

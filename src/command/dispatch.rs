@@ -59,10 +59,9 @@ pub fn execute(
     let begin = reply.len();
     let result = match admit(state, session, args, prepared.spec) {
         Ok(Admitted::Run(spec)) => {
-            if postpones(state, session, spec) {
+            if run(state, session, spec, args, prepared.key, reply) == Outcome::Postponed {
                 return Outcome::Postponed;
             }
-            run(state, session, spec, args, prepared.key, reply);
             Ok(())
         }
         Ok(Admitted::Queue(spec)) => super::transaction::queue(session, spec, args, reply),
@@ -305,7 +304,7 @@ fn lock<'k>(
     }
 }
 
-/// Runs a command that was admitted.
+/// Runs a command that was admitted, unless a pause holds it back.
 fn run(
     state: &State,
     session: &mut Session,
@@ -313,10 +312,14 @@ fn run(
     args: Args<'_>,
     first_key: Option<PlacedKey<'_>>,
     reply: &mut Reply,
-) {
+) -> Outcome {
     let begin = reply.len();
     let clock = crate::access::ticks();
     let mut keys = lock(state, session, spec, args, first_key, crate::access::unix_time_ms_at(clock));
+    // Behind the locks: whoever begins a pause holds all of them, and nothing can be on its way after that.
+    if postpones(state, session, spec) {
+        return Outcome::Postponed;
+    }
     let (failed, wait) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
     if let Some(wait) = wait {
         blocking::begin(state, session, &mut keys, spec, args, wait);
@@ -331,6 +334,7 @@ fn run(
     session.client.commands.store(session.client.commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     debug_assert!(reply.len() >= begin);
     note(state, session, spec, args, &Run { begun: clock, failed, reply_bytes: reply.len() - begin });
+    Outcome::Done
 }
 
 /// How a call went.

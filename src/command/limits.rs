@@ -37,9 +37,9 @@ pub(super) fn protected_error(spec: &CommandSpec) -> ErrorReply {
     ))
 }
 
-/// Makes room if memory is above `maxmemory`; false if there is nothing left to evict.
+/// Makes room if memory is above `maxmemory`; false if there is nothing left to evict. During a pause nothing is evicted.
 pub(super) fn make_room(state: &State) -> bool {
-    crate::eviction::make_room(state)
+    state.pause.is_on() || crate::eviction::make_room(state)
 }
 
 /// From how many microseconds on a command is slow; `u64::MAX` if none is.

@@ -87,6 +87,7 @@ fn add(call: &mut Call, kind: Kind) -> CommandResult {
         let client = &call.session.client;
         let subscriptions = call.session.subscriptions.get_or_insert_default();
         if kind.names(subscriptions).insert(name.into()) {
+            client.add_name(name);
             match kind {
                 Kind::Channel => call.state.pubsub.subscribe(name, client),
                 Kind::Pattern => call.state.pubsub.subscribe_pattern(name, client),
@@ -124,6 +125,7 @@ fn drop_named(call: &mut Call, kind: Kind) -> CommandResult {
 fn remove(state: &State, session: &mut Session, kind: Kind, name: &[u8]) -> usize {
     let Some(subscriptions) = session.subscriptions.as_deref_mut() else { return 0 };
     if kind.names(subscriptions).remove(name) {
+        session.client.remove_name(name);
         match kind {
             Kind::Channel => state.pubsub.unsubscribe(name, &session.client),
             Kind::Pattern => state.pubsub.unsubscribe_pattern(name, &session.client),
@@ -156,6 +158,7 @@ pub(super) fn leave(state: &State, session: &mut Session) {
     let Some(mut subscriptions) = session.subscriptions.take() else { return };
     for kind in [Kind::Channel, Kind::Pattern, Kind::ShardChannel] {
         for name in std::mem::take(kind.names(&mut subscriptions)) {
+            session.client.remove_name(&name);
             match kind {
                 Kind::Channel => state.pubsub.unsubscribe(&name, &session.client),
                 Kind::Pattern => state.pubsub.unsubscribe_pattern(&name, &session.client),

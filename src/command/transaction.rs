@@ -120,6 +120,7 @@ fn watched_changed(call: &mut Call) -> bool {
 fn forget_watched(call: &mut Call) {
     let Some(flag) = call.session.watch_flag.take() else { return };
     for (database, key) in std::mem::take(&mut call.session.watched) {
+        call.session.client.remove_name(&key);
         let hashed = call.state.keyspace.key(&key);
         call.keys.locked().shard_of(hashed).watched.remove(database, &key, &flag);
     }
@@ -131,6 +132,7 @@ fn forget_watched(call: &mut Call) {
 pub(super) fn unwatch_all(state: &State, session: &mut Session) {
     let Some(flag) = session.watch_flag.take() else { return };
     for (database, key) in std::mem::take(&mut session.watched) {
+        session.client.remove_name(&key);
         let shard = state.keyspace.shard_of(state.keyspace.key(&key));
         state.keyspace.lock_one(shard).watched.remove(database, &key, &flag);
     }
@@ -146,15 +148,14 @@ pub fn watch(call: &mut Call) -> CommandResult {
     let database = call.session.database;
     let flag = Arc::clone(call.session.watch_flag.get_or_insert_with(|| Arc::new(WatchFlag::default())));
     for key in call.args.from(1).iter() {
-        let known = call.session.watched.iter().any(|(db, watched)| *db == database && **watched == *key);
-        if known {
+        if !call.session.watched.insert((database, key.into())) {
             continue;
         }
+        call.session.client.add_name(key);
         // A key that is over already must not count as changed when it is removed.
         call.keys.peek(key);
         let hashed = call.state.keyspace.key(key);
         call.keys.locked().shard_of(hashed).watched.add(database, key, &flag);
-        call.session.watched.push((database, key.into()));
     }
     call.session.client.watched.store(call.session.watched.len(), Ordering::Relaxed);
     call.reply.ok()

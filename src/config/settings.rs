@@ -175,6 +175,11 @@ impl Settings {
         self.config_file.get().map(PathBuf::as_path)
     }
 
+    /// Lowers `maxclients` to what the system lets us serve.
+    pub fn reduce_maxclients(&self, clients: u64) {
+        self.store(Directive::Maxclients, Value::Integer(clients as i64));
+    }
+
     /// Keeps the first path that it is given.
     pub(super) fn set_config_file(&self, path: &Path) {
         self.config_file.get_or_init(|| path.to_owned());

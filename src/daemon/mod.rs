@@ -1,8 +1,10 @@
 //! What the server asks of the system for its process: a name, an out-of-memory score, a life in the background, a
 //! pid file, a word to its supervisor.
 
+mod open_files;
 mod title;
 
+pub use open_files::make_room_for_clients;
 pub use title::{prepare_title, set_title};
 
 use std::io::{self, Write};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use parking_lot::RwLock;
 use radix_trie::{Trie, TrieCommon};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
@@ -25,18 +25,29 @@ pub struct Pubsub {
     events: AtomicU32,
 }
 
+/// So many literal bytes of a pattern lead to it. The trie is as deep as its keys are long, and is walked and freed by
+/// recursion: without a limit, patterns that are prefixes of each other could exhaust the stack.
+const PREFIX_BYTES_MAX: usize = 128;
+
 /// Patterns by the literal bytes that they begin with, so that a message tries only those that can match.
 #[derive(Default)]
 struct Patterns {
-    by_prefix: Trie<Vec<u8>, Vec<Box<[u8]>>>,
+    by_prefix: Trie<Vec<u8>, HashSet<Box<[u8]>>>,
     subscribers: HashMap<Box<[u8]>, Subscribers>,
+}
+
+/// The bytes that a pattern is found by.
+fn prefix_of(pattern: &[u8]) -> Vec<u8> {
+    let prefix = crate::glob::literal_prefix(pattern);
+    prefix[..prefix.len().min(PREFIX_BYTES_MAX)].to_vec()
 }
 
 impl Patterns {
     /// The patterns that match `channel`: those whose literal prefix is one of its prefixes are tried.
     fn matching(&self, channel: &[u8]) -> Vec<&[u8]> {
         let mut found: Vec<&[u8]> = Vec::new();
-        let mut node = self.by_prefix.get_ancestor(channel);
+        let start = &channel[..channel.len().min(PREFIX_BYTES_MAX)];
+        let mut node = self.by_prefix.get_ancestor(start);
         while let Some(subtrie) = node {
             let Some(prefix) = subtrie.key() else { break };
             for pattern in subtrie.value().into_iter().flatten() {
@@ -46,7 +57,7 @@ impl Patterns {
             }
             node = match prefix.len() {
                 0 => None,
-                len => self.by_prefix.get_ancestor(&channel[..len - 1]),
+                len => self.by_prefix.get_ancestor(&start[..len - 1]),
             };
         }
         found
@@ -112,11 +123,13 @@ impl Pubsub {
         let is_new = subscribers.is_empty();
         subscribers.insert(client.id, Arc::clone(client));
         if is_new {
-            let prefix = crate::glob::literal_prefix(pattern).to_vec();
+            let prefix = prefix_of(pattern);
             match patterns.by_prefix.get_mut(&prefix) {
-                Some(same) => same.push(pattern.into()),
+                Some(same) => {
+                    same.insert(pattern.into());
+                }
                 None => {
-                    patterns.by_prefix.insert(prefix, vec![pattern.into()]);
+                    patterns.by_prefix.insert(prefix, HashSet::from([pattern.into()]));
                 }
             }
             self.pattern_count.fetch_add(1, Ordering::Relaxed);
@@ -129,9 +142,9 @@ impl Pubsub {
         subscribers.remove(&client.id);
         if subscribers.is_empty() {
             patterns.subscribers.remove(pattern);
-            let prefix = crate::glob::literal_prefix(pattern).to_vec();
+            let prefix = prefix_of(pattern);
             if let Some(same) = patterns.by_prefix.get_mut(&prefix) {
-                same.retain(|other| **other != *pattern);
+                same.remove(pattern);
                 if same.is_empty() {
                     patterns.by_prefix.remove(&prefix);
                 }
@@ -244,4 +257,35 @@ fn names(channels: &DashMap<Box<[u8]>, Subscribers>, pattern: Option<&[u8]>) -> 
         .map(|entry| entry.key().clone())
         .filter(|name| pattern.is_none_or(|pattern| crate::glob::matches(pattern, name, false)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Endpoint;
+
+    fn client(id: u64) -> Arc<Client> {
+        let endpoint = Endpoint::Unix("/socket".into());
+        Arc::new(Client::new(id, endpoint.clone(), endpoint, 0, 0))
+    }
+
+    #[test]
+    fn patterns_that_are_prefixes_of_each_other_match_and_leave() {
+        let pubsub = Pubsub::default();
+        let client = client(1);
+        // Worker threads have a stack of two megabytes, as the threads of tests do.
+        let patterns: Vec<_> = (0..3000).map(|len| [&b"a".repeat(len)[..], b"*"].concat()).collect();
+        for pattern in &patterns {
+            pubsub.subscribe_pattern(pattern, &client);
+        }
+        assert_eq!(pubsub.pattern_count(), 3000);
+        for (channel_len, receivers) in [(0, 1), (1, 2), (127, 128), (128, 129), (2000, 2001), (1 << 20, 3000)] {
+            assert_eq!(pubsub.publish(&b"a".repeat(channel_len), b""), receivers, "{channel_len}");
+        }
+        assert_eq!(pubsub.publish(b"aab", b""), 3);
+        for pattern in &patterns {
+            pubsub.unsubscribe_pattern(pattern, &client);
+        }
+        assert_eq!((pubsub.pattern_count(), pubsub.publish(b"a", b"")), (0, 0));
+    }
 }

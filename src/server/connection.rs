@@ -29,6 +29,11 @@ const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most that is allocated ahead for an argument that has been announced, in bytes; beyond it the room doubles as the
 /// bytes arrive.
 const ANNOUNCED_BYTES_MAX: usize = 1024 * 1024;
+/// Arguments of a half request that are copied out of the batch and back; more of them change hands as they are, lest
+/// a request of millions that arrives in thousands of pieces have all of them copied each time.
+const SPANS_COPIED_MAX: usize = 1024;
+/// Most that a client may have sent of a request before it has authenticated.
+const UNAUTHENTICATED_QUERY_BYTES_MAX: i64 = 1024 * 1024;
 
 /// The connection is over; everything that could be sent has been.
 struct Ended;
@@ -103,6 +108,7 @@ impl Connection {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         for _ in 0..READS_PER_TURN {
+            self.worker.state.standstill.wait();
             self.session.client.mailbox.register(cx.waker());
             self.read_mail();
             if self.session.client.is_killed() {
@@ -328,7 +334,12 @@ impl Connection {
         parsed.clear();
         // What follows AUTH is held to other limits than AUTH itself.
         parsed.limit = if limits.authenticated { BATCH_REQUESTS_MAX } else { 1 };
-        parsed.spans.append(&mut self.pending.spans);
+        let mut begun = std::mem::take(&mut self.pending.spans);
+        if begun.len() > SPANS_COPIED_MAX {
+            std::mem::swap(&mut parsed.spans, &mut begun);
+        } else {
+            parsed.spans.append(&mut begun);
+        }
         let mut at = start;
         while parsed.requests.len() < parsed.limit && at < buffer.len() {
             let first = parsed.requests.last().map_or(0, |request| request.last);
@@ -338,7 +349,11 @@ impl Connection {
                     at += len;
                 }
                 Ok(None) => {
-                    self.pending.spans.extend_from_slice(&parsed.spans[first..]);
+                    if first == 0 && parsed.spans.len() > SPANS_COPIED_MAX {
+                        self.pending.spans = std::mem::take(&mut parsed.spans);
+                    } else {
+                        self.pending.spans.extend_from_slice(&parsed.spans[first..]);
+                    }
                     break;
                 }
                 Err(error) => return (at, Some(error)),
@@ -436,14 +451,22 @@ impl Connection {
         client.last_active_ms.store(unix_time_ms(), Ordering::Relaxed);
     }
 
-    /// Publishes the size of the half request, and ends the connection when it is above its limit.
+    /// Publishes the size of the half request, and ends the connection when that and the commands queued by `MULTI`
+    /// are above their limit.
     fn note_query(&mut self) {
         let client = &self.session.client;
         let bytes = self.pending.bytes.len();
         client.query_bytes.store(bytes, Ordering::Relaxed);
-        client.query_free_bytes.store(self.pending.bytes.capacity() - bytes, Ordering::Relaxed);
-        if bytes as i64 > self.worker.state.settings.int(Directive::ClientQueryBufferLimit) {
-            tracing::warn!("Closing client that reached max query buffer length: {}", client.id);
+        let spans = self.pending.spans.capacity() * size_of::<Span>();
+        client.query_free_bytes.store(self.pending.bytes.capacity() - bytes + spans, Ordering::Relaxed);
+        let limit = self.worker.state.settings.int(Directive::ClientQueryBufferLimit);
+        let limit = if self.session.is_authenticated { limit } else { limit.min(UNAUTHENTICATED_QUERY_BYTES_MAX) };
+        if (bytes + client.queued_bytes.load(Ordering::Relaxed)) as i64 > limit {
+            tracing::warn!(
+                "Closing client that reached max query buffer length: id={} addr={} qbuf={bytes}",
+                client.id,
+                client.address
+            );
             self.worker.state.stats.add(Figure::QueryBufferLimitDisconnections, 1);
             client.kill();
         }

@@ -15,10 +15,16 @@ const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
 /// Keys that are removed under one hold of a lock.
 const EXPIRE_BATCH: usize = 1000;
 
+/// Ticks that come so long after each other at least: what was missed is not made up for.
+fn every(interval: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ticks
+}
+
 /// Removes the keys of every `threads`-th shard, from the `first` on, when their time is over. Never ends.
 pub async fn expire(state: Arc<State>, first: usize) {
-    let mut ticks = tokio::time::interval(EXPIRE_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut ticks = every(EXPIRE_INTERVAL);
     loop {
         ticks.tick().await;
         if !state.active_expire.load(Ordering::Relaxed) || state.pause.is_on() {
@@ -61,7 +67,7 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
 
 /// Looks at the figures ten times a second. Never ends.
 pub async fn sample(state: Arc<State>) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(100));
+    let mut ticks = every(Duration::from_millis(100));
     loop {
         ticks.tick().await;
         state.stats.sample(unix_time_us());
@@ -70,7 +76,7 @@ pub async fn sample(state: Arc<State>) {
 
 /// Looks after the clients once a second. Never ends.
 pub async fn clients(state: Arc<State>) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    let mut ticks = every(Duration::from_secs(1));
     loop {
         ticks.tick().await;
         let now_ms = unix_time_ms();

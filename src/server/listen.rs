@@ -3,7 +3,7 @@
 use super::worker::{Arrival, Socket, WorkerHandle, register};
 use crate::client::Endpoint;
 use crate::command::needs_password;
-use crate::config::{Directive, Settings, error_text};
+use crate::config::{Directive, error_text};
 use crate::state::State;
 use crate::stats::Figure;
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,34 +19,37 @@ use std::time::Duration;
 
 /// Why an accepted client is sent away again.
 const TOO_MANY_CLIENTS: &[u8] = b"-ERR max number of clients reached\r\n";
-const PROTECTED: &[u8] =
-    b"-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the \
-default user. In this mode connections are only accepted from the loopback interface. To connect from elsewhere, set \
-a password, or turn protected mode off with CONFIG SET protected-mode no from the same host, in the configuration \
-file or with '--protected-mode no'.\r\n";
+const PROTECTED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled and no \
+password is set for the default user. In this mode connections are only accepted from the loopback interface. If you \
+want to connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable \
+protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis \
+from the same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do \
+so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by \
+editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the server. \
+3) If you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a \
+an authentication password for the default user. NOTE: You only need to do one of the above things in order for the \
+server to start accepting connections from the outside.\r\n";
 /// Pause after a failed accept (no file descriptors left), so as not to spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Opens the TCP sockets that `bind` and `port` ask for. An address with a leading `-` may be unavailable.
-pub fn open_tcp(settings: &Settings) -> io::Result<Vec<std::net::TcpListener>> {
-    let (addresses, port) = (settings.words(Directive::Bind), settings.int(Directive::Port) as u16);
-    if port == 0 {
-        return Ok(Vec::new());
-    }
+/// Opens the TCP sockets that `bind` and `port` ask for. An address with a leading `-` may be unavailable, and any may
+/// be of a kind that the system does not have.
+pub fn open_tcp(addresses: &[String], port: u16, backlog: i32, mark: u32) -> io::Result<Vec<std::net::TcpListener>> {
     let mut sockets = Vec::new();
-    for address in &addresses {
+    for address in addresses {
         let (optional, name) = match address.strip_prefix('-') {
             Some(name) => (true, name),
             None => (false, address.as_str()),
         };
         let ip = match name {
-            "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-            name => name.parse().or_else(|_| resolve(name))?,
+            "*" => Ok(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+            "::*" => Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+            name => name.parse().or_else(|_| resolve(name)),
         };
-        match open_one(SocketAddr::new(ip, port), settings) {
+        match ip.and_then(|ip| open_one(SocketAddr::new(ip, port), backlog, mark)) {
             Ok(socket) => sockets.push(socket),
-            Err(error) if optional && is_unavailable(&error) => {}
+            Err(error) if is_unsupported(&error) => {}
+            Err(error) if optional && error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {}
             Err(error) => {
                 let reason = error_text(&error);
                 tracing::warn!("Warning: Could not create server TCP listening socket {name}:{port}: bind: {reason}");
@@ -59,38 +63,36 @@ pub fn open_tcp(settings: &Settings) -> io::Result<Vec<std::net::TcpListener>> {
 fn resolve(name: &str) -> io::Result<IpAddr> {
     use std::net::ToSocketAddrs;
     let found = (name, 0).to_socket_addrs()?.next();
-    found.map(|address| address.ip()).ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+    found.map(|address| address.ip()).ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRNOTAVAIL))
 }
 
-fn is_unavailable(error: &io::Error) -> bool {
+fn is_unsupported(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
-        Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT)
+        Some(
+            libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT | libc::ESOCKTNOSUPPORT | libc::EPFNOSUPPORT
+        )
     )
 }
 
-fn open_one(address: SocketAddr, settings: &Settings) -> io::Result<std::net::TcpListener> {
+fn open_one(address: SocketAddr, backlog: i32, mark: u32) -> io::Result<std::net::TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    let mark = settings.int(Directive::SocketMarkId);
     if mark != 0 {
-        socket.set_mark(mark as u32)?;
+        socket.set_mark(mark)?;
     }
+    socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog(settings))?;
+    socket.listen(backlog)?;
     Ok(socket.into())
 }
 
-fn backlog(settings: &Settings) -> i32 {
-    settings.int(Directive::TcpBacklog) as i32
-}
-
-/// Opens the Unix socket at `path`, in place of what a server before may have left there.
-pub fn open_unix(path: &str, settings: &Settings) -> io::Result<std::os::unix::net::UnixListener> {
+/// Opens the Unix socket at `path`, in place of what a server before may have left there, for a group of users if
+/// `group` is not empty.
+pub fn open_unix(path: &str, mode: u32, group: &str, backlog: i32) -> io::Result<std::os::unix::net::UnixListener> {
     match std::fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -99,16 +101,22 @@ pub fn open_unix(path: &str, settings: &Settings) -> io::Result<std::os::unix::n
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    socket.listen(backlog(settings))?;
-    let mode = settings.int(Directive::Unixsocketperm) as u32;
-    if mode != 0 {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
-    let group = settings.string(Directive::Unixsocketgroup);
+    socket.listen(backlog)?;
     if !group.is_empty() {
-        std::os::unix::fs::chown(path, None, Some(crate::process::group_id(&group)?))?;
+        std::os::unix::fs::chown(path, None, Some(group_id(group)?))?;
+    }
+    if mode != 0 {
+        std::fs::set_permissions(Path::new(path), std::fs::Permissions::from_mode(mode))?;
     }
     Ok(socket.into())
+}
+
+/// The number of a group of users, which may be given as such.
+fn group_id(name: &str) -> io::Result<u32> {
+    let groups = std::fs::read_to_string("/etc/group")?;
+    // A line is `name:password:id:members`.
+    let listed = groups.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.split(':').nth(1));
+    listed.unwrap_or(name).parse().map_err(|_| io::Error::other(format!("there is no group {name}")))
 }
 
 /// Accepts TCP clients until the process ends or the socket is shut down.
@@ -152,6 +160,7 @@ fn admit_tcp(
         state.stats.add(Figure::ConnectionsRejected, 1);
         return socket.write_all(PROTECTED);
     }
+    state.stats.add(Figure::ConnectionsReceived, 1);
     let local = Endpoint::Tcp(socket.local_addr()?);
     let client = register(state, Endpoint::Tcp(address), local, socket.as_raw_fd());
     hand_over(Arrival { socket: Socket::Tcp(socket), client }, workers);
@@ -175,6 +184,7 @@ pub async fn accept_unix(
                         }
                         continue;
                     }
+                    state.stats.add(Figure::ConnectionsReceived, 1);
                     let endpoint = Endpoint::Unix(Arc::clone(&path));
                     let client = register(&state, endpoint.clone(), endpoint, socket.as_raw_fd());
                     hand_over(Arrival { socket: Socket::Unix(socket), client }, &workers);
@@ -191,7 +201,6 @@ pub async fn accept_unix(
 
 /// Whether there is no room for another client; counts the one that is refused.
 fn is_full(state: &State) -> bool {
-    state.stats.add(Figure::ConnectionsReceived, 1);
     let full = state.clients.len() as i64 >= state.settings.int(Directive::Maxclients);
     if full {
         state.stats.add(Figure::ConnectionsRejected, 1);

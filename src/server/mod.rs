@@ -4,6 +4,7 @@ mod connection;
 mod cron;
 mod listen;
 mod listeners;
+mod signals;
 mod stream;
 mod worker;
 
@@ -14,7 +15,6 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use worker::{WorkerHandle, worker_channel};
 
@@ -25,11 +25,14 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     listeners.update(&state.settings).inspect_err(|_| {
         tracing::warn!("Failed listening on port {} (tcp), aborting.", state.settings.int(Directive::Port));
     })?;
+    let backlog = state.settings.int(Directive::TcpBacklog) as i32;
     let unix_path = String::from_utf8_lossy(&state.settings.string(Directive::Unixsocket)).into_owned();
     let unix = if unix_path.is_empty() {
         None
     } else {
-        Some(listen::open_unix(&unix_path, &state.settings).inspect_err(|error| {
+        let mode = state.settings.int(Directive::Unixsocketperm) as u32;
+        let group = String::from_utf8_lossy(&state.settings.string(Directive::Unixsocketgroup)).into_owned();
+        Some(listen::open_unix(&unix_path, mode, &group, backlog).inspect_err(|error| {
             tracing::warn!("Failed opening Unix socket: bind: {}", error_text(error));
         })?)
     };
@@ -81,8 +84,7 @@ async fn serve(
     unix_path: String,
     workers: Rc<[WorkerHandle]>,
 ) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    signals::listen(Arc::clone(&state))?;
     let (tcp_state, tcp_workers) = (Arc::clone(&state), Rc::clone(&workers));
     tokio::task::spawn_local(async move {
         while let Some(listener) = opened.recv().await {
@@ -111,11 +113,7 @@ async fn serve(
         tracing::info!(target: "notice", "Ready to accept connections unix");
     }
     crate::daemon::notify_supervisor(&state.settings);
-    tokio::select! {
-        _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
-        _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
-        () = state.shutdown.notified() => {}
-    }
+    state.shutdown.notified().await;
     tracing::warn!("User requested shutdown...");
     let pid_file = state.settings.string(Directive::Pidfile);
     if !pid_file.is_empty() {

@@ -17,6 +17,9 @@ use tokio::task::LocalSet;
 /// Bytes that one read can take: hot in the cache, shared by all connections of the thread.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Arguments that there is room for between two batches.
+const SPANS_KEPT: usize = 64 * 1024;
+
 /// A request in the read buffer: its bytes, and its arguments among the batch's spans.
 #[derive(Clone, Copy)]
 pub struct Request {
@@ -39,6 +42,9 @@ impl Parsed {
     pub fn clear(&mut self) {
         self.requests.clear();
         self.spans.clear();
+        if self.spans.capacity() > SPANS_KEPT {
+            self.spans.shrink_to(SPANS_KEPT);
+        }
     }
 
     /// Adds a request whose arguments are the spans from `first` on.

@@ -4,12 +4,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a server may take to start, and a reply to arrive.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running server; killed when dropped.
 pub struct Server {
@@ -70,9 +71,39 @@ impl Server {
     }
 
     pub fn connect(&self) -> Connection {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server accepts");
+        self.connect_at("127.0.0.1").expect("the server accepts")
+    }
+
+    /// Connects to one of the server's addresses.
+    pub fn connect_at(&self, ip: &str) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect((ip, self.port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        Ok(Connection { stream: BufReader::new(Box::new(stream)) })
+    }
+
+    /// Connects to a Unix socket.
+    pub fn connect_unix(path: &Path) -> Connection {
+        let stream = UnixStream::connect(path).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        Connection { stream: BufReader::new(stream) }
+        Connection { stream: BufReader::new(Box::new(stream)) }
+    }
+
+    /// Sends the process a signal: `TERM`, `INT`, `STOP`, ….
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status();
+        assert!(status.expect("kill can be run").success());
+    }
+
+    /// Waits until the process has ended.
+    pub fn wait(&mut self) -> ExitStatus {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().expect("its state is known") {
+                return status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "the server does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -88,14 +119,32 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it has an address").port()
 }
 
+/// Asks again and again until the answer is yes.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < PATIENCE, "{what} does not come");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A socket of any kind.
+trait Socket: Read + Write + Send {}
+impl<T: Read + Write + Send> Socket for T {}
+
 /// One client.
 pub struct Connection {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Socket>>,
 }
 
 impl Connection {
     pub fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).expect("the server reads");
+    }
+
+    /// Sends bytes to a server that may hang up meanwhile; false if it has.
+    pub fn try_send_raw(&mut self, bytes: &[u8]) -> bool {
+        self.stream.get_mut().write_all(bytes).is_ok()
     }
 
     /// Sends a command, written as in redis-cli without quotes.
@@ -167,8 +216,21 @@ impl Connection {
         }
     }
 
-    /// Whether the server has closed the connection.
+    /// Whether the server has closed the connection, and nothing was left to read.
     pub fn is_closed(&mut self) -> bool {
-        matches!(self.stream.read(&mut [0; 1]), Ok(0) | Err(_))
+        match self.stream.read(&mut [0; 1]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
+    }
+
+    /// Reads until the server closes the connection, and returns what came.
+    pub fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => rest,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => rest,
+            Err(error) => panic!("the connection stays open: {error}"),
+        }
     }
 }

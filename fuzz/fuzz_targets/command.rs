@@ -1,0 +1,109 @@
+//! Requests of any kind, run by the command layer against a keyspace, without sockets. Nothing may panic, every reply must be
+//! a whole frame of the protocol, and the trees must keep their invariants.
+//!
+//! The first byte says what the database holds and which protocol is spoken; the rest is what a client sends.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use radish::client::{Client, Endpoint, Session};
+use radish::command::spec::Table;
+use radish::command::{self, Batch};
+use radish::config::{Arguments, Directive, Settings};
+use radish::resp::{Args, Progress, Protocol, Reply, RequestLimits, parse_request};
+use radish::state::{State, unix_time_ms};
+use redis_protocol::{resp2, resp3};
+use std::sync::{Arc, LazyLock};
+
+/// Values are kept this small, so that no input needs much memory.
+const OPTIONS: &[u8] = b"proto-max-bulk-len 1mb\nsave ''\nenable-debug-command yes\n\
+    list-max-listpack-size 8";
+
+static STATE: LazyLock<State> = LazyLock::new(|| {
+    let arguments = Arguments { options: OPTIONS.to_vec(), ..Arguments::default() };
+    let (settings, _) = Settings::start(&arguments, std::io::empty()).expect("the options are right");
+    State::new(settings, Table::new(&[]).expect("the table is whole"), 1).expect("a state can be made")
+});
+
+/// Commands that end the process, stop it, write files, or report on the process at length.
+fn is_left_out(args: Args<'_>) -> bool {
+    let is = |index: usize, name: &str| args.get(index).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()));
+    is(0, "shutdown")
+        || is(0, "config") && !is(1, "get") && !is(1, "resetstat")
+        || is(0, "debug") && !is(1, "object") && !is(1, "digest") && !is(1, "digest-value") && !is(1, "protocol")
+        || is(0, "memory") && (is(1, "malloc-stats") || is(1, "purge"))
+        || is(0, "client") && is(1, "pause")
+}
+
+fn new_session(id: u64) -> Session {
+    let endpoint = Endpoint::Unix(Arc::from("/fuzz"));
+    let client = Arc::new(Client::new(id, endpoint.clone(), endpoint, 0, unix_time_ms()));
+    STATE.clients.add(&client);
+    Session::new(client, true)
+}
+
+fn end(mut session: Session) {
+    command::leave(&STATE, &mut session);
+    STATE.clients.remove(session.client.id);
+}
+
+/// Runs what is complete in `bytes`; the replies to `session`.
+fn run(session: &mut Session, bytes: &[u8], reply: &mut Reply) {
+    let limits = RequestLimits { bulk_bytes_max: STATE.settings.int(Directive::ProtoMaxBulkLen), authenticated: true };
+    let (mut buffer, mut progress, mut spans) = (bytes.to_vec(), Progress::default(), Vec::new());
+    let mut at = 0;
+    while at < buffer.len() {
+        let Ok(Some(len)) = parse_request(&mut buffer[at..], &mut progress, &mut spans, &limits) else { return };
+        let args = Args::new(&buffer[at..at + len], &spans);
+        if !args.is_empty() && !is_left_out(args) {
+            reply.set_protocol(session.protocol);
+            let mut batch: Batch<'_> = std::iter::once(command::prepare(&STATE, args)).collect();
+            command::prefetch(&STATE, session.database, &mut batch);
+            let begin = reply.len();
+            command::execute(&STATE, session, args, &batch[0], reply);
+            // HELLO and RESET answer in the protocol that they change to.
+            check_frames(&reply.as_bytes()[begin..], session.protocol);
+        }
+        if session.blocked.is_some() {
+            command::time_out(&STATE, session);
+        }
+        if session.close_after_reply || session.client.is_killed() {
+            return;
+        }
+        at += len;
+        spans.clear();
+    }
+}
+
+/// The replies of one command: whole frames, and nothing after them.
+fn check_frames(mut bytes: &[u8], protocol: Protocol) {
+    while !bytes.is_empty() {
+        let len = match protocol {
+            Protocol::Resp2 => resp2::decode::decode(bytes).ok().flatten().map(|(_, len)| len),
+            Protocol::Resp3 => resp3::decode::complete::decode(bytes).ok().flatten().map(|(_, len)| len),
+        };
+        let Some(len) = len else { panic!("no reply in {protocol:?}: {:?}", String::from_utf8_lossy(bytes)) };
+        bytes = &bytes[len..];
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((flags, bytes)) = input.split_first() else { return };
+    let mut reply = Reply::default();
+    let mut session = new_session(1);
+    run(&mut session, b"FLUSHALL SYNC\r\n", &mut reply);
+    if flags & 1 == 1 {
+        run(&mut session, b"HELLO 3\r\n", &mut reply);
+    }
+    if flags & 2 == 2 {
+        run(&mut session, b"SET key value\r\nRPUSH list a b c 1 2 3\r\nSETBIT bits 100 1\r\n", &mut reply);
+    }
+    reply.clear();
+    run(&mut session, bytes, &mut reply);
+    end(session);
+    for shard in 0..STATE.keyspace.shard_count() {
+        for database in &STATE.keyspace.lock_one(shard).databases {
+            database.verify(None);
+        }
+    }
+});

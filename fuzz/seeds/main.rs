@@ -1,0 +1,221 @@
+//! Writes what the fuzz targets start from: `seeds DIRECTORY` makes a directory of inputs for each target in it, and a
+//! dictionary of the words that commands and directives are made of. Run by `fuzz/run`.
+
+use radish::command::spec::{self, Argument};
+use radish::config::{Directive, Rewrite, Settings};
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+fn main() -> io::Result<()> {
+    let Some(directory) = std::env::args_os().nth(1).map(PathBuf::from) else {
+        return Err(io::Error::other("usage: seeds DIRECTORY"));
+    };
+    let conversations = conversations(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests"))?;
+    write(&directory, "request", requests(&conversations))?;
+    write(&directory, "command", commands(&conversations))?;
+    write(&directory, "config", configurations())?;
+    write(&directory, "glob", globs())?;
+    write(&directory, "number", numbers())?;
+    write(&directory, "tree", noise())?;
+    std::fs::write(directory.join("dictionary"), dictionary())
+}
+
+fn write(directory: &Path, target: &str, inputs: Vec<Vec<u8>>) -> io::Result<()> {
+    let directory = directory.join(target);
+    std::fs::create_dir_all(&directory)?;
+    for (index, input) in inputs.iter().enumerate() {
+        std::fs::write(directory.join(format!("seed-{index:04}")), input)?;
+    }
+    Ok(())
+}
+
+/// The commands of all conversations in the tests: lines that begin with `> `, one list for each run of them.
+fn conversations(tests: &Path) -> io::Result<Vec<Vec<String>>> {
+    let mut conversations = Vec::new();
+    let mut files: Vec<_> = std::fs::read_dir(tests)?.collect::<Result<_, _>>()?;
+    files.sort_by_key(std::fs::DirEntry::file_name);
+    for file in files.iter().map(std::fs::DirEntry::path).filter(|path| path.extension().is_some_and(|end| end == "rs"))
+    {
+        let mut conversation = Vec::new();
+        for line in std::fs::read_to_string(file)?.lines() {
+            let line = line.trim().trim_start_matches('"').trim_start();
+            if let Some(command) = line.strip_prefix("> ") {
+                conversation.push(command.to_owned());
+            } else if line.starts_with("#[test]") && !conversation.is_empty() {
+                conversations.push(std::mem::take(&mut conversation));
+            }
+        }
+        conversations.push(conversation);
+    }
+    Ok(conversations)
+}
+
+/// A request as clients send it.
+fn encode<'a>(words: impl ExactSizeIterator<Item = &'a str>) -> Vec<u8> {
+    let mut request = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        request.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
+    }
+    request
+}
+
+/// Conversations in arrays and inline, cut in many ways, and requests that are none.
+fn requests(conversations: &[Vec<String>]) -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for (index, conversation) in conversations.iter().enumerate() {
+        let mut bytes = vec![index as u8 % 4, index as u8];
+        for line in conversation.iter().take(20) {
+            bytes.extend(encode(line.split(' ').collect::<Vec<_>>().into_iter()));
+            bytes.extend([line.as_bytes(), b"\r\n"].concat());
+        }
+        inputs.push(bytes);
+    }
+    let malformed: [&[u8]; 14] = [
+        b"*1\r\n$-1\r\n",
+        b"*-1\r\n*0\r\nPING\r\n",
+        b"*99999999999\r\n",
+        b"*2000000000\r\n$500000000\r\nx",
+        b"*1\r\n$536870912\r\n",
+        b"*1\r\n$00\r\n\r\n",
+        b"*01\r\n$4\r\nPING\r\n",
+        b"*1\r\nPING\r\n",
+        b"*1\r\n*1\r\n$4\r\nPING\r\n",
+        b"*1\n$4\nPING\n",
+        b"PING\0\r\nPING\r\n",
+        b"set \"a\\x41\\n\\\"\" 'it\\'s'\r\n",
+        b"get \"open\r\n",
+        b"get 'a'b\x0bc\x0cd\r\n",
+    ];
+    for limits in 0..4 {
+        inputs.extend(malformed.iter().map(|bytes| [&[limits, 3], *bytes].concat()));
+    }
+    inputs
+}
+
+/// Conversations in both protocols, and each command with as many arguments as it needs.
+fn commands(conversations: &[Vec<String>]) -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for (index, conversation) in conversations.iter().enumerate() {
+        let mut bytes = vec![index as u8 % 4];
+        for line in conversation {
+            bytes.extend([line.as_bytes(), b"\r\n"].concat());
+        }
+        inputs.push(bytes);
+    }
+    for command in spec::all() {
+        let mut words: Vec<_> = command.name.split('|').collect();
+        let fillers = ["key", "1", "list", "0", "bits", "-1"];
+        words
+            .extend(fillers.iter().cycle().take(usize::from(command.arity.unsigned_abs()).saturating_sub(words.len())));
+        inputs.push([&[2], encode(words.into_iter()).as_slice()].concat());
+    }
+    inputs
+}
+
+/// A file with every directive, and files of one line each.
+fn configurations() -> Vec<Vec<u8>> {
+    let whole = Settings::new().rewrite(b"", Rewrite::All);
+    let mut inputs: Vec<_> = whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    inputs.push(whole.clone());
+    for line in [
+        "save 900 1\nsave \"300 10\"\nsave ''",
+        "client-output-buffer-limit normal 1mb 2kb 3 replica 0 0 0",
+        "maxmemory 10%\nmaxmemory-clients 5%\nmaxmemory 1g",
+        "requirepass \"a\\x00\\\"b\"\nbind 127.0.0.1 -::1",
+        "rename-command GET \"\"\nshutdown-on-sigterm nosave now force",
+        "notify-keyspace-events KEA\nunixsocketperm 777\nproc-title-template {title} {listen-addr}",
+        "--port 7000 --save --maxmemory-policy allkeys-lru -",
+        "oom-score-adj-values 0 200 800\nlatency-tracking-info-percentiles 50 99 99.9",
+    ] {
+        inputs.push(line.into());
+    }
+    inputs
+}
+
+fn globs() -> Vec<Vec<u8>> {
+    let pairs = [
+        ("*", "anything"),
+        ("h?llo", "hello"),
+        ("h[^ae]llo", "hillo"),
+        ("[a-z]*[0-9]", "key9"),
+        ("[z-a", "m"),
+        ("[^", "x"),
+        ("[]", "]"),
+        ("\\*\\", "*\\"),
+        ("[\\]a-]", "-"),
+        ("a*b*c*d", "aXbXcXbXcXd"),
+        ("user:*:name", "user:42:name"),
+        ("**a**", "bab"),
+    ];
+    let input = |flag: u8, (pattern, text): &(&str, &str)| [&[flag], format!("{pattern}\n{text}").as_bytes()].concat();
+    (0..2).flat_map(|flag| pairs.iter().map(move |pair| input(flag, pair))).collect()
+}
+
+fn numbers() -> Vec<Vec<u8>> {
+    let numbers = [
+        "0",
+        "-0",
+        "1",
+        "-9223372036854775808",
+        "9223372036854775807",
+        "18446744073709551615",
+        "00012",
+        "+5",
+        "3.0e3",
+        ".5",
+        "5.",
+        "1e-5",
+        "4e-320",
+        "1.7976931348623157e308",
+        "2.2250738585072014e-308",
+        "1e4932",
+        "1e-4951",
+        "inf",
+        "-Infinity",
+        "nan",
+        "0x1.8p3",
+        "0x",
+        "1e",
+        "0.1000000000000000055511151231257827",
+        "123456789012345678901234567890",
+        "9007199254740993",
+        "1e400",
+        " 1",
+        "1_0",
+    ];
+    numbers
+        .iter()
+        .flat_map(|first| numbers.iter().map(move |second| format!("{first}\n{second}").into_bytes()))
+        .collect()
+}
+
+/// Bytes that mean nothing, the same each time.
+fn noise() -> Vec<Vec<u8>> {
+    let mut state = 1_u64;
+    let mut byte = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (1..=32).map(|count| (0..count * 64).map(|_| byte()).collect()).collect()
+}
+
+/// The names of commands, the words of their arguments, and the names of directives, in libFuzzer's form.
+fn dictionary() -> String {
+    fn tokens(arguments: &'static [Argument], words: &mut BTreeSet<&'static str>) {
+        for argument in arguments {
+            words.insert(argument.token);
+            tokens(argument.arguments, words);
+        }
+    }
+    let mut words = BTreeSet::new();
+    for command in spec::all() {
+        words.insert(command.short_name());
+        tokens(command.docs.arguments, &mut words);
+    }
+    words.extend(Directive::names().map(|(_, name)| name));
+    words.extend(["-1", "0", "9223372036854775807", "4294967295", "1.5", "key", "list", "bits"]);
+    words.remove("");
+    let entries = words.iter().map(|word| format!("\"{}\"\n", word.replace('\\', "\\\\").replace('"', "\\\"")));
+    entries.chain([r#""\x0d\x0a""#.to_owned() + "\n", r#""$4\x0d\x0a""#.to_owned() + "\n"]).collect()
+}
