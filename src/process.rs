@@ -1,5 +1,7 @@
 //! What the operating system says of the process and of the machine.
 
+use std::ffi::CString;
+use std::io;
 use std::time::Duration;
 
 /// CPU time that was used, in the kernel and outside of it.
@@ -44,6 +46,15 @@ pub fn main_thread_cpu_time() -> CpuTime {
     CpuTime { system: TICK * system, user: TICK * user }
 }
 
+/// The number of the group of users with that name.
+pub fn group_id(name: &[u8]) -> io::Result<u32> {
+    let name = CString::new(name)?;
+    // SAFETY: the name ends with a zero byte, and the entry is read before anything else can look up a group: this is
+    // called while the process has one thread.
+    let id = unsafe { libc::getgrnam(name.as_ptr()).as_ref().map(|group| group.gr_gid) };
+    id.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no group {}", name.to_string_lossy())))
+}
+
 /// Bytes of memory that the machine has.
 pub fn system_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -71,6 +82,8 @@ mod tests {
     fn the_system_answers() {
         assert!(system_memory() > 1 << 20);
         assert!(kernel().starts_with("Linux "));
+        assert_eq!(group_id(b"root").unwrap(), 0);
+        assert!(group_id(b"no such group").is_err() && group_id(b"a\0b").is_err());
         assert!(main_thread_cpu_time().user <= cpu_time().user + Duration::from_millis(20));
     }
 }

@@ -241,6 +241,44 @@ fn sockets_follow_port_and_bind() {
 }
 
 #[test]
+fn the_unix_socket_has_mode_and_group() {
+    use std::os::unix::fs::MetadataExt;
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let group = std::fs::metadata(directory.path()).expect("it is there").gid();
+    let groups = std::fs::read_to_string("/etc/group").expect("there are groups");
+    let name =
+        groups.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[2] == group.to_string());
+    let name = name.expect("the group has a name")[0].to_owned();
+    let server = Server::start(&[
+        "--unixsocket",
+        path.to_str().expect("a path of text"),
+        "--unixsocketperm",
+        "750",
+        "--unixsocketgroup",
+        &name,
+    ]);
+    // TCP clients are served once all sockets are open.
+    assert_eq!(server.connect().ask("PING"), "PONG");
+    let metadata = std::fs::metadata(&path).expect("the socket is there");
+    assert_eq!((metadata.mode() & 0o777, metadata.gid()), (0o750, group));
+
+    let path = path.to_str().expect("a path of text");
+    let (stdout, _) = refused(&["--port", "0", "--unixsocket", path, "--unixsocketgroup", "no such group"]);
+    assert!(stdout.contains("Failed opening Unix socket: bind: there is no group no such group\n"), "{stdout}");
+}
+
+#[test]
+fn the_place_of_the_server_is_told() {
+    let server = Server::start(&["--availability-zone", "eu-1"]);
+    let mut client = server.connect();
+    assert!(client.ask("HELLO 3").ends_with(" modules [] availability_zone eu-1}"));
+    assert!(client.ask("INFO server").contains("\r\navailability_zone:eu-1\r\n"));
+    assert_eq!(client.ask_words(&["CONFIG", "SET", "availability-zone", ""]), "OK");
+    assert!(client.ask("HELLO 3").ends_with(" modules []}"));
+}
+
+#[test]
 fn the_file_is_rewritten_so_that_a_server_starts_from_it() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("redis.conf");

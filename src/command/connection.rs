@@ -143,8 +143,9 @@ pub fn hello(call: &mut Call) -> CommandResult {
         call.reply.set_protocol(protocol);
     }
     debug_assert!(call.mode != Mode::Serving);
+    let zone = call.state.settings.string(Directive::AvailabilityZone);
     let reply = &mut *call.reply;
-    reply.map(7)?;
+    reply.map(if zone.is_empty() { 7 } else { 8 })?;
     reply.bulk(b"server")?;
     reply.bulk(b"redis")?;
     reply.bulk(b"version")?;
@@ -158,5 +159,10 @@ pub fn hello(call: &mut Call) -> CommandResult {
     reply.bulk(b"role")?;
     reply.bulk(b"master")?;
     reply.bulk(b"modules")?;
-    reply.array(0)
+    reply.array(0)?;
+    if !zone.is_empty() {
+        reply.bulk(b"availability_zone")?;
+        reply.bulk(&zone)?;
+    }
+    Ok(())
 }

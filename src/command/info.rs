@@ -143,6 +143,7 @@ fn server(call: &mut Call, text: &mut Text) {
     text.field("executable", std::env::current_exe().map_or(String::new(), |path| path.display().to_string()));
     text.field("config_file", state.settings.config_file().map_or(String::new(), |path| path.display().to_string()));
     text.field("io_threads_active", u8::from(state.threads > 1));
+    text.field("availability_zone", String::from_utf8_lossy(&state.settings.string(Directive::AvailabilityZone)));
     let mut listeners = 0;
     if port != 0 {
         let bind: String =

@@ -28,6 +28,7 @@ const DIALECT: &str = "replies are always those of Redis";
 const EXPIRY: &str = "expiry is exact and needs no tuning";
 const HASH_TABLE: &str = "the keyspace is a tree: there is no hash table to resize";
 const IO_THREADS: &str = "`threads` sets the number of threads, and each serves its connections whole";
+const LAZY_FREE: &str = "whatever takes long to free is freed off the request path";
 const MODULES: &str = "there are no modules";
 const NOT_YET_ACL: &str = "users other than the default one are not there yet";
 const NOT_YET_PERSISTENCE: &str = "persistence is not there yet";
@@ -38,7 +39,7 @@ const NOT_YET_TYPES: &str = "the data type is not there yet";
 const NO_FORK: &str = "snapshots do not fork";
 const PAGES: &str = "the keyspace is a tree of pages, each with a hash seed of its own";
 const RDMA: &str = "there is no RDMA transport";
-const TESTING: &str = "it makes the original's own tests possible";
+const TESTING: &str = "only the tests of the original servers need it";
 const TLS: &str = "there is no TLS yet";
 const TICK: &str = "nothing in the server waits for a tick";
 
@@ -124,8 +125,8 @@ directives! {
     ProtectedMode = Entry::yes_no("protected-mode", true);
     /// Firewall mark of the listening sockets; 0 for none.
     SocketMarkId = Entry::integer("socket-mark-id", 0, 0, UINT_MAX).immutable();
-    /// Connections accepted in one turn of a thread.
-    MaxNewConnectionsPerCycle = Entry::integer("max-new-connections-per-cycle", 10, 1, 1000);
+    MaxNewConnectionsPerCycle = Entry::integer("max-new-connections-per-cycle", 10, 1, 1000)
+        .without_effect("connections are accepted between requests, as many as come");
     MaxNewTlsConnectionsPerCycle = Entry::integer("max-new-tls-connections-per-cycle", 1, 1, 1000).without_effect(TLS);
     Mptcp = Entry::yes_no("mptcp", false).immutable().without_effect("connections are plain TCP");
     ReplMptcp = Entry::yes_no("repl-mptcp", false).immutable().without_effect("connections are plain TCP");
@@ -177,8 +178,8 @@ directives! {
     LogFormat = Entry::choice::<LogFormat>("log-format", LogFormat::Legacy.number());
     /// How a line of the log says when.
     LogTimestampFormat = Entry::choice::<LogTimestampFormat>("log-timestamp-format", LogTimestampFormat::Legacy.number());
-    /// Whether keys and values stay out of the log.
-    HideUserDataFromLog = Entry::yes_no("hide-user-data-from-log", true);
+    HideUserDataFromLog = Entry::yes_no("hide-user-data-from-log", true)
+        .without_effect("keys and values are never logged");
     /// Whether messages go to syslog too.
     SyslogEnabled = Entry::yes_no("syslog-enabled", false).immutable();
     /// Name of the server in syslog.
@@ -187,7 +188,7 @@ directives! {
     CrashLogEnabled = Entry::yes_no("crash-log-enabled", true).without_effect(CRASH);
     CrashMemcheckEnabled = Entry::yes_no("crash-memcheck-enabled", true).without_effect(CRASH);
     UseExitOnPanic = Entry::yes_no("use-exit-on-panic", false).hidden().without_effect(CRASH);
-    WatchdogPeriod = Entry::integer("watchdog-period", 0, 0, INT_MAX).hidden();
+    WatchdogPeriod = Entry::integer("watchdog-period", 0, 0, INT_MAX).hidden().without_effect(TESTING);
     DebugContext = Entry::text("debug-context", "").hidden().without_effect(TESTING);
     EnableDebugAssert = Entry::yes_no("enable-debug-assert", false).immutable().hidden().without_effect(TESTING);
     /// Warnings at start that do not stop it, by name.
@@ -202,10 +203,10 @@ directives! {
     JemallocBgThread = Entry::yes_no("jemalloc-bg-thread", true);
     /// Seconds that a shutdown waits for replicas.
     ShutdownTimeout = Entry::integer("shutdown-timeout", 10, 0, INT_MAX).without_effect(NOT_YET_REPLICATION);
-    /// What SIGINT means.
-    ShutdownOnSigint = Entry::shutdown_flags("shutdown-on-sigint", ShutdownFlags::NAMES);
-    /// What SIGTERM means.
-    ShutdownOnSigterm = Entry::shutdown_flags("shutdown-on-sigterm", ShutdownFlags::NAMES);
+    ShutdownOnSigint = Entry::shutdown_flags("shutdown-on-sigint", ShutdownFlags::NAMES)
+        .without_effect(NOT_YET_PERSISTENCE);
+    ShutdownOnSigterm = Entry::shutdown_flags("shutdown-on-sigterm", ShutdownFlags::NAMES)
+        .without_effect(NOT_YET_PERSISTENCE);
     /// Who may set protected directives.
     EnableProtectedConfigs = Entry::choice::<ProtectedAction>("enable-protected-configs", ProtectedAction::No.number()).immutable();
     /// Who may use DEBUG.
@@ -233,26 +234,22 @@ directives! {
     MaxmemoryPolicy = Entry::choice::<MaxmemoryPolicy>("maxmemory-policy", MaxmemoryPolicy::Noeviction.number());
     /// Keys among which an eviction chooses.
     MaxmemorySamples = Entry::integer("maxmemory-samples", 5, 1, 64);
-    /// How much time a command may spend on evictions, from 0 to 100.
-    MaxmemoryEvictionTenacity = Entry::integer("maxmemory-eviction-tenacity", 10, 0, 100);
+    MaxmemoryEvictionTenacity = Entry::integer("maxmemory-eviction-tenacity", 10, 0, 100)
+        .without_effect("a command pays for so many evictions and no more");
     /// How many accesses it takes to count one more in LFU.
     LfuLogFactor = Entry::integer("lfu-log-factor", 10, 0, INT_MAX);
     /// Minutes after which an LFU counter loses one.
     LfuDecayTime = Entry::integer("lfu-decay-time", 1, 0, INT_MAX);
-    /// Whether what eviction removes is freed off the request path.
-    LazyfreeLazyEviction = Entry::yes_no("lazyfree-lazy-eviction", true);
-    /// Whether what expires is freed off the request path.
-    LazyfreeLazyExpire = Entry::yes_no("lazyfree-lazy-expire", true);
-    /// Whether what a command overwrites is freed off the request path.
-    LazyfreeLazyServerDel = Entry::yes_no("lazyfree-lazy-server-del", true);
-    /// Whether DEL frees off the request path, as UNLINK does.
-    LazyfreeLazyUserDel = Entry::yes_no("lazyfree-lazy-user-del", true);
+    LazyfreeLazyEviction = Entry::yes_no("lazyfree-lazy-eviction", true).without_effect(LAZY_FREE);
+    LazyfreeLazyExpire = Entry::yes_no("lazyfree-lazy-expire", true).without_effect(LAZY_FREE);
+    LazyfreeLazyServerDel = Entry::yes_no("lazyfree-lazy-server-del", true).without_effect(LAZY_FREE);
+    LazyfreeLazyUserDel = Entry::yes_no("lazyfree-lazy-user-del", true).without_effect(LAZY_FREE);
     /// Whether FLUSHALL and FLUSHDB are ASYNC unless they say SYNC.
     LazyfreeLazyUserFlush = Entry::yes_no("lazyfree-lazy-user-flush", true);
     ActiveExpireEffort = Entry::integer("active-expire-effort", 1, 1, 10).without_effect(EXPIRY);
     LazyexpireNestedArbitraryKeys = Entry::yes_no("lazyexpire-nested-arbitrary-keys", true).hidden().without_effect(EXPIRY);
     /// Whether expired keys stay, for a client that imports data.
-    ImportMode = Entry::yes_no("import-mode", false).without_effect("CLIENT IMPORT-SOURCE is not there yet");
+    ImportMode = Entry::yes_no("import-mode", false).without_effect("a client that imports sees expired keys no more than others do");
     Activerehashing = Entry::yes_no("activerehashing", true).without_effect(HASH_TABLE);
     HashSeed = Entry::text("hash-seed", "").immutable().without_effect(PAGES);
     Activedefrag = Entry::yes_no("activedefrag", false).without_effect(ACTIVE_DEFRAG);
@@ -270,8 +267,8 @@ directives! {
 
     /// Size of a node of a list: elements, or -1 to -5 for 4 to 64 KB.
     ListMaxListpackSize = Entry::integer("list-max-listpack-size", -2, INT_MIN, INT_MAX).alias("list-max-ziplist-size");
-    /// Nodes at each end of a list that are never compressed; 0 compresses none.
-    ListCompressDepth = Entry::integer("list-compress-depth", 0, 0, INT_MAX);
+    ListCompressDepth = Entry::integer("list-compress-depth", 0, 0, INT_MAX)
+        .without_effect("the nodes of a list are not compressed");
     HashMaxListpackEntries = Entry::integer("hash-max-listpack-entries", 512, 0, MAX)
         .alias("hash-max-ziplist-entries").without_effect(NOT_YET_TYPES);
     HashMaxListpackValue = Entry::memory("hash-max-listpack-value", 64, 0, MAX)

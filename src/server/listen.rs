@@ -3,7 +3,7 @@
 use super::worker::{Arrival, Socket, WorkerHandle, register};
 use crate::client::Endpoint;
 use crate::command::needs_password;
-use crate::config::{Directive, error_text};
+use crate::config::{Directive, Settings, error_text};
 use crate::state::State;
 use crate::stats::Figure;
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
@@ -11,7 +11,6 @@ use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,9 +33,13 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Opens the TCP sockets that `bind` and `port` ask for. An address with a leading `-` may be unavailable, and any may
 /// be of a kind that the system does not have.
-pub fn open_tcp(addresses: &[String], port: u16, backlog: i32, mark: u32) -> io::Result<Vec<std::net::TcpListener>> {
+pub fn open_tcp(settings: &Settings) -> io::Result<Vec<std::net::TcpListener>> {
+    let (addresses, port) = (settings.words(Directive::Bind), settings.int(Directive::Port) as u16);
+    if port == 0 {
+        return Ok(Vec::new());
+    }
     let mut sockets = Vec::new();
-    for address in addresses {
+    for address in &addresses {
         let (optional, name) = match address.strip_prefix('-') {
             Some(name) => (true, name),
             None => (false, address.as_str()),
@@ -46,7 +49,7 @@ pub fn open_tcp(addresses: &[String], port: u16, backlog: i32, mark: u32) -> io:
             "::*" => Ok(IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
             name => name.parse().or_else(|_| resolve(name)),
         };
-        match ip.and_then(|ip| open_one(SocketAddr::new(ip, port), backlog, mark)) {
+        match ip.and_then(|ip| open_one(SocketAddr::new(ip, port), settings)) {
             Ok(socket) => sockets.push(socket),
             Err(error) if is_unsupported(&error) => {}
             Err(error) if optional && error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => {}
@@ -75,24 +78,28 @@ fn is_unsupported(error: &io::Error) -> bool {
     )
 }
 
-fn open_one(address: SocketAddr, backlog: i32, mark: u32) -> io::Result<std::net::TcpListener> {
+fn open_one(address: SocketAddr, settings: &Settings) -> io::Result<std::net::TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_address(true)?;
-    if mark != 0 {
-        socket.set_mark(mark)?;
-    }
     socket.set_nonblocking(true)?;
+    let mark = settings.int(Directive::SocketMarkId);
+    if mark != 0 {
+        socket.set_mark(mark as u32)?;
+    }
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
+    socket.listen(backlog(settings))?;
     Ok(socket.into())
 }
 
-/// Opens the Unix socket at `path`, in place of what a server before may have left there, for a group of users if
-/// `group` is not empty.
-pub fn open_unix(path: &str, mode: u32, group: &str, backlog: i32) -> io::Result<std::os::unix::net::UnixListener> {
+fn backlog(settings: &Settings) -> i32 {
+    settings.int(Directive::TcpBacklog) as i32
+}
+
+/// Opens the Unix socket at `path`, in place of what a server before may have left there.
+pub fn open_unix(path: &str, settings: &Settings) -> io::Result<std::os::unix::net::UnixListener> {
     match std::fs::remove_file(path) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -101,22 +108,16 @@ pub fn open_unix(path: &str, mode: u32, group: &str, backlog: i32) -> io::Result
     let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
-    socket.listen(backlog)?;
-    if !group.is_empty() {
-        std::os::unix::fs::chown(path, None, Some(group_id(group)?))?;
-    }
+    socket.listen(backlog(settings))?;
+    let mode = settings.int(Directive::Unixsocketperm) as u32;
     if mode != 0 {
-        std::fs::set_permissions(Path::new(path), std::fs::Permissions::from_mode(mode))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    let group = settings.string(Directive::Unixsocketgroup);
+    if !group.is_empty() {
+        std::os::unix::fs::chown(path, None, Some(crate::process::group_id(&group)?))?;
     }
     Ok(socket.into())
-}
-
-/// The number of a group of users, which may be given as such.
-fn group_id(name: &str) -> io::Result<u32> {
-    let groups = std::fs::read_to_string("/etc/group")?;
-    // A line is `name:password:id:members`.
-    let listed = groups.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.split(':').nth(1));
-    listed.unwrap_or(name).parse().map_err(|_| io::Error::other(format!("there is no group {name}")))
 }
 
 /// Accepts TCP clients until the process ends or the socket is shut down.

@@ -46,13 +46,7 @@ impl Listeners {
             // The same port can be had for other addresses only once it is free.
             std::mem::take(&mut *open).close();
         }
-        let sockets = match port {
-            0 => Vec::new(),
-            _ => {
-                let mark = settings.int(Directive::SocketMarkId) as u32;
-                listen::open_tcp(&addresses, port, settings.int(Directive::TcpBacklog) as i32, mark)?
-            }
-        };
+        let sockets = listen::open_tcp(settings)?;
         let handles =
             sockets.iter().map(|socket| socket2::SockRef::from(socket).try_clone()).collect::<Result<_, _>>()?;
         std::mem::replace(&mut *open, Open { addresses, port, sockets: handles }).close();

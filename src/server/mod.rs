@@ -25,14 +25,11 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     listeners.update(&state.settings).inspect_err(|_| {
         tracing::warn!("Failed listening on port {} (tcp), aborting.", state.settings.int(Directive::Port));
     })?;
-    let backlog = state.settings.int(Directive::TcpBacklog) as i32;
     let unix_path = String::from_utf8_lossy(&state.settings.string(Directive::Unixsocket)).into_owned();
     let unix = if unix_path.is_empty() {
         None
     } else {
-        let mode = state.settings.int(Directive::Unixsocketperm) as u32;
-        let group = String::from_utf8_lossy(&state.settings.string(Directive::Unixsocketgroup)).into_owned();
-        Some(listen::open_unix(&unix_path, mode, &group, backlog).inspect_err(|error| {
+        Some(listen::open_unix(&unix_path, &state.settings).inspect_err(|error| {
             tracing::warn!("Failed opening Unix socket: bind: {}", error_text(error));
         })?)
     };

@@ -1,0 +1,169 @@
+"""What is measured, and how."""
+
+import collections
+import contextlib
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import time
+
+from .servers import Failed, request
+
+# requests: of a workload with pipelines, a third without; items: of data; connections: that idle.
+Sizes = collections.namedtuple("Sizes", "rounds requests items connections settle_s")
+FULL = Sizes(rounds=3, requests=1_000_000, items=1_000_000, connections=10_000, settle_s=1.5)
+QUICK = Sizes(rounds=1, requests=20_000, items=20_000, connections=200, settle_s=0.3)
+
+# A workload: its name, the test of redis-benchmark, requests in a pipeline, further options, the command it needs.
+Workload = collections.namedtuple("Workload", "name test pipeline options command")
+RANDOM = "-r 1000000 -d 64"
+WORKLOADS = [
+    Workload("GET", "get", 1, RANDOM, "GET"),
+    Workload("SET", "set", 1, RANDOM, "SET"),
+    Workload("GET, pipeline of 16", "get", 16, RANDOM, "GET"),
+    Workload("SET, pipeline of 16", "set", 16, RANDOM, "SET"),
+    Workload("GET, pipeline of 100", "get", 100, RANDOM, "GET"),
+    Workload("INCR, pipeline of 16", "incr", 16, RANDOM, "INCR"),
+    Workload("LPUSH, pipeline of 16", "lpush", 16, "", "LPUSH"),
+    Workload("RPOP, pipeline of 16", "rpop", 16, "", "RPOP"),
+    Workload("MSET of 10", "mset", 1, RANDOM, "MSET"),
+    Workload("LRANGE of 100", "lrange_100", 1, "", "LRANGE"),
+    Workload("HSET, pipeline of 16", "hset", 16, RANDOM, "HSET"),
+    Workload("SADD, pipeline of 16", "sadd", 16, RANDOM, "SADD"),
+    Workload("ZADD, pipeline of 16", "zadd", 16, RANDOM, "ZADD"),
+]
+
+CLIENTS = 50
+BATCH_COMMANDS = 1000
+
+
+def cpu(contenders, benchmark, sizes):
+    """By workload, and by contender: (thousands of requests a second, microseconds of the server's CPU for a request)."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise Failed("the server and its clients need a core each")
+    server_core, client_core = cores[0], cores[-1]
+
+    def run(server, test, pipeline, options, requests):
+        command = f"{benchmark} -p {server.port} -t {test} -P {pipeline} -c {CLIENTS} -n {requests} {options} --csv".split()
+        done = subprocess.run(
+            command, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {client_core})
+        )
+        rows = [line.split('","') for line in done.stdout.strip().splitlines()[1:]]
+        if done.returncode != 0 or not rows:
+            raise Failed(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+        return float(rows[-1][1])
+
+    results = {}
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(contender.running(server_core)) for contender in contenders]
+        for workload in WORKLOADS:
+            if not servers[0].has(workload.command):
+                continue
+            requests = sizes.requests if workload.pipeline > 1 else sizes.requests // 3
+            figures = [[] for _ in servers]
+            for round_number in range(sizes.rounds):
+                for server, found in zip(servers, figures):
+                    if workload.test == "get" and round_number == 0:
+                        run(server, "set", 32, RANDOM, 2 * sizes.requests)
+                    if workload.test == "rpop":
+                        run(server, "rpush", 32, "", requests)
+                    before = server.cpu_s()
+                    rate = run(server, workload.test, workload.pipeline, workload.options, requests)
+                    found.append((rate / 1000, (server.cpu_s() - before) * 1e6 / requests))
+            results[workload.name] = [tuple(map(statistics.median, zip(*found))) for found in figures]
+            shown = " | ".join(f"{rate:7.1f} k/s {cost:6.2f} us" for rate, cost in results[workload.name])
+            print(f"{workload.name:24} {shown}", flush=True)
+            for server in servers:
+                with server.connect() as connection:
+                    connection.ask("FLUSHALL", "SYNC")
+    return results
+
+
+def document(rng, size):
+    """JSON as applications keep it: many of the same words, some numbers."""
+    words = "order customer shipped pending invoice address street payment status created total currency item".split()
+    text = ""
+    while len(text) < size:
+        fields = {rng.choice(words): rng.choice(words), "id": rng.randrange(10**6), "at": 1_700_000_000 + rng.randrange(10**6)}
+        text += json.dumps(fields)
+    return text[:size]
+
+
+# A kind of data: its name, the command it needs, items for each million asked for, and the command for an item.
+Kind = collections.namedtuple("Kind", "name command share make")
+KINDS = [
+    Kind("16 B key, 16 B value", "SET", 1, lambda rng, n: ("SET", f"key:{n:012}", f"{n:016}")),
+    Kind("the same with a TTL", "SET", 1, lambda rng, n: ("SET", f"key:{n:012}", f"{n:016}", "EX", 100_000)),
+    Kind("`user:N:profile:x`, 16 B value", "SET", 1, lambda rng, n: ("SET", f"user:{n}:profile:x", f"{n:016}")),
+    Kind("`cnt:N`, a number", "SET", 1, lambda rng, n: ("SET", f"cnt:{n}", n)),
+    Kind(
+        "random 37 B key, 32 B value",
+        "SET",
+        1,
+        lambda rng, n: ("SET", f"sess:{rng.getrandbits(128):032x}", f"{rng.getrandbits(128):032x}"),
+    ),
+    Kind("16 B key, 100 B value", "SET", 1, lambda rng, n: ("SET", f"key:{n:012}", f"{n:0100}")),
+    Kind("2 KB of JSON", "SET", 1 / 20, lambda rng, n: ("SET", f"doc:{n}", document(rng, 2000))),
+    Kind("14 B element of a large list", "RPUSH", 1, lambda rng, n: ("RPUSH", "list", f"element:{n:06}")),
+    Kind(
+        "hash of 10 small fields",
+        "HSET",
+        1 / 10,
+        lambda rng, n: ("HSET", f"h:{n}", *(word for field in range(10) for word in (f"field{field}", f"value{n * field % 1000}"))),
+    ),
+    Kind("member of a large set", "SADD", 1, lambda rng, n: ("SADD", "set", f"member:{n}")),
+    Kind("member of a large sorted set", "ZADD", 1, lambda rng, n: ("ZADD", "zset", rng.random(), f"member:{n}")),
+    Kind("stream entry, 2 small fields", "XADD", 1, lambda rng, n: ("XADD", "stream", "*", "sensor", n % 50, "temp", n % 40)),
+]
+
+
+def memory(contenders, sizes):
+    """By kind of data, and by contender: bytes for an item."""
+    results = {}
+    for kind in KINDS:
+        items = int(sizes.items * kind.share)
+        found = []
+        for contender in contenders:
+            with contender.running() as server:
+                if not server.has(kind.command):
+                    break
+                before = server.resident()
+                fill(server, kind, items)
+                time.sleep(sizes.settle_s)
+                found.append((server.resident() - before) / items)
+        if len(found) == len(contenders):
+            results[kind.name] = found
+            print(f"{kind.name:32} {' | '.join(f'{bytes_:8.1f} B' for bytes_ in found)}", flush=True)
+    return results
+
+
+def fill(server, kind, items):
+    rng = random.Random(7)
+    with server.connect() as connection:
+        for first in range(0, items, BATCH_COMMANDS):
+            numbers = range(first, min(first + BATCH_COMMANDS, items))
+            connection.socket.sendall(b"".join(request(*kind.make(rng, number)) for number in numbers))
+            for _ in numbers:
+                connection.reply()
+
+
+def idle(contenders, sizes):
+    """By contender: bytes of the server's memory for a connection that has asked once and is idle now."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard != resource.RLIM_INFINITY and hard < sizes.connections + 100:
+        raise Failed(f"only {hard} files may be open: too few for {sizes.connections} connections")
+    results = []
+    for contender in contenders:
+        with contender.running() as server, contextlib.ExitStack() as stack:
+            before = server.resident()
+            for _ in range(sizes.connections):
+                stack.enter_context(server.connect()).ask("PING")
+            time.sleep(sizes.settle_s)
+            results.append((server.resident() - before) / sizes.connections)
+    print(f"{'idle connection':32} {' | '.join(f'{bytes_:8.0f} B' for bytes_ in results)}", flush=True)
+    return results

@@ -1,0 +1,104 @@
+//! A request from its bytes to its reply, without a socket: parsing, the command table, locks, the handler, the books.
+//! Times are for a batch, prepared and prefetched together as a pipeline is. A million keys, so that caches do not help.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use radish::client::{Client, Endpoint, Session};
+use radish::command::spec::Table;
+use radish::command::{self, BATCH_REQUESTS_MAX, Batch, Outcome};
+use radish::config::Settings;
+use radish::resp::{OwnedRequest, Protocol, Reply};
+use radish::state::State;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use std::sync::Arc;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+const KEYS: u32 = 1_000_000;
+
+/// A server without sockets, and a client of it.
+struct Bench {
+    state: State,
+    session: Session,
+    reply: Reply,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let table = Table::new(&[]).expect("no command is renamed");
+        let state = State::new(Settings::new(), table, 1).expect("its threads start");
+        let nowhere = Endpoint::Unix("".into());
+        let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
+        Bench { session: Session::new(Arc::new(client), true), state, reply: Reply::new(Protocol::Resp2) }
+    }
+
+    /// Runs requests as a connection runs those that arrived together. Returns the bytes of their replies.
+    fn run(&mut self, requests: &[OwnedRequest]) -> usize {
+        self.reply.clear();
+        let args = requests.iter().map(OwnedRequest::args);
+        let mut batch: Batch<'_> = args.clone().map(|args| command::prepare(&self.state, args)).collect();
+        if batch.len() > 1 {
+            command::prefetch(&self.state, 0, &mut batch);
+        }
+        for (args, prepared) in args.zip(&batch) {
+            let done = command::execute(&self.state, &mut self.session, args, prepared, &mut self.reply);
+            assert_eq!(done, Outcome::Done);
+        }
+        self.reply.len()
+    }
+}
+
+fn request(words: &[&[u8]]) -> OwnedRequest {
+    OwnedRequest::new(words.iter().copied())
+}
+
+fn key(number: u32) -> Vec<u8> {
+    format!("key:{number:012}").into_bytes()
+}
+
+fn commands(criterion: &mut Criterion) {
+    let mut bench = Bench::new();
+    let value = [b'x'; 64];
+    for number in 0..KEYS {
+        bench.run(&[request(&[b"SET", &key(number), &value])]);
+    }
+    bench.run(&[request(&[b"DEL", b"counter", b"list"])]);
+    let mut rng = SmallRng::seed_from_u64(1);
+    let mut random_key = move || key(rng.random_range(0..KEYS));
+
+    let mut group = criterion.benchmark_group("dispatch");
+    let mut measure = |name: &str, size: usize, make: &mut dyn FnMut() -> OwnedRequest| {
+        group.throughput(Throughput::Elements(size as u64));
+        group.bench_function(format!("{name}, batch of {size}"), |bencher| {
+            bencher.iter_batched(
+                || (0..size).map(|_| make()).collect::<Vec<_>>(),
+                |requests| {
+                    black_box(bench.run(&requests));
+                    requests
+                },
+                BatchSize::LargeInput,
+            );
+        });
+    };
+    for size in [1, 16, BATCH_REQUESTS_MAX] {
+        measure("PING", size, &mut || request(&[b"PING"]));
+        measure("GET", size, &mut || request(&[b"GET", &random_key()]));
+        measure("SET", size, &mut || request(&[b"SET", &random_key(), &value]));
+    }
+    measure("INCR", 16, &mut || request(&[b"INCR", b"counter"]));
+    measure("LPUSH and RPOP", 16, &mut {
+        let mut pushes = false;
+        move || {
+            pushes = !pushes;
+            if pushes { request(&[b"LPUSH", b"list", b"element"]) } else { request(&[b"RPOP", b"list"]) }
+        }
+    });
+    // Finding out that a request is wrong.
+    measure("unknown command", 16, &mut || request(&[b"NOPE", b"x"]));
+}
+
+criterion_group!(benches, commands);
+criterion_main!(benches);
