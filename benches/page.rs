@@ -5,9 +5,6 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use radish::tree::{Layout, NewPayload, Seed, Tree};
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 struct Keyspace;
 
 impl Layout for Keyspace {

@@ -5,9 +5,6 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use radish::resp::{ErrorReply, Progress, Protocol, Reply, RequestLimits, parse_request};
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 /// Requests or replies in a batch.
 const BATCH: u64 = 64;
 

@@ -11,9 +11,6 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use tikv_jemalloc_ctl::{epoch, stats};
 
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 struct Keyspace;
 
 impl Layout for Keyspace {

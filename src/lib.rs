@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod eviction;
 pub mod glob;
+pub mod huge_pages;
 pub mod logging;
 pub mod memory;
 pub mod process;

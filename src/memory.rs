@@ -4,6 +4,10 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
 
+/// jemalloc: its size classes are what pages are sized to, and it gives memory back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// The allocator, as Redis names it.
 pub const ALLOCATOR_NAME: &str = "jemalloc-5.3.0";
 

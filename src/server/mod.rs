@@ -70,6 +70,11 @@ fn prepare_thread(state: &State, index: usize) {
     if state.settings.flag(Directive::PinCpus) {
         crate::memory::pin_thread(index);
     }
+    if !state.settings.flag(Directive::DisableThp)
+        && let Err(error) = crate::huge_pages::use_for_this_thread()
+    {
+        tracing::warn!("Thread {index} does without huge pages: {}", error_text(&error));
+    }
 }
 
 /// What the first thread does beside its connections.
