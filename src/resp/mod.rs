@@ -4,6 +4,8 @@
 mod error;
 mod reply;
 mod request;
+#[cfg(test)]
+mod tests;
 
 pub use error::{CommandResult, ErrorReply};
 pub use reply::{Deferred, Protocol, Reply};
