@@ -55,6 +55,19 @@ fn clients_are_listed_and_killed() {
 }
 
 #[test]
+fn a_killed_client_sees_its_connection_end_and_not_break() {
+    let server = Server::start(&[]);
+    let mut killer = server.connect();
+    let mut client = server.connect();
+    let id = client.ask("CLIENT ID");
+    client.send("BLPOP none 0");
+    // More than the server reads from a client that waits.
+    client.send_raw(&[b'x'; 150_000]);
+    assert_eq!(killer.ask(&format!("CLIENT KILL ID {id}")), "1");
+    assert!(client.has_ended());
+}
+
+#[test]
 fn replies_can_be_turned_off() {
     let server = Server::start(&[]);
     let mut client = server.connect();

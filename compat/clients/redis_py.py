@@ -1,6 +1,6 @@
 """An application on redis-py, blocking and asyncio: HOST PORT PROTOCOL.
 
-Prints a line of JSON per scenario; which scenarios there are is said in README.md.
+Prints a line of JSON per scenario; which scenarios there are is said in ../README.md.
 """
 
 import asyncio
@@ -14,8 +14,8 @@ import redis
 import redis.asyncio
 
 HOST, PORT, PROTOCOL = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-JOBS = 100_000
-SUBSCRIBERS = 1_000
+JOBS = 20_000
+SUBSCRIBERS = 200
 
 
 def connect(**options):
@@ -298,6 +298,72 @@ def messages(r):
     expect(heard, ["hello", ("chat:7", "hi")])
 
 
+def monitor(r):
+    with connect().monitor() as watching:
+        r.set("watched", 'value with "quotes"')
+        commands = watching.listen()
+        while (seen := next(commands))["command"].split()[0] != "SET":
+            pass
+    expect((seen["db"], seen["command"]), (0, 'SET watched value with "quotes"'))
+
+
+def hashes(r):
+    expect(r.hset("user:1", mapping={"name": "Ada", "age": 36}), 2)
+    expect((r.hset("user:1", "age", 37), r.hset("user:1", "city", "London")), (0, 1))
+    expect(r.hgetall("user:1"), {"name": "Ada", "age": "37", "city": "London"})
+    expect(r.hmget("user:1", "name", "none"), ["Ada", None])
+    expect((r.hincrby("user:1", "age"), r.hlen("user:1"), r.hexists("user:1", "city")), (38, 3, True))
+    expect(r.hdel("user:1", "city", "none"), 1)
+    pipeline = r.pipeline(transaction=False)
+    for number in range(2_000):
+        pipeline.hset("large", f"field:{number}", number)
+    pipeline.execute()
+    expect(len(dict(r.hscan_iter("large", "field:1*"))), 1 + 10 + 100 + 1_000)
+
+
+def sets(r):
+    expect((r.sadd("tags:a", "x", "y", "z", 1), r.sadd("tags:b", "y", "z", "w")), (4, 3))
+    expect(set(r.sinter("tags:a", "tags:b")), {"y", "z"})
+    expect(set(r.sunion("tags:a", "tags:b")), {"1", "w", "x", "y", "z"})
+    expect(set(r.sdiff("tags:a", "tags:b")), {"1", "x"})
+    expect(r.smismember("tags:a", ["x", "none"]), [1, 0])
+    expect((r.smove("tags:a", "tags:b", "x"), r.scard("tags:b"), r.srem("tags:a", "y", "none")), (True, 4, 1))
+    assert r.spop("tags:a") in ("1", "z")
+    expect(set(r.smembers("tags:b")), {"w", "x", "y", "z"})
+
+
+def sorted_sets(r):
+    expect(r.zadd("board", {"ada": 10, "bob": 20.5, "eve": 15}), 3)
+    expect((r.zincrby("board", 100, "eve"), r.zscore("board", "bob"), r.zscore("board", "none")), (115.0, 20.5, None))
+    expect([tuple(pair) for pair in r.zrange("board", 0, -1, withscores=True)], [("ada", 10.0), ("bob", 20.5), ("eve", 115.0)])
+    expect((r.zrevrank("board", "eve"), r.zcount("board", "(10", "+inf"), r.zcard("board")), (0, 2, 3))
+    replies = []
+    waiting = threading.Thread(target=lambda: replies.append(connect().bzpopmax(["none", "later"], timeout=20)))
+    waiting.start()
+    r.zadd("later", {"job": 5})
+    waiting.join()
+    expect([list(reply) for reply in replies], [["later", "job", 5.0]])
+
+
+def streams(r):
+    first = r.xadd("events", {"kind": "login", "user": 1})
+    r.xadd("events", {"kind": "logout"})
+    expect(r.xrange("events", first, first), [(first, {"kind": "login", "user": "1"})])
+    expect(r.xgroup_create("events", "workers", 0), True)
+    read = r.xreadgroup("workers", "one", {"events": ">"}, count=1)
+    assert first in str(read), read
+    expect(r.xpending("events", "workers")["pending"], 1)
+    expect(r.xack("events", "workers", first), 1)
+    expect((r.xlen("events"), r.xtrim("events", maxlen=1, approximate=False)), (2, 1))
+
+
+def scripts(r):
+    expect(r.eval("return {KEYS[1], ARGV[1], 3}", 1, "key", "value"), ["key", "value", 3])
+    r.set("key", "once")
+    take = r.register_script("return redis.call('GETDEL', KEYS[1])")
+    expect((take(keys=["key"]), take(keys=["key"])), ("once", None))
+
+
 async def async_queue(r):
     taken = []
 
@@ -324,7 +390,7 @@ async def async_queue(r):
 
 
 async def async_fan_out(r):
-    """A message to 1,000 subscribers, each on its connection."""
+    """Messages to many subscribers, each on its connection."""
     rounds = 10
     ready = asyncio.Semaphore(0)
 
@@ -372,21 +438,43 @@ async def async_mixed(r):
         expect(await pipeline.set("t:x", 1).incr("t:x").execute(), [True, 2])
 
 
-SYNCHRONOUS = [
-    cache, values, counters, queue, reliable_queue, transactions, pipelines, scan, client_commands, notifications, messages,
-]  # fmt: skip
-ASYNCHRONOUS = [async_queue, async_fan_out, async_mixed]
+# The scenarios and the commands that each cannot do without.
+SCENARIOS = {
+    **dict.fromkeys(
+        [cache, values, counters, queue, reliable_queue, transactions, pipelines, scan, client_commands, notifications, messages, monitor],
+        [],
+    ),
+    hashes: ["hset", "hscan"],
+    sets: ["sadd", "sinter"],
+    sorted_sets: ["zadd", "bzpopmax"],
+    streams: ["xadd", "xreadgroup"],
+    scripts: ["eval", "evalsha"],
+    **dict.fromkeys([async_queue, async_fan_out, async_mixed], []),
+}
 
 
-def report(scenario, run):
+def lacks(commands):
+    """Those of some commands that the server does not have."""
+    found = connect().execute_command("COMMAND INFO", *commands) if commands else []
+    return [command for command, info in zip(commands, found) if info is None]
+
+
+def report(scenario, needs):
     connect().flushall()
+    result = {"scenario": scenario.__name__}
+    if missing := lacks(needs):
+        print(json.dumps(result | {"needs": " ".join(missing)}), flush=True)
+        return
     started = time.monotonic()
     error = None
     try:
-        run()
+        if asyncio.iscoroutinefunction(scenario):
+            asyncio.run(with_client(scenario))
+        else:
+            scenario(connect())
     except Exception as raised:
         error = f"{type(raised).__name__}: {raised}"
-    print(json.dumps({"scenario": scenario.__name__, "seconds": time.monotonic() - started, "error": error}), flush=True)
+    print(json.dumps(result | {"seconds": time.monotonic() - started, "error": error}), flush=True)
 
 
 async def with_client(scenario):
@@ -398,10 +486,8 @@ async def with_client(scenario):
 def main():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4_096), hard), hard))
-    for scenario in SYNCHRONOUS:
-        report(scenario, lambda: scenario(connect()))
-    for scenario in ASYNCHRONOUS:
-        report(scenario, lambda: asyncio.run(with_client(scenario)))
+    for scenario, needs in SCENARIOS.items():
+        report(scenario, needs)
 
 
 main()

@@ -76,7 +76,17 @@ impl<F: Fn(&mut Reply)> Encoded<F> {
         Encoded { write, resp2: None, resp3: None }
     }
 
-    fn send(&mut self, client: &Client) {
+    /// Sends to those who are still there, and returns how many they are.
+    fn send(&mut self, subscribers: &Subscribers) -> usize {
+        let mut receivers = 0;
+        for client in present(subscribers) {
+            self.send_to(client);
+            receivers += 1;
+        }
+        receivers
+    }
+
+    fn send_to(&mut self, client: &Client) {
         let resp3 = client.protocol.load(Ordering::Relaxed) == 3;
         let (place, protocol) =
             if resp3 { (&mut self.resp3, Protocol::Resp3) } else { (&mut self.resp2, Protocol::Resp2) };
@@ -158,18 +168,13 @@ impl Pubsub {
         let mut receivers = 0;
         if let Some(subscribers) = self.channels.get(channel) {
             let parts = [channel, message];
-            let mut encoded = Encoded::new(write_message(b"message", &parts));
-            subscribers.values().for_each(|client| encoded.send(client));
-            receivers += subscribers.len();
+            receivers += Encoded::new(write_message(b"message", &parts)).send(&subscribers);
         }
         if self.pattern_count.load(Ordering::Relaxed) > 0 {
             let patterns = self.patterns.read();
             for pattern in patterns.matching(channel) {
                 let parts = [pattern, channel, message];
-                let mut encoded = Encoded::new(write_message(b"pmessage", &parts));
-                let subscribers = &patterns.subscribers[pattern];
-                subscribers.values().for_each(|client| encoded.send(client));
-                receivers += subscribers.len();
+                receivers += Encoded::new(write_message(b"pmessage", &parts)).send(&patterns.subscribers[pattern]);
             }
         }
         receivers
@@ -179,9 +184,7 @@ impl Pubsub {
     pub fn publish_shard(&self, channel: &[u8], message: &[u8]) -> usize {
         let Some(subscribers) = self.shard_channels.get(channel) else { return 0 };
         let parts = [channel, message];
-        let mut encoded = Encoded::new(write_message(b"smessage", &parts));
-        subscribers.values().for_each(|client| encoded.send(client));
-        subscribers.len()
+        Encoded::new(write_message(b"smessage", &parts)).send(&subscribers)
     }
 
     /// Channels with subscribers whose name matches `pattern`; all without one.
@@ -194,11 +197,11 @@ impl Pubsub {
     }
 
     pub fn subscriber_count(&self, channel: &[u8]) -> usize {
-        self.channels.get(channel).map_or(0, |subscribers| subscribers.len())
+        self.channels.get(channel).map_or(0, |subscribers| present(&subscribers).count())
     }
 
     pub fn shard_subscriber_count(&self, channel: &[u8]) -> usize {
-        self.shard_channels.get(channel).map_or(0, |subscribers| subscribers.len())
+        self.shard_channels.get(channel).map_or(0, |subscribers| present(&subscribers).count())
     }
 
     /// Different patterns that somebody listens to.
@@ -244,6 +247,11 @@ impl Pubsub {
     }
 }
 
+/// The subscribers without those that were killed: their threads have yet to take them off the lists.
+fn present(subscribers: &Subscribers) -> impl Iterator<Item = &Client> {
+    subscribers.values().map(|client| &**client).filter(|client| !client.is_killed())
+}
+
 fn remove(channels: &DashMap<Box<[u8]>, Subscribers>, channel: &[u8], client: &Client) {
     if let Some(mut subscribers) = channels.get_mut(channel) {
         subscribers.remove(&client.id);
@@ -254,6 +262,7 @@ fn remove(channels: &DashMap<Box<[u8]>, Subscribers>, channel: &[u8], client: &C
 fn names(channels: &DashMap<Box<[u8]>, Subscribers>, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
     channels
         .iter()
+        .filter(|entry| present(entry.value()).next().is_some())
         .map(|entry| entry.key().clone())
         .filter(|name| pattern.is_none_or(|pattern| crate::glob::matches(pattern, name, false)))
         .collect()
@@ -279,7 +288,7 @@ mod tests {
             pubsub.subscribe_pattern(pattern, &client);
         }
         assert_eq!(pubsub.pattern_count(), 3000);
-        for (channel_len, receivers) in [(0, 1), (1, 2), (127, 128), (128, 129), (2000, 2001), (1 << 20, 3000)] {
+        for (channel_len, receivers) in [(0, 1), (1, 2), (127, 128), (128, 129), (2000, 2001), (5000, 3000)] {
             assert_eq!(pubsub.publish(&b"a".repeat(channel_len), b""), receivers, "{channel_len}");
         }
         assert_eq!(pubsub.publish(b"aab", b""), 3);
@@ -287,5 +296,24 @@ mod tests {
             pubsub.unsubscribe_pattern(pattern, &client);
         }
         assert_eq!((pubsub.pattern_count(), pubsub.publish(b"a", b"")), (0, 0));
+    }
+
+    #[test]
+    fn a_killed_subscriber_hears_nothing_and_is_not_counted() {
+        let pubsub = Pubsub::default();
+        let (killed, other) = (client(1), client(2));
+        for subscriber in [&killed, &other] {
+            pubsub.subscribe(b"news", subscriber);
+            pubsub.subscribe_pattern(b"n*", subscriber);
+        }
+        pubsub.subscribe_shard(b"news", &killed);
+        pubsub.subscribe(b"own", &killed);
+        assert_eq!((pubsub.publish(b"news", b"x"), pubsub.publish_shard(b"news", b"x")), (4, 1));
+        killed.kill();
+        assert_eq!((pubsub.publish(b"news", b"x"), pubsub.publish_shard(b"news", b"x")), (2, 0));
+        assert_eq!((pubsub.subscriber_count(b"news"), pubsub.shard_subscriber_count(b"news")), (1, 0));
+        assert_eq!((pubsub.channels(None), pubsub.shard_channels(None)), (vec![Box::from(b"news".as_slice())], vec![]));
+        let heard = killed.mailbox.take().into_iter().filter(|message| matches!(message, Message::Push(_)));
+        assert_eq!(heard.count(), 3);
     }
 }

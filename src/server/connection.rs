@@ -112,7 +112,7 @@ impl Connection {
             self.session.client.mailbox.register(cx.waker());
             self.read_mail();
             if self.session.client.is_killed() {
-                return Poll::Ready(Ended);
+                return self.finish(cx);
             }
             let flushed = self.flush(cx);
             if let Poll::Ready(Err(Ended)) = flushed {
@@ -439,6 +439,8 @@ impl Connection {
         Poll::Ready(Ok(()))
     }
 
+    /// Tells the client that nothing more comes. Were the socket closed over requests that nobody will read, the client
+    /// would see a connection that broke instead of one that ended.
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| Ended)
     }

@@ -216,6 +216,11 @@ impl Connection {
         }
     }
 
+    /// Whether the server has closed the connection in good order, after everything that it sent before.
+    pub fn has_ended(&mut self) -> bool {
+        matches!(self.stream.read(&mut [0; 1]), Ok(0))
+    }
+
     /// Whether the server has closed the connection, and nothing was left to read.
     pub fn is_closed(&mut self) -> bool {
         match self.stream.read(&mut [0; 1]) {
