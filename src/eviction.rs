@@ -1,7 +1,6 @@
-//! Keeps memory below `maxmemory` by removing keys, and clients' buffers below `maxmemory-clients`.
+//! Keeps memory below `maxmemory` by removing keys.
 
 use crate::access;
-use crate::client::ClientFlags;
 use crate::config::Directive;
 use crate::memory;
 use crate::pubsub::EventClass;
@@ -130,28 +129,4 @@ fn evict_from(state: &State, shard: usize, database: usize, volatile_only: bool,
     }
     state.stats.add(Figure::EvictedKeys, 1);
     true
-}
-
-/// Ends the connections with the largest buffers until all together are below `maxmemory-clients`.
-pub fn evict_clients(state: &State) {
-    let limit = state.settings.maxmemory_clients();
-    if limit == 0 {
-        return;
-    }
-    let staying = state.clients.all().into_iter().filter(|client| !client.is_killed());
-    let mut clients: Vec<_> = staying.map(|client| (client.memory(), client)).collect();
-    let mut total: usize = clients.iter().map(|(memory, _)| memory).sum();
-    clients.sort_unstable_by_key(|(memory, _)| std::cmp::Reverse(*memory));
-    for (memory, client) in clients {
-        if total as u64 <= limit {
-            break;
-        }
-        if client.has(ClientFlags::NO_EVICT) {
-            continue;
-        }
-        tracing::info!(target: "notice", "Evicting client: id={} addr={} tot-mem={memory}", client.id, client.address);
-        state.stats.add(Figure::EvictedClients, 1);
-        client.kill();
-        total -= memory;
-    }
 }

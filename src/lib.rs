@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod client;
+pub mod client_eviction;
 pub mod command;
 pub mod config;
 pub mod daemon;

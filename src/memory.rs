@@ -1,6 +1,8 @@
 //! The allocator's figures, and what else the operating system knows of the process.
 
 use std::cell::Cell;
+use std::ffi::{CStr, CString};
+use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tikv_jemalloc_ctl::thread::{ThreadLocal, allocatedp, deallocatedp};
 
@@ -84,13 +86,46 @@ pub fn pin_thread(index: usize) {
 /// Returns unused pages of all arenas to the system; false if the allocator refuses.
 pub fn purge() -> bool {
     // 4096 stands for all arenas.
-    const ALL_ARENAS_PURGE: &std::ffi::CStr = c"arena.4096.purge";
+    trigger(c"arena.4096.purge").is_ok()
+}
+
+/// Has the allocator give up what it keeps for the calling thread.
+pub fn flush_thread_cache() -> io::Result<()> {
+    trigger(c"thread.tcache.flush")
+}
+
+/// Has the allocator do what is called `name`: one of its controls that take and give nothing.
+fn trigger(name: &CStr) -> io::Result<()> {
     let none = std::ptr::null_mut();
-    // SAFETY: this control takes and gives nothing, so null pointers are what it wants.
-    let failed = unsafe {
-        tikv_jemalloc_sys::mallctl(ALL_ARENAS_PURGE.as_ptr(), none, std::ptr::null_mut(), std::ptr::null_mut(), 0)
-    };
-    failed == 0
+    // SAFETY: null pointers are what such a control wants; the allocator refuses them for any other.
+    let failed = unsafe { tikv_jemalloc_sys::mallctl(name.as_ptr(), none, std::ptr::null_mut(), none, 0) };
+    if failed == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(failed)) }
+}
+
+/// Reads a number that the allocator keeps under `name`. Errors: there is none, or what is there is no number.
+pub fn control(name: &[u8]) -> io::Result<i64> {
+    /// What reading a number of `size` bytes says.
+    fn read(name: &CStr, size: usize) -> (i32, i64) {
+        let (mut value, mut len) = (0i64, size);
+        // SAFETY: `value` has room for the at most eight bytes that `len` announces; nothing is written.
+        let error = unsafe {
+            tikv_jemalloc_sys::mallctl(name.as_ptr(), (&raw mut value).cast(), &raw mut len, std::ptr::null_mut(), 0)
+        };
+        (error, value)
+    }
+    let name = CString::new(name)?;
+    let mut failed = libc::EINVAL;
+    // The allocator takes no size but the right one. A smaller number fills the low bytes of `value`.
+    for size in [8, 4, 1] {
+        match read(&name, size) {
+            (0, value) => return Ok(value),
+            (error, _) => failed = error,
+        }
+        if failed != libc::EINVAL {
+            break;
+        }
+    }
+    Err(io::Error::from_raw_os_error(failed))
 }
 
 /// The allocator's own report, for people.

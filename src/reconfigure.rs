@@ -3,7 +3,7 @@
 
 use crate::config::{Directive, error_text};
 use crate::state::State;
-use crate::{daemon, logging, memory};
+use crate::{client_eviction, daemon, logging, memory};
 
 /// Does what the new value of `directive` asks for. Errors: why that cannot be done, for the client to read.
 pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
@@ -26,7 +26,11 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
                 ));
             }
         }
-        Directive::Maxmemory => warn_of_small_maxmemory(state),
+        Directive::Maxmemory => {
+            warn_of_small_maxmemory(state);
+            client_eviction::evict(state);
+        }
+        Directive::MaxmemoryClients => client_eviction::evict(state),
         Directive::Port => state.listen_anew().map_err(|_| "Unable to listen on this port. Check server logs.")?,
         Directive::Bind => state.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?,
         Directive::OomScoreAdj | Directive::OomScoreAdjValues => daemon::set_oom_score(settings).map_err(|error| {

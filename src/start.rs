@@ -100,6 +100,10 @@ fn serve(program: OsString, arguments: &Arguments) -> ExitCode {
         tracing::debug!("The process keeps its title: {error}");
     }
     greet(&settings, arguments, &program);
+    if let Some((name, reason)) = settings.unsupported() {
+        tracing::error!("Could not start: '{name}' cannot be set: {reason}");
+        return ExitCode::FAILURE;
+    }
     match prepare(settings, table).and_then(crate::server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -9,7 +9,7 @@ use crate::stats::Stats;
 use crate::store::{Keyspace, LazyFree};
 use parking_lot::Mutex;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds of Unix time.
@@ -125,6 +125,9 @@ impl Standstill {
     }
 }
 
+/// By default the largest reply counts for so long.
+pub const REPLY_PEAK_RESET_MS: i64 = 5000;
+
 /// How the listening sockets are replaced.
 pub type Relisten = Box<dyn Fn(&Settings) -> std::io::Result<()> + Send + Sync>;
 
@@ -162,6 +165,13 @@ pub struct State {
     pub run_id: String,
     /// 40 hexadecimal digits that name the history of the data.
     pub replication_id: String,
+    /// What all clients cost when none could be evicted although that was above `maxmemory-clients`, and a little
+    /// more; 0 if it was not.
+    pub client_memory_floor: AtomicUsize,
+    /// The largest reply of so many milliseconds is what a client's reply buffer is said to hold (`DEBUG REPLYBUFFER`).
+    pub reply_peak_reset_ms: AtomicI64,
+    /// What happens by itself is suspended (`DEBUG PAUSE-CRON`).
+    pub cron_paused: AtomicBool,
     pub peak_memory: AtomicUsize,
     pub startup_memory: usize,
 }
@@ -197,6 +207,9 @@ impl State {
             started_ms: unix_time_ms(),
             run_id: random_id(),
             replication_id: random_id(),
+            client_memory_floor: AtomicUsize::new(0),
+            reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
+            cron_paused: AtomicBool::new(false),
             peak_memory: AtomicUsize::new(0),
             startup_memory: crate::memory::publish(),
         })

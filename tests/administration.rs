@@ -185,6 +185,18 @@ fn debug_and_memory_look_at_values() {
          (ERR no such key)
          > DEBUG PROTOCOL map
          [0 0 1 1 2 0]
+         > DEBUG HTSTATS 16
+         (ERR Out of range database)
+         > DEBUG MALLCTL arenas.page
+         4096
+         > DEBUG MALLCTL nothing
+         (ERR No such file or directory)
+         > DEBUG MALLCTL-STR thread.tcache.flush VOID
+         OK
+         > DEBUG PAUSE-CRON 2
+         (ERR value is not an integer or out of range)
+         > DEBUG PAUSE-CRON 0
+         OK
          > MEMORY USAGE nothing
          nil
          > MEMORY USAGE a SAMPLES -1

@@ -6,5 +6,5 @@ mod registry;
 mod session;
 
 pub use mailbox::{Mailbox, Message};
-pub use registry::{Client, ClientFlags, ClientKind, Endpoint, Registry};
+pub use registry::{Client, ClientFlags, ClientKind, Endpoint, IDLE_MS, Registry};
 pub use session::{BlockedCommand, ReplyMode, Session, Subscriptions, Transaction};

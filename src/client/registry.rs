@@ -48,6 +48,14 @@ pub enum ClientKind {
     Primary,
 }
 
+/// A client that was silent for longer is idle: it keeps no room for requests to come.
+pub const IDLE_MS: i64 = 2000;
+/// What an active client is said to have of its thread's read buffer: as much as Redis reads at once.
+const READ_BYTES: usize = 16 * 1024;
+/// Bounds of what is reported as a client's reply buffer, in bytes.
+const REPLY_ROOM_MIN: usize = 1024;
+const REPLY_ROOM_MAX: usize = 16 * 1024;
+
 /// Bits of [`Client::flags`]; each has a letter in `CLIENT LIST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientFlags;
@@ -128,18 +136,24 @@ pub struct Client {
     pub watched: AtomicUsize,
     /// Bytes of the names that it watches and listens to.
     pub table_bytes: AtomicUsize,
-    /// Bytes of a request that is not complete, and the room left behind them.
+    /// Of a request that is not complete: the arguments that are, the bytes behind them, and the room for more.
+    pub argument_bytes: AtomicUsize,
     pub query_bytes: AtomicUsize,
     pub query_free_bytes: AtomicUsize,
     /// Bytes of replies that the client has not read.
     pub output_bytes: AtomicUsize,
     pub output_blocks: AtomicUsize,
+    /// The largest batch of replies since `reply_peak_ms`, in bytes.
+    pub reply_peak: AtomicUsize,
+    pub reply_peak_ms: AtomicI64,
     /// Unix time in milliseconds since when the output is above its soft limit; 0 while it is not.
     pub soft_limit_since_ms: AtomicI64,
     pub net_in: AtomicU64,
     pub net_out: AtomicU64,
     pub commands: AtomicU64,
     killed: AtomicBool,
+    /// Its share of [`Registry::memory`].
+    counted_bytes: AtomicUsize,
     /// What the client waits for, if it is blocked.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
     pub names: RwLock<ClientNames>,
@@ -176,15 +190,19 @@ impl Client {
             queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             table_bytes: AtomicUsize::new(0),
+            argument_bytes: AtomicUsize::new(0),
             query_bytes: AtomicUsize::new(0),
             query_free_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
             output_blocks: AtomicUsize::new(0),
+            reply_peak: AtomicUsize::new(REPLY_ROOM_MAX),
+            reply_peak_ms: AtomicI64::new(now_ms),
             soft_limit_since_ms: AtomicI64::new(0),
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             killed: AtomicBool::new(false),
+            counted_bytes: AtomicUsize::new(0),
             waiter: Mutex::new(None),
             names: RwLock::new(ClientNames { user: Box::from(b"default".as_slice()), ..ClientNames::default() }),
         }
@@ -218,16 +236,12 @@ impl Client {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Bytes that the client costs: buffers both ways, its queued transaction, what it watches and listens to, and what
-    /// is fixed.
+    /// Bytes that the client costs: buffers both ways, what it queued, watches and listens to, and what is fixed.
     pub fn memory(&self) -> usize {
         const FIXED: usize = size_of::<Client>() + 1024;
-        FIXED
-            + self.query_bytes.load(Ordering::Relaxed)
-            + self.query_free_bytes.load(Ordering::Relaxed)
-            + self.output_memory()
-            + self.queued_bytes.load(Ordering::Relaxed)
-            + self.table_bytes.load(Ordering::Relaxed)
+        let parts =
+            [&self.argument_bytes, &self.query_bytes, &self.query_free_bytes, &self.queued_bytes, &self.table_bytes];
+        FIXED + self.output_memory() + parts.iter().map(|part| part.load(Ordering::Relaxed)).sum::<usize>()
     }
 
     /// Counts a name that the client begins to watch or to listen to.
@@ -238,6 +252,38 @@ impl Client {
     /// Counts a name that the client no longer watches or listens to.
     pub fn remove_name(&self, name: &[u8]) {
         self.table_bytes.fetch_sub(name.len() + NAME_BYTES, Ordering::Relaxed);
+    }
+
+    /// Notes the size of a batch of replies, of which the largest within `reset_ms` counts.
+    pub fn note_replies(&self, bytes: usize, reset_ms: i64) {
+        let now_ms = self.last_active_ms.load(Ordering::Relaxed);
+        let is_over = now_ms - self.reply_peak_ms.load(Ordering::Relaxed) > reset_ms;
+        if is_over || bytes >= self.reply_peak.load(Ordering::Relaxed) {
+            self.reply_peak.store(bytes, Ordering::Relaxed);
+            self.reply_peak_ms.store(now_ms, Ordering::Relaxed);
+        }
+    }
+
+    /// The room that replies to this client took at once within `reset_ms`, in the bounds of Redis' reply buffers.
+    pub fn reply_room(&self, now_ms: i64, reset_ms: i64) -> usize {
+        if now_ms - self.reply_peak_ms.load(Ordering::Relaxed) > reset_ms {
+            return REPLY_ROOM_MIN;
+        }
+        self.reply_peak.load(Ordering::Relaxed).clamp(REPLY_ROOM_MIN, REPLY_ROOM_MAX)
+    }
+
+    /// Whether there is room for a request and nothing in it.
+    pub fn holds_empty_buffer(&self) -> bool {
+        let used = self.argument_bytes.load(Ordering::Relaxed) + self.query_bytes.load(Ordering::Relaxed);
+        used == 0 && self.query_free_bytes.load(Ordering::Relaxed) > 0
+    }
+
+    /// The room for what the client sends next, in bytes: that of its own buffer, or a part of its thread's buffer
+    /// while it is active.
+    pub fn query_room(&self, now_ms: i64) -> usize {
+        let is_idle = now_ms - self.last_active_ms.load(Ordering::Relaxed) > IDLE_MS;
+        let shared = if is_idle { 0 } else { READ_BYTES.saturating_sub(self.query_bytes.load(Ordering::Relaxed)) };
+        self.query_free_bytes.load(Ordering::Relaxed).max(shared)
     }
 
     /// Bytes that wait to be sent to the client.
@@ -251,6 +297,8 @@ impl Client {
 pub struct Registry {
     clients: DashMap<u64, Arc<Client>>,
     next_id: AtomicU64,
+    /// What all clients cost, as far as [`Registry::note_memory`] is told.
+    memory: AtomicUsize,
 }
 
 impl Registry {
@@ -264,7 +312,42 @@ impl Registry {
     }
 
     pub fn remove(&self, id: u64) {
-        self.clients.remove(&id);
+        if let Some((_, client)) = self.clients.remove(&id) {
+            self.count(&client, 0);
+        }
+    }
+
+    /// Takes note of what a client costs now, unless it is gone. Returns what all clients cost; threads that get in
+    /// each other's way can make that wrong until [`Registry::recount_memory`].
+    pub fn note_memory(&self, client: &Client) -> usize {
+        if !client.is_killed() {
+            self.count(client, client.memory());
+        }
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// What each client costs now, for all to be taken note of.
+    pub fn recount_memory(&self) -> Vec<(usize, Arc<Client>)> {
+        let clients: Vec<_> = self.clients.iter().map(|client| (client.memory(), Arc::clone(&client))).collect();
+        let mut sum = 0;
+        for (bytes, client) in &clients {
+            client.counted_bytes.store(*bytes, Ordering::Relaxed);
+            sum += bytes;
+        }
+        self.memory.store(sum, Ordering::Relaxed);
+        clients
+    }
+
+    fn count(&self, client: &Client, bytes: usize) {
+        let before = client.counted_bytes.swap(bytes, Ordering::Relaxed);
+        // Wraps where the sum gets smaller.
+        self.memory.fetch_add(bytes.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    /// Ends a connection. It is gone at once for everybody who looks, however long its thread takes to notice.
+    pub fn kill(&self, client: &Client) {
+        self.remove(client.id);
+        client.kill();
     }
 
     pub fn get(&self, id: u64) -> Option<Arc<Client>> {

@@ -10,9 +10,6 @@ use crate::state::{PauseKind, unix_time_ms};
 use crate::value::number;
 use std::sync::atomic::Ordering;
 
-/// Bytes of a reply buffer, as `rbs` and `rbp` report them: replies of a thread share one.
-const REPLY_BUFFER_BYTES: usize = 16 * 1024;
-
 /// A connection's name as a client gives it: printable, without spaces, so that `CLIENT LIST` can be split at them.
 pub fn checked_name(name: &[u8]) -> Result<&[u8], ErrorReply> {
     checked_attribute(name, "Client names")
@@ -76,6 +73,7 @@ impl Line<'_> {
 fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
     let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
     let now_ms = unix_time_ms();
+    let reset_ms = call.state.reply_peak_reset_ms.load(Ordering::Relaxed);
     let is_self = client.id == call.session.client.id;
     let seconds_since = |then_ms: i64| (now_ms - then_ms).max(0) / 1000;
     // The request being run has left the buffer, but its client still counts it as input.
@@ -100,11 +98,11 @@ fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
     line.text("ssub", load(&client.shard_channels));
     line.text("multi", client.queued.load(Ordering::Relaxed));
     line.text("qbuf", load(&client.query_bytes) + request_bytes);
-    line.text("qbuf-free", load(&client.query_free_bytes));
-    line.text("argv-mem", args_bytes);
+    line.text("qbuf-free", client.query_room(now_ms));
+    line.text("argv-mem", load(&client.argument_bytes) + args_bytes);
     line.text("multi-mem", load(&client.queued_bytes));
-    line.text("rbs", REPLY_BUFFER_BYTES);
-    line.text("rbp", REPLY_BUFFER_BYTES);
+    line.text("rbs", client.reply_room(now_ms, reset_ms));
+    line.text("rbp", load(&client.reply_peak));
     line.text("obl", 0);
     line.text("oll", load(&client.output_blocks));
     line.text("omem", output + client.mailbox.pending_bytes());
@@ -152,15 +150,13 @@ pub fn client_kill(call: &mut Call) -> CommandResult {
     call.reply.count(killed)
 }
 
-/// Ends a connection; the one that asks gets its reply first. The others are gone at once for everybody who looks,
-/// however long their threads take to notice.
+/// Ends a connection; the one that asks gets its reply first.
 fn kill(call: &mut Call, client: &Client) {
     if client.id == call.session.client.id {
         call.session.close_after_reply = true;
         client.set(ClientFlags::CLOSE_AFTER_REPLY, true);
     } else {
-        call.state.clients.remove(client.id);
-        client.kill();
+        call.state.clients.kill(client);
     }
 }
 

@@ -2,8 +2,10 @@
 
 use super::call::Call;
 use super::string::put_string;
-use crate::config::{Directive, Rewrite};
+use crate::config::{Directive, Rewrite, error_text};
+use crate::memory;
 use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::state::REPLY_PEAK_RESET_MS;
 use crate::value::digest::Digest;
 use crate::value::packed::IntegerText;
 use crate::value::string::NewString;
@@ -27,10 +29,18 @@ const HELP: &[&str] = &[
     "    Returns a digest of each key's value.",
     "ERROR <string>",
     "    Returns an error with this text.",
+    "HTSTATS <dbid> [full]",
+    "    Returns figures of a database's tree.",
     "LOG <message>",
     "    Writes the message to the server's log.",
+    "MALLCTL <key>",
+    "    Returns a number that the allocator keeps.",
+    "MALLCTL-STR thread.tcache.flush VOID",
+    "    Has the allocator give up what it keeps for the thread that serves the client.",
     "OBJECT <key>",
     "    Describes how a key's value is kept.",
+    "PAUSE-CRON <0|1>",
+    "    Suspends what the server does by itself: expiry, eviction, looking after clients, sampling of figures.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Creates <count> strings <prefix>:0, <prefix>:1, ... (default prefix: key).",
     "PROTOCOL <type>",
@@ -38,6 +48,8 @@ const HELP: &[&str] = &[
     "    true, false.",
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    List elements of at least this size get a node of their own; 0 restores the default.",
+    "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
+    "    For how long a reply counts towards the size of its client's reply buffer.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys are removed when their time comes, or only when they are asked for.",
     "SLEEP <seconds>",
@@ -84,8 +96,33 @@ pub fn debug(call: &mut Call) -> CommandResult {
         }
         (b"CONFIG-REWRITE-FORCE-ALL", 2) => super::config::rewrite(call, Rewrite::All),
         (b"ERROR", 3) => Err(ErrorReply::new(call.arg(2))),
+        (b"PAUSE-CRON", 3) => {
+            let on = call.integer_in(2, 0..=1, ErrorReply::NOT_INTEGER)? != 0;
+            call.state.cron_paused.store(on, Ordering::Relaxed);
+            call.reply.ok()
+        }
+        (b"REPLYBUFFER", 4) if call.is_word(2, "PEAK-RESET-TIME") => {
+            let milliseconds = match call.arg(3) {
+                word if word.eq_ignore_ascii_case(b"never") => i64::MAX,
+                word if word.eq_ignore_ascii_case(b"reset") => REPLY_PEAK_RESET_MS,
+                _ => call.integer_in(3, 0..=i64::MAX, ErrorReply::NOT_INTEGER)?,
+            };
+            call.state.reply_peak_reset_ms.store(milliseconds, Ordering::Relaxed);
+            call.reply.ok()
+        }
+        (b"HTSTATS", 3 | 4) => tree_figures(call),
+        (b"MALLCTL", 3) => {
+            let value =
+                memory::control(call.arg(2)).map_err(|error| ErrorReply::new(format!("ERR {}", error_text(&error))))?;
+            call.reply.integer(value)
+        }
+        (b"MALLCTL-STR", 4) if call.arg(2) == b"thread.tcache.flush" && call.arg(3) == b"VOID" => {
+            memory::flush_thread_cache().map_err(|error| ErrorReply::new(format!("ERR {}", error_text(&error))))?;
+            call.reply.ok()
+        }
         // Buffers, tables and child processes of which Redis lets tests change the upkeep do not exist here.
-        (b"REPLYBUFFER", 4) | (b"DICT-RESIZING", 3) => call.reply.ok(),
+        (b"REPLYBUFFER", 4) if call.is_word(2, "RESIZING") => call.reply.ok(),
+        (b"DICT-RESIZING", 3) => call.reply.ok(),
         (b"RELOAD" | b"LOADAOF", _) => {
             Err(ErrorReply::fixed("ERR There is no persistence yet, so nothing can be saved and loaded again"))
         }
@@ -153,6 +190,27 @@ fn serialized_len(value: ValueRef<'_>) -> usize {
     }
     let Some(list) = value.as_list() else { return 0 };
     list.iter(0, list.len()).map(|element| prefixed(element.as_bytes(&mut IntegerText::default()).len())).sum()
+}
+
+/// `DEBUG HTSTATS dbid [full]`: of the tree, where Redis has a hash table.
+fn tree_figures(call: &mut Call) -> CommandResult {
+    const OUT_OF_RANGE: ErrorReply = ErrorReply::fixed("ERR Out of range database");
+    let database = call.integer_in(2, 0..=call.state.keyspace.databases() as i64 - 1, OUT_OF_RANGE)? as usize;
+    let (mut keys, mut deadlines, mut pages, mut nodes, mut free) = (0, 0, 0, 0, 0);
+    for (_, shard) in call.keys.locked().shards() {
+        let tree = &shard.databases[database];
+        let memory = tree.memory();
+        keys += tree.len();
+        deadlines += tree.deadlines();
+        pages += memory.page_bytes;
+        nodes += memory.node_bytes;
+        free += memory.page_free_bytes;
+    }
+    let text = format!(
+        "[Tree]\nkeys: {keys}\nkeys with a deadline: {deadlines}\nbytes of pages: {pages}\nof these free: {free}\n\
+         bytes of inner nodes: {nodes}\n"
+    );
+    call.reply.verbatim("txt", text.as_bytes())
 }
 
 /// `DEBUG DIGEST`

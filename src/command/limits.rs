@@ -38,7 +38,7 @@ pub(super) fn protected_error(spec: &CommandSpec) -> ErrorReply {
 }
 
 /// Makes room if memory is above `maxmemory`; false if there is nothing left to evict. During a pause nothing is evicted.
-pub(super) fn make_room(state: &State) -> bool {
+pub fn make_room(state: &State) -> bool {
     state.pause.is_on() || crate::eviction::make_room(state)
 }
 
@@ -103,15 +103,15 @@ fn enter_large(
     log.add(crate::state::unix_time_ms() / 1000, bytes as u64, args.iter(), client, len_max);
 }
 
-/// Ends the connection of a client that has more unread output than its kind may have
+/// Ends the connection of a client whose unread output, of so many `bytes`, is more than its kind may have
 /// (`client-output-buffer-limit`).
-pub fn check_output(state: &State, client: &Client, now_ms: i64) {
+pub fn check_output(state: &State, client: &Client, bytes: usize, now_ms: i64) {
     let limit = state.settings.output_limit(match client.kind() {
         ClientKind::Normal | ClientKind::Primary => ClientClass::Normal,
         ClientKind::Replica => ClientClass::Replica,
         ClientKind::Pubsub => ClientClass::Pubsub,
     });
-    let bytes = client.output_memory() as u64;
+    let bytes = bytes as u64;
     let hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
     let mut soft = false;
     if limit.soft_bytes > 0 && bytes > limit.soft_bytes {
@@ -131,6 +131,6 @@ pub fn check_output(state: &State, client: &Client, now_ms: i64) {
             client.address
         );
         state.stats.add(Figure::OutputBufferLimitDisconnections, 1);
-        client.kill();
+        state.clients.kill(client);
     }
 }

@@ -4,7 +4,7 @@ use super::call::{Call, Mode};
 use super::dispatch::{self, Run};
 use super::spec::CommandSpec;
 use crate::client::{ClientFlags, Session, Transaction};
-use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::state::State;
 use crate::store::{ShardSet, WatchFlag};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) fn queue(
 ) -> CommandResult {
     if let Some(transaction) = &mut session.transaction {
         let request = args.to_owned();
-        transaction.bytes += request.memory();
+        transaction.bytes += request.memory() + size_of::<(&CommandSpec, OwnedRequest)>();
         transaction.commands.push((spec, request));
         session.client.queued.store(transaction.commands.len() as i64, Ordering::Relaxed);
         session.client.queued_bytes.store(transaction.bytes, Ordering::Relaxed);

@@ -189,12 +189,13 @@ fn find_all<'a>(
 
 /// Reads the one argument of CONFIG SET: directives that take many have them in it, separated by single spaces.
 fn parse_argument(entry: &Entry, text: &[u8], current: &Value) -> Result<Value, Reason> {
-    if entry.takes_many() {
+    let value = if entry.takes_many() {
         let words: Vec<_> = text.split(|byte| *byte == b' ').map(<[u8]>::to_vec).collect();
-        entry.parse(&words, current)
+        entry.parse(&words, current)?
     } else {
-        entry.parse(&[text.to_vec()], current)
-    }
+        entry.parse(&[text.to_vec()], current)?
+    };
+    entry.refusal(&value).map_or(Ok(value), |reason| Err(reason.into()))
 }
 
 #[cfg(test)]

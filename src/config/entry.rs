@@ -112,17 +112,14 @@ impl Entry {
         }
     }
 
+    /// Why this server cannot do what `value` asks for, if that is so.
+    pub(super) fn refusal(&self, value: &Value) -> Option<&'static str> {
+        self.unsupported.filter(|_| *value != self.default_value())
+    }
+
     /// Reads a value from `arguments`, without their count checked for directives that take exactly one. `current`
     /// is the value that it is to replace.
     pub(super) fn parse(&self, arguments: &[Vec<u8>], current: &Value) -> Result<Value, Reason> {
-        let value = self.parse_kind(arguments, current)?;
-        match self.unsupported {
-            Some(reason) if value != self.default_value() => Err(reason.into()),
-            _ => Ok(value),
-        }
-    }
-
-    fn parse_kind(&self, arguments: &[Vec<u8>], current: &Value) -> Result<Value, Reason> {
         match self.kind {
             Kind::List { parse, .. } => return Ok(Value::List(parse(arguments)?.into())),
             Kind::OutputLimits => {

@@ -212,6 +212,14 @@ impl Settings {
         }
     }
 
+    /// A directive with a value that this server cannot serve with, and why.
+    pub fn unsupported(&self) -> Option<(&'static str, &'static str)> {
+        Directive::ALL.iter().find_map(|directive| {
+            let entry = directive.entry();
+            Some((entry.name, entry.refusal(&self.load(*directive))?))
+        })
+    }
+
     /// Directives that were given a value of their own although they have no effect here, and why they have none.
     pub fn without_effect(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         Directive::ALL.iter().filter_map(|directive| {

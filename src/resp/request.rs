@@ -116,6 +116,8 @@ pub struct Progress {
     missing: Option<u32>,
     /// Bytes that the request must have before another look at it can be worth while.
     needed: usize,
+    /// Where the argument begins whose length is known already; 0 if there is none.
+    argument: usize,
 }
 
 impl Progress {
@@ -127,6 +129,11 @@ impl Progress {
     /// Length that the request has at least, in bytes; 0 if unknown.
     pub fn needed(&self) -> usize {
         self.needed
+    }
+
+    /// Bytes that have been read for good: the arguments that are complete, and the lines between them.
+    pub fn finished(&self) -> usize {
+        self.argument.max(self.consumed)
     }
 }
 
@@ -226,6 +233,7 @@ pub fn parse_request(
         }
         if buffer.len() < end {
             progress.needed = end;
+            progress.argument = start;
             return Ok(None);
         }
         spans.push(Span { start: start as u32, len: len as u32 });

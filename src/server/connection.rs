@@ -4,6 +4,7 @@
 use super::stream::Stream;
 use super::worker::{Parsed, Worker};
 use crate::client::{ClientFlags, Message, Session};
+use crate::client_eviction;
 use crate::command::{self, BATCH_REQUESTS_MAX, Batch, Outcome};
 use crate::config::Directive;
 use crate::resp::{Args, ErrorReply, Progress, ProtocolError, Reply, RequestLimits, Span, parse_request};
@@ -24,8 +25,12 @@ const READS_PER_TURN: usize = 8;
 const REPLY_BYTES_MAX: usize = 64 * 1024;
 /// Replies of fewer bytes are offered to the socket without a look at the limits of the output buffer.
 const REPLY_BYTES_CHECKED: usize = 16 * 1024;
+/// Replies of fewer bytes are as small as a reply buffer is said to be at least.
+const REPLY_BYTES_NOTED: usize = 1024;
 /// Bytes that are read ahead while a client is blocked or paused.
 const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
+/// Room of a buffer that a client keeps for its next large request; given back when it is idle or sends a small one.
+const QUERY_BYTES_KEPT: usize = 1024 * 1024;
 /// Most that is allocated ahead for an argument that has been announced, in bytes; beyond it the room doubles as the
 /// bytes arrive.
 const ANNOUNCED_BYTES_MAX: usize = 1024 * 1024;
@@ -101,9 +106,17 @@ impl Connection {
 
     /// Serves the client until the connection ends.
     pub async fn serve(mut self) {
-        let Ended = std::future::poll_fn(|cx| self.poll(cx)).await;
+        let Ended = std::future::poll_fn(|cx| {
+            let polled = self.poll(cx);
+            // Buffers have grown or shrunk, and this thread may be idle from now on.
+            crate::memory::publish();
+            polled
+        })
+        .await;
         self.set_postponed(false);
         command::leave(&self.worker.state, &mut self.session);
+        drop(self);
+        crate::memory::publish();
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -156,7 +169,10 @@ impl Connection {
                     self.timer = None;
                     self.unsent.push(reply);
                 }
-                Message::Wake => self.set_postponed(false),
+                Message::Wake => {
+                    self.set_postponed(false);
+                    self.give_back_room();
+                }
             }
         }
         self.note_output();
@@ -225,7 +241,11 @@ impl Connection {
                 Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Ended)),
                 Poll::Ready(Ok(read)) => {
                     self.note_input(read);
-                    self.execute_pending(cx);
+                    // Now, when the request is at its largest.
+                    self.note_query();
+                    if !self.session.client.is_killed() {
+                        self.execute_pending(cx);
+                    }
                     Poll::Ready(Ok(()))
                 }
                 Poll::Pending => Poll::Pending,
@@ -244,6 +264,9 @@ impl Connection {
         }
         self.note_input(read);
         let consumed = self.execute(&mut buffer[..read], cx);
+        if consumed == read {
+            self.give_back_room();
+        }
         self.pending.bytes.extend_from_slice(&buffer[consumed..read]);
         self.note_query();
         Poll::Ready(Ok(()))
@@ -253,7 +276,7 @@ impl Connection {
     fn execute_pending(&mut self, cx: &mut Context<'_>) -> bool {
         let mut bytes = std::mem::take(&mut self.pending.bytes);
         let consumed = self.execute(&mut bytes, cx);
-        if consumed == bytes.len() {
+        if consumed == bytes.len() && bytes.capacity() > QUERY_BYTES_KEPT {
             bytes = Vec::new();
         } else if consumed > 0 {
             bytes.drain(..consumed);
@@ -261,6 +284,14 @@ impl Connection {
         self.pending.bytes = bytes;
         self.note_query();
         consumed > 0
+    }
+
+    /// Gives back what a large request left behind, unless there is another on its way.
+    fn give_back_room(&mut self) {
+        if self.pending.bytes.is_empty() && self.pending.bytes.capacity() > 0 {
+            self.pending.bytes = Vec::new();
+            self.note_query();
+        }
     }
 
     /// Executes the complete requests at the start of `buffer` and returns how many bytes they were. Stops early when
@@ -376,6 +407,11 @@ impl Connection {
             return;
         }
         let mut sent = 0;
+        if reply.len() > REPLY_BYTES_NOTED {
+            self.session
+                .client
+                .note_replies(reply.len(), self.worker.state.reply_peak_reset_ms.load(Ordering::Relaxed));
+        }
         if reply.len() >= REPLY_BYTES_CHECKED && self.exceeds_limits(reply.len()) {
             // Nothing of it is sent: the client could not tell a part from the whole.
             reply.clear();
@@ -409,9 +445,7 @@ impl Connection {
     /// Whether the output buffer's limits end the connection, were `bytes` more kept for it.
     fn exceeds_limits(&mut self, bytes: usize) -> bool {
         let client = &self.session.client;
-        client.output_bytes.store(self.unsent.bytes + bytes, Ordering::Relaxed);
-        command::limits::check_output(&self.worker.state, client, unix_time_ms());
-        client.output_bytes.store(self.unsent.bytes, Ordering::Relaxed);
+        command::limits::check_output(&self.worker.state, client, client.output_memory() + bytes, unix_time_ms());
         client.has(ClientFlags::CLOSE_ASAP)
     }
 
@@ -458,9 +492,12 @@ impl Connection {
     fn note_query(&mut self) {
         let client = &self.session.client;
         let bytes = self.pending.bytes.len();
-        client.query_bytes.store(bytes, Ordering::Relaxed);
+        let finished = self.pending.progress.finished().min(bytes);
         let spans = self.pending.spans.capacity() * size_of::<Span>();
-        client.query_free_bytes.store(self.pending.bytes.capacity() - bytes + spans, Ordering::Relaxed);
+        client.argument_bytes.store(finished + spans, Ordering::Relaxed);
+        client.query_bytes.store(bytes - finished, Ordering::Relaxed);
+        client.query_free_bytes.store(self.pending.bytes.capacity() - bytes, Ordering::Relaxed);
+        client_eviction::note(&self.worker.state, client);
         let limit = self.worker.state.settings.int(Directive::ClientQueryBufferLimit);
         let limit = if self.session.is_authenticated { limit } else { limit.min(UNAUTHENTICATED_QUERY_BYTES_MAX) };
         if (bytes + client.queued_bytes.load(Ordering::Relaxed)) as i64 > limit {
@@ -480,8 +517,9 @@ impl Connection {
         client.output_bytes.store(self.unsent.bytes, Ordering::Relaxed);
         client.output_blocks.store(self.unsent.blocks.len(), Ordering::Relaxed);
         if self.unsent.bytes > 0 || client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
-            crate::command::limits::check_output(&self.worker.state, client, unix_time_ms());
+            command::limits::check_output(&self.worker.state, client, client.output_memory(), unix_time_ms());
         }
+        client_eviction::note(&self.worker.state, client);
         if client.has(ClientFlags::CLOSE_ASAP) {
             client.mailbox.post(Message::Wake);
         }

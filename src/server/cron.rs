@@ -1,6 +1,6 @@
 //! What happens by itself: keys expire on time, silent clients are sent away, figures are sampled.
 
-use crate::client::ClientFlags;
+use crate::client::{Client, ClientFlags, IDLE_MS, Message};
 use crate::command::limits;
 use crate::config::Directive;
 use crate::pubsub::EventClass;
@@ -27,7 +27,8 @@ pub async fn expire(state: Arc<State>, first: usize) {
     let mut ticks = every(EXPIRE_INTERVAL);
     loop {
         ticks.tick().await;
-        if !state.active_expire.load(Ordering::Relaxed) || state.pause.is_on() {
+        let is_off = !state.active_expire.load(Ordering::Relaxed) || state.cron_paused.load(Ordering::Relaxed);
+        if is_off || state.pause.is_on() {
             continue;
         }
         for shard in (first..state.keyspace.shard_count()).step_by(state.threads) {
@@ -37,6 +38,7 @@ pub async fn expire(state: Arc<State>, first: usize) {
                 }
             }
         }
+        crate::memory::publish();
     }
 }
 
@@ -65,12 +67,19 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     expired
 }
 
-/// Looks at the figures ten times a second. Never ends.
+/// Ten times a second: samples the figures, and makes room when memory is above its limit although nobody asks for
+/// more (the limit was lowered, or one command did not evict enough). Never ends.
 pub async fn sample(state: Arc<State>) {
     let mut ticks = every(Duration::from_millis(100));
     loop {
         ticks.tick().await;
+        if state.cron_paused.load(Ordering::Relaxed) {
+            continue;
+        }
         state.stats.sample(unix_time_us());
+        if state.settings.int(Directive::Maxmemory) > 0 {
+            limits::make_room(&state);
+        }
     }
 }
 
@@ -79,22 +88,33 @@ pub async fn clients(state: Arc<State>) {
     let mut ticks = every(Duration::from_secs(1));
     loop {
         ticks.tick().await;
-        let now_ms = unix_time_ms();
-        let timeout_ms = state.settings.int(Directive::Timeout) * 1000;
-        for client in state.clients.all() {
-            let exempt = ClientFlags::BLOCKED | ClientFlags::PUBSUB | ClientFlags::MONITOR;
-            let idle_ms = now_ms - client.last_active_ms.load(Ordering::Relaxed);
-            if timeout_ms > 0 && idle_ms > timeout_ms && !client.has(exempt) {
-                tracing::debug!("Closing idle client");
-                client.kill();
-            } else if client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
-                limits::check_output(&state, &client, now_ms);
-            }
+        if state.cron_paused.load(Ordering::Relaxed) {
+            continue;
         }
-        crate::eviction::evict_clients(&state);
+        let now_ms = unix_time_ms();
+        for client in state.clients.all() {
+            look_after(&state, &client, now_ms);
+        }
+        crate::client_eviction::evict(&state);
         let used = crate::memory::allocator().allocated;
         if state.peak_memory.fetch_max(used, Ordering::Relaxed) < used {
             state.stats.note_peak(now_ms / 1000);
         }
+    }
+}
+
+/// Ends a client that is silent for too long or does not read its output; has an idle one give back what it does not
+/// need.
+fn look_after(state: &State, client: &Client, now_ms: i64) {
+    let timeout_ms = state.settings.int(Directive::Timeout) * 1000;
+    let idle_ms = now_ms - client.last_active_ms.load(Ordering::Relaxed);
+    let never_times_out = ClientFlags::BLOCKED | ClientFlags::PUBSUB | ClientFlags::MONITOR;
+    if timeout_ms > 0 && idle_ms > timeout_ms && !client.has(never_times_out) {
+        tracing::debug!("Closing idle client");
+        client.kill();
+    } else if client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
+        limits::check_output(state, client, client.output_memory(), now_ms);
+    } else if idle_ms > IDLE_MS && client.holds_empty_buffer() {
+        client.mailbox.post(Message::Wake);
     }
 }
