@@ -6,6 +6,7 @@ What is not a system package goes to `compat/.cache`, which may be deleted at an
 """
 
 import fcntl
+import importlib.util
 import os
 import pathlib
 import shutil
@@ -51,11 +52,14 @@ class locked:
 
 def system_packages(programs, packages):
     """Installs Debian packages unless every program they are wanted for is there."""
-    if all(shutil.which(program) for program in programs):
-        return
-    hint = f"missing one of {', '.join(programs)}: apt-get install {' '.join(packages)}"
+    if not all(shutil.which(program) for program in programs):
+        install(packages, f"missing one of {', '.join(programs)}")
+
+
+def install(packages, reason):
+    """Installs Debian packages, or says why that has to be done by hand."""
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise Missing(hint)
+        raise Missing(f"{reason}: apt-get install {' '.join(packages)}")
     with locked():
         environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
         run(["apt-get", "-q", "update"], env=environment)
@@ -103,6 +107,8 @@ def redis_source():
 
 def venv():
     """A Python environment with the packages of requirements.txt."""
+    if not importlib.util.find_spec("ensurepip"):
+        install(["python3-venv"], "Python environments cannot be made")
     directory = CACHE / "venv"
     wanted = (HERE / "requirements.txt").read_text()
     stamp = directory / "requirements.txt"
@@ -165,12 +171,18 @@ def server_under_test(argument):
         if not path.is_file():
             raise Missing(f"no such server: {argument}")
         return path
-    build("--profile", "compat", "--bin", "radish")
-    return target() / "compat" / "radish"
+    return built("radish")
 
 
-def build(*arguments):
-    subprocess.run(["cargo", "build", "--quiet", *arguments], cwd=ROOT, check=True)
+def built(name):
+    """Builds the server and the programs that the suites consist of, and returns the path of one of them.
+
+    All are built in one go, so that every dependency is compiled once, with the features that they need together, which
+    are those of `cargo nextest run --cargo-profile compat` too.
+    """
+    subprocess.run(["cargo", "build", "--quiet", "--profile", "compat", "--bin", "radish", "--examples"], cwd=ROOT, check=True)
+    directory = target() / "compat"
+    return directory / name if name == "radish" else directory / "examples" / name
 
 
 def target():
