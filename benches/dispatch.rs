@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use radish::client::{Client, Endpoint, Session};
+use radish::client::{Client, Endpoint, Identity, Session};
 use radish::command::spec::Table;
 use radish::command::{self, BATCH_REQUESTS_MAX, Batch, Outcome};
 use radish::config::Settings;
@@ -29,7 +29,11 @@ impl Bench {
         let state = State::new(Settings::new(), table, 1).expect("its threads start");
         let nowhere = Endpoint::Unix("".into());
         let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
-        Bench { session: Session::new(Arc::new(client), true), state, reply: Reply::new(Protocol::Resp2) }
+        Bench {
+            session: Session::new(Identity::new(Arc::new(client), true)),
+            state,
+            reply: Reply::new(Protocol::Resp2),
+        }
     }
 
     /// Runs requests as a connection runs those that arrived together. Returns the bytes of their replies.

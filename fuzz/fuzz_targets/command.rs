@@ -6,7 +6,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use radish::client::{Client, Endpoint, Session};
+use radish::client::{Client, Endpoint, Identity, Session};
 use radish::command::spec::Table;
 use radish::command::{self, Batch};
 use radish::config::{Arguments, Directive, Settings};
@@ -39,7 +39,7 @@ fn new_session(id: u64) -> Session {
     let endpoint = Endpoint::Unix(Arc::from("/fuzz"));
     let client = Arc::new(Client::new(id, endpoint.clone(), endpoint, 0, unix_time_ms()));
     STATE.clients.add(&client);
-    Session::new(client, true)
+    Session::new(Identity::new(client, true))
 }
 
 fn end(mut session: Session) {

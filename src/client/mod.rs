@@ -7,4 +7,4 @@ mod session;
 
 pub use mailbox::{Mailbox, Message};
 pub use registry::{Client, ClientFlags, ClientKind, Endpoint, IDLE_MS, Registry};
-pub use session::{BlockedCommand, ReplyMode, Session, Subscriptions, Transaction};
+pub use session::{BlockedCommand, Identity, ReplyMode, Session, Subscriptions, Transaction};

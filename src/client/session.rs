@@ -54,8 +54,31 @@ pub struct BlockedCommand {
     pub waiter: Arc<Waiter>,
     /// Unix time in milliseconds at which the wait ends; `None` waits for ever.
     pub deadline_ms: Option<i64>,
-    /// The reply to give when it ends, in the client's protocol.
-    pub timeout_reply: Vec<u8>,
+}
+
+/// What a command must know of the client that it runs for, also when it runs after a wait.
+#[derive(Clone)]
+pub struct Identity {
+    pub client: Arc<Client>,
+    pub database: usize,
+    pub protocol: Protocol,
+    pub is_authenticated: bool,
+    pub reply_mode: ReplyMode,
+    pub no_touch: bool,
+}
+
+impl Identity {
+    /// A client that has just connected.
+    pub fn new(client: Arc<Client>, is_authenticated: bool) -> Self {
+        Identity {
+            client,
+            database: 0,
+            protocol: Protocol::Resp2,
+            is_authenticated,
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+        }
+    }
 }
 
 /// A connection's state, as commands read and change it.
@@ -71,7 +94,7 @@ pub struct Session {
     pub watch_flag: Option<Arc<WatchFlag>>,
     /// `None` until the first subscription.
     pub subscriptions: Option<Box<Subscriptions>>,
-    pub blocked: Option<Box<BlockedCommand>>,
+    pub blocked: Option<BlockedCommand>,
     pub no_touch: bool,
     /// The command that runs confirms subscriptions: that is sent even when replies are not wanted.
     pub confirms: bool,
@@ -80,21 +103,33 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(client: Arc<Client>, is_authenticated: bool) -> Self {
+    pub fn new(identity: Identity) -> Self {
         Session {
-            client,
-            database: 0,
-            protocol: Protocol::Resp2,
-            is_authenticated,
-            reply_mode: ReplyMode::On,
+            client: identity.client,
+            database: identity.database,
+            protocol: identity.protocol,
+            is_authenticated: identity.is_authenticated,
+            reply_mode: identity.reply_mode,
             transaction: None,
             watched: HashSet::new(),
             watch_flag: None,
             subscriptions: None,
             blocked: None,
-            no_touch: false,
+            no_touch: identity.no_touch,
             confirms: false,
             close_after_reply: false,
+        }
+    }
+
+    /// What is kept for a command that waits.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            client: Arc::clone(&self.client),
+            database: self.database,
+            protocol: self.protocol,
+            is_authenticated: self.is_authenticated,
+            reply_mode: self.reply_mode,
+            no_touch: self.no_touch,
         }
     }
 

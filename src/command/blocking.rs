@@ -5,12 +5,14 @@
 use super::call::Mode;
 use super::dispatch;
 use super::keys::Keys;
-use super::spec::CommandSpec;
-use crate::client::{BlockedCommand, Client, ClientFlags, Message, Session};
-use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Protocol, Reply};
+use super::spec::{CommandFlags, CommandSpec, KeyFlags, keys as key_specs};
+use crate::client::{BlockedCommand, Client, ClientFlags, Identity, Message, ReplyMode, Session};
+use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::state::State;
-use crate::store::{Locked, ShardSet, TicketState, Waiter};
+use crate::store::{Locked, ShardSet, TicketState, Waiter, Wanted};
 use crate::value::Type;
+use smallvec::SmallVec;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -37,13 +39,19 @@ impl Wait {
 
 /// How a waiting client is served: its command is run again, and the reply goes to its mailbox.
 struct Service {
-    client: Arc<Client>,
+    identity: Identity,
     spec: &'static CommandSpec,
     request: OwnedRequest,
-    protocol: Protocol,
-    wanted: Type,
     /// The reply when the wait ends without being served.
     timeout_reply: Vec<u8>,
+}
+
+impl Service {
+    /// Sends the client what its wait ended with; but the news that it ended, if it wants no reply.
+    fn post(&self, reply: Vec<u8>) {
+        let is_wanted = self.identity.reply_mode == ReplyMode::On;
+        self.identity.client.mailbox.post(Message::Unblocked(if is_wanted { reply } else { Vec::new() }));
+    }
 }
 
 /// Puts the client into the queues of its keys, whose shards are locked.
@@ -55,89 +63,112 @@ pub(super) fn begin(
     args: Args<'_>,
     wait: Wait,
 ) {
-    let shards = dispatch::request_shards(state, spec, args);
     let mut timeout_reply = Reply::new(session.protocol);
     let written = timeout_reply.null_array();
     debug_assert!(written.is_ok());
-    let service = Service {
-        client: Arc::clone(&session.client),
-        spec,
-        request: args.to_owned(),
-        protocol: session.protocol,
-        wanted: wait.wanted,
-        timeout_reply: timeout_reply.as_bytes().to_vec(),
+    let service =
+        Service { identity: session.identity(), spec, request: args.to_owned(), timeout_reply: timeout_reply.take() };
+    let wanted = Wanted {
+        database: session.database,
+        keys: wait.keys.into(),
+        value: wait.wanted,
+        shards: dispatch::request_shards(state, spec, args),
+        feeds: wait.feeds,
     };
-    let waiter = Arc::new(Waiter::new(session.database, wait.keys.into(), shards, wait.feeds, Box::new(service)));
-    for_each_key(keys.locked(), &waiter, |locked, key| {
-        let hashed = locked.keyspace().key(key);
-        locked.shard_of(hashed).waiters.add(key, &waiter);
-    });
+    let waiter = Arc::new(Waiter::new(state.keyspace.next_wait(), wanted, Box::new(service)));
+    for key in waiter.keys() {
+        let hashed = state.keyspace.key(key);
+        keys.locked().shard_of(hashed).waiters.add(key, &waiter);
+    }
     *session.client.waiter.lock() = Some(Arc::clone(&waiter));
     session.client.set(ClientFlags::BLOCKED, true);
     state.blocked_clients.fetch_add(1, Ordering::Relaxed);
-    session.blocked =
-        Some(Box::new(BlockedCommand { waiter, deadline_ms: wait.deadline_ms, timeout_reply: timeout_reply.take() }));
-}
-
-/// Every key of a wait once, however often the client named it.
-fn for_each_key(locked: &mut Locked<'_>, waiter: &Waiter, mut each: impl FnMut(&mut Locked<'_>, &[u8])) {
-    let keys = waiter.keys();
-    for (index, key) in keys.iter().enumerate() {
-        if !keys[..index].contains(key) {
-            each(locked, key);
-        }
-    }
+    session.blocked = Some(BlockedCommand { waiter, deadline_ms: wait.deadline_ms });
 }
 
 /// Takes a wait out of all its queues; its shards are locked.
-fn remove(locked: &mut Locked<'_>, waiter: &Arc<Waiter>) {
-    for_each_key(locked, waiter, |locked, key| {
+fn remove(locked: &mut Locked<'_>, waiter: &Waiter) {
+    for key in waiter.keys() {
         let hashed = locked.keyspace().key(key);
         locked.shard_of(hashed).waiters.remove(key, waiter);
-    });
+    }
 }
 
-/// The shards that must be held to serve everybody who waits for a key in the shards that are held. May name too many.
-pub(super) fn closure(locked: &mut Locked<'_>) -> ShardSet {
-    let mut wanted = ShardSet::EMPTY;
-    for (_, shard) in locked.shards() {
-        wanted = wanted.union(shard.waiters.shards());
+/// The shards that a request needs beside those of its keys, all of which are in `locked`: those for serving everybody who
+/// waits for a key that it may give elements to, and everybody whom that feeds in turn. May name too many.
+pub(super) fn closure(
+    state: &State,
+    session: &Session,
+    spec: &CommandSpec,
+    args: Args<'_>,
+    locked: &Locked<'_>,
+) -> ShardSet {
+    let mut wanted = locked.set();
+    let is_awaited = |shard| locked.get(shard).is_some_and(|shard| !shard.waiters.is_empty());
+    if spec.has(CommandFlags::READONLY) || wanted == state.keyspace.all_shards() || !wanted.iter().any(is_awaited) {
+        return wanted;
+    }
+    let queue_of = |key: &[u8]| locked.get(state.keyspace.shard_of(state.keyspace.key(key)))?.waiters.queue(key);
+    // What runs while a transaction is open may be its `EXEC`.
+    let queued = session.transaction.iter().flat_map(|transaction| &transaction.commands);
+    let requests = queued.map(|(spec, request)| (*spec, request.args())).chain([(spec, args)]);
+    let mut seen: HashSet<&[u8]> = HashSet::new();
+    let mut fed: Vec<&[u8]> = Vec::new();
+    for (spec, args) in requests.filter(|(spec, _)| !spec.has(CommandFlags::READONLY)) {
+        for_each_changed_key(spec, args, |key| {
+            if queue_of(key).is_some() && seen.insert(key) {
+                fed.push(key);
+            }
+        });
+    }
+    while let Some(key) = fed.pop() {
+        // Who waits for a key in a shard that is not held yet is seen once it is.
+        wanted.insert(state.keyspace.shard_of(state.keyspace.key(key)));
+        let Some(queue) = queue_of(key) else { continue };
+        wanted = wanted.union(queue.shards());
+        fed.extend(queue.feeds().filter(|key| seen.insert(key)));
     }
     wanted
+}
+
+/// Every key that a request changes, or may.
+fn for_each_changed_key<'a>(spec: &CommandSpec, args: Args<'a>, mut each: impl FnMut(&'a [u8])) {
+    let mut found = SmallVec::new();
+    if key_specs::keys(spec, args, &mut found).is_ok() {
+        let changed = found.iter().filter(|key| !key.flags.contains(KeyFlags::RO));
+        changed.for_each(|key| each(args.at(key.index as usize)));
+    }
 }
 
 /// Serves the clients that wait for keys that got elements, first come first, and those whom that feeds in turn.
 pub(super) fn serve_ready<'k>(state: &'k State, keys: &mut Keys<'k>) {
     while let Some((database, key)) = keys.ready.pop_front() {
         let hashed = state.keyspace.key(&key);
-        let waiters: Vec<Arc<Waiter>> = keys
-            .locked()
-            .shard_of(hashed)
-            .waiters
-            .queue(database, &key)
-            .map_or_else(Vec::new, |queue| queue.waiters().cloned().collect());
         let outer = keys.set_database(database);
-        for waiter in waiters {
-            let Some(found) = keys.peek(&key) else { break };
+        let mut latest = 0;
+        while let Some(found) = keys.peek(&key) {
             let present = keys.type_of(found);
-            serve(state, keys, &waiter, present);
+            let queue = keys.locked().shard_of(hashed).waiters.queue(&key);
+            let Some(waiter) = queue.and_then(|queue| queue.next(database, present, latest)).cloned() else { break };
+            latest = waiter.number();
+            serve(state, keys, &waiter);
         }
         keys.set_database(outer);
     }
 }
 
-/// Serves a client that waits for a key which has a value of type `present` now, if that is what it waits for.
-fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Arc<Waiter>, present: Type) {
+/// Serves a client for which there is something now.
+fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Waiter) {
     let Some(service) = waiter.action().downcast_ref::<Service>() else { return };
-    if service.wanted != present || !waiter.is_waiting() || service.client.is_killed() {
+    if !waiter.is_waiting() || service.identity.client.is_killed() {
         return;
     }
-    let mut session = Session::new(Arc::clone(&service.client), true);
-    session.database = waiter.database();
-    session.protocol = service.protocol;
-    let mut reply = Reply::new(service.protocol);
+    let mut session = Session::new(service.identity.clone());
+    let mut reply = Reply::new(session.protocol);
     let args = service.request.args();
+    let outer = keys.set_no_touch(session.no_touch);
     let (_, still_waits) = dispatch::call(state, &mut session, service.spec, args, keys, &mut reply, Mode::Serving);
+    keys.set_no_touch(outer);
     if still_waits.is_some() {
         return;
     }
@@ -145,7 +176,7 @@ fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Arc<Waiter>, presen
     debug_assert!(claimed, "waits end only while their shards are locked");
     remove(keys.locked(), waiter);
     state.blocked_clients.fetch_sub(1, Ordering::Relaxed);
-    service.client.mailbox.post(Message::Unblocked(reply.take()));
+    service.post(reply.take());
 }
 
 /// Notes on the client's own side that its wait was served.
@@ -156,12 +187,12 @@ pub fn end_wait(session: &mut Session) {
 }
 
 /// Ends a wait, unless it was served before.
-fn end(state: &State, waiter: &Arc<Waiter>) -> bool {
+fn end(state: &State, waiter: &Waiter) -> bool {
     end_locked(state, &mut state.keyspace.lock(waiter.shards()), waiter)
 }
 
 /// Ends a wait whose shards are locked, unless it was served before.
-fn end_locked(state: &State, locked: &mut Locked<'_>, waiter: &Arc<Waiter>) -> bool {
+fn end_locked(state: &State, locked: &mut Locked<'_>, waiter: &Waiter) -> bool {
     if !waiter.claim(TicketState::Ended) {
         return false;
     }
@@ -170,17 +201,15 @@ fn end_locked(state: &State, locked: &mut Locked<'_>, waiter: &Arc<Waiter>) -> b
     true
 }
 
-/// The client's time is over. Returns the reply to give, unless its wait was served meanwhile: then that reply is in its
-/// mailbox.
-pub fn time_out(state: &State, session: &mut Session) -> Option<Vec<u8>> {
-    let blocked = session.blocked.as_mut()?;
-    let reply = std::mem::take(&mut blocked.timeout_reply);
-    let waiter = Arc::clone(&blocked.waiter);
-    if !end(state, &waiter) {
-        return None;
+/// The client's time is over: the reply goes to its mailbox, unless that of being served is there already.
+pub fn time_out(state: &State, session: &mut Session) {
+    let Some(blocked) = &mut session.blocked else { return };
+    blocked.deadline_ms = None;
+    if end(state, &blocked.waiter)
+        && let Some(service) = blocked.waiter.action().downcast_ref::<Service>()
+    {
+        service.post(service.timeout_reply.clone());
     }
-    end_wait(session);
-    Some(reply)
 }
 
 /// A client is held back by a pause, which counts as being blocked, or no longer is.
@@ -195,8 +224,10 @@ pub fn count_postponed(state: &State, session: &Session, is_postponed: bool) {
 
 /// The client leaves while it may be waiting.
 pub(super) fn abandon(state: &State, session: &mut Session) {
-    if let Some(blocked) = session.blocked.take() {
+    if let Some(blocked) = &session.blocked {
         end(state, &blocked.waiter);
+        // The client holds its wait, and the wait its client: neither would ever be freed.
+        end_wait(session);
     }
 }
 
@@ -209,13 +240,95 @@ pub fn unblock(state: &State, locked: &mut Locked<'_>, client: &Client, with_err
         return false;
     }
     let reply = if with_error {
-        let mut reply = Reply::new(service.protocol);
+        let mut reply = Reply::new(service.identity.protocol);
         dispatch::write_error(state, &ErrorReply::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK"), &mut reply);
         state.stats.failed(service.spec.id);
         reply.take()
     } else {
         service.timeout_reply.clone()
     };
-    client.mailbox.post(Message::Unblocked(reply));
+    service.post(reply);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Endpoint;
+    use crate::command::{execute, prepare, spec::Table};
+    use crate::config::Settings;
+    use crate::resp::Protocol;
+
+    fn request(line: &str) -> OwnedRequest {
+        OwnedRequest::new(line.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter())
+    }
+
+    fn session(state: &State) -> Session {
+        let nowhere = Endpoint::Unix("".into());
+        let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
+        Session::new(Identity::new(Arc::new(client), true))
+    }
+
+    fn run(state: &State, session: &mut Session, line: &str) {
+        let request = request(line);
+        let prepared = prepare(state, request.args());
+        execute(state, session, request.args(), &prepared, &mut Reply::new(Protocol::Resp2));
+    }
+
+    /// The shards of keys.
+    fn shards(state: &State, keys: &[&str]) -> ShardSet {
+        keys.iter().fold(ShardSet::EMPTY, |mut set, key| {
+            set.insert(state.keyspace.shard_of(state.keyspace.key(key.as_bytes())));
+            set
+        })
+    }
+
+    /// The shards that a request takes.
+    fn taken(state: &State, session: &Session, line: &str) -> ShardSet {
+        let request = request(line);
+        let spec = state.table.lookup(request.args().at(0)).unwrap();
+        let mut set = dispatch::request_shards(state, spec, request.args());
+        loop {
+            let wanted = closure(state, session, spec, request.args(), &state.keyspace.lock(set));
+            if wanted.is_subset(set) {
+                return set;
+            }
+            set = set.union(wanted);
+        }
+    }
+
+    #[test]
+    fn locks_grow_only_by_those_who_wait_for_the_very_key() {
+        let state = State::new(Settings::new(), Table::new(&[]).unwrap(), 16).unwrap();
+        let mut waiting: Vec<Session> = (0..4).map(|_| session(&state)).collect();
+        let client = session(&state);
+        run(&state, &mut waiting[0], "BLPOP q r 0");
+        run(&state, &mut waiting[1], "BLMOVE q next LEFT LEFT 0");
+        run(&state, &mut waiting[2], "BLMOVE next q LEFT LEFT 0");
+        run(&state, &mut waiting[3], "BLPOP next last 0");
+        let mut in_transaction = session(&state);
+        for command in ["MULTI", "GET q", "SET {q}a 1", "RPUSH last a"] {
+            run(&state, &mut in_transaction, command);
+        }
+        let all = shards(&state, &["q", "r", "next", "last"]);
+        for (command, expected) in [
+            ("GET q", shards(&state, &["q"])),
+            ("SET {q}other a", shards(&state, &["q"])),
+            ("RPUSH last a", shards(&state, &["last", "next"])),
+            ("RPUSH r a", shards(&state, &["q", "r"])),
+            ("RPUSH q a", all),
+            ("RENAME {q}other q", all),
+            ("MSET {q}1 a {q}2 b", shards(&state, &["q"])),
+        ] {
+            assert_eq!(taken(&state, &client, command), expected, "{command}");
+        }
+        let exec = state.table.lookup(b"exec").unwrap();
+        let held = shards(&state, &["q", "last"]);
+        let wanted = closure(&state, &in_transaction, exec, request("EXEC").args(), &state.keyspace.lock(held));
+        assert_eq!(wanted, shards(&state, &["q", "last", "next"]));
+        for session in &mut waiting {
+            abandon(&state, session);
+        }
+        assert_eq!(taken(&state, &client, "RPUSH q a"), shards(&state, &["q"]));
+    }
 }

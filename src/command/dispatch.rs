@@ -295,8 +295,8 @@ fn lock<'k>(
 ) -> Keys<'k> {
     let mut set = shards_of(state, session, spec, args, first_key);
     loop {
-        let mut locked = state.keyspace.lock(set);
-        let wanted = if spec.has(CommandFlags::READONLY) { set } else { blocking::closure(&mut locked) };
+        let locked = state.keyspace.lock(set);
+        let wanted = blocking::closure(state, session, spec, args, &locked);
         if wanted.is_subset(set) {
             return Keys::new(locked, state, session.database, now_ms, session.no_touch, Foreknown::new(first_key));
         }

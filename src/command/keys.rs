@@ -76,6 +76,11 @@ impl<'k> Keys<'k> {
         std::mem::replace(&mut self.database, database)
     }
 
+    /// Says whether reads leave the access clock alone, and returns whether they did before.
+    pub(super) fn set_no_touch(&mut self, no_touch: bool) -> bool {
+        std::mem::replace(&mut self.no_touch, no_touch)
+    }
+
     /// All that is locked, for commands over the whole keyspace.
     pub fn locked(&mut self) -> &mut Locked<'k> {
         &mut self.locked
@@ -366,7 +371,7 @@ impl<'k> Keys<'k> {
     pub fn signal_ready(&mut self, key: &[u8]) {
         let shard = self.place(key).shard;
         let database = self.database;
-        if self.locked.shard(shard).waiters.queue(database, key).is_some() {
+        if self.locked.shard(shard).waiters.is_awaited(database, key) {
             self.ready.push_back((database, key.into()));
         }
     }

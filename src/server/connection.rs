@@ -200,11 +200,8 @@ impl Connection {
         }
         self.timer = None;
         if self.session.blocked.is_some() {
-            if let Some(reply) = command::time_out(&self.worker.state, &mut self.session) {
-                self.unsent.push(reply);
-                self.note_output();
-                cx.waker().wake_by_ref();
-            }
+            // Its reply comes by mail, as that of being served at the same moment does.
+            command::time_out(&self.worker.state, &mut self.session);
         } else {
             self.set_postponed(false);
         }

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::stream::Stream;
-use crate::client::{Client, ClientFlags, Endpoint, Session};
+use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
 use crate::command;
 use crate::resp::{Args, Protocol, Reply, Span};
 use crate::state::State;
@@ -115,7 +115,8 @@ pub fn run(
                 let client = Arc::clone(&arrival.client);
                 match open(arrival.socket) {
                     Ok(stream) => {
-                        let session = Session::new(arrival.client, !command::needs_password(&worker.state));
+                        let session =
+                            Session::new(Identity::new(arrival.client, !command::needs_password(&worker.state)));
                         Connection::new(Rc::clone(&worker), stream, session).serve().await;
                     }
                     Err(error) => tracing::warn!("Error registering fd event for the new client: {error}"),

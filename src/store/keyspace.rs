@@ -4,6 +4,7 @@ use super::{Key, SHARDS_MAX, Shard, ShardSet};
 use crate::tree::Seed;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Every key of the server.
 pub struct Keyspace {
@@ -12,6 +13,8 @@ pub struct Keyspace {
     shard_shift: u32,
     databases: usize,
     seed: Seed,
+    /// Waits that have begun.
+    waits: AtomicU64,
 }
 
 impl Keyspace {
@@ -24,11 +27,18 @@ impl Keyspace {
             shard_shift: 64 - count.trailing_zeros(),
             databases,
             seed: Seed::random(),
+            waits: AtomicU64::new(0),
         }
     }
 
     pub fn databases(&self) -> usize {
         self.databases
+    }
+
+    /// The number of a wait that begins now, from 1 on: higher than those of all waits for the same keys, as long as
+    /// the shards of its keys are locked.
+    pub fn next_wait(&self) -> u64 {
+        self.waits.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub fn shard_count(&self) -> usize {

@@ -12,7 +12,7 @@ pub use keyspace::{Keyspace, Locked};
 pub use lazy_free::LazyFree;
 pub use shard::{Database, KeyspaceLayout, Shard};
 pub use shard_set::{SHARDS_MAX, ShardSet};
-pub use waiters::{TicketState, WaitQueue, Waiter, Waiters};
+pub use waiters::{TicketState, WaitQueue, Waiter, Waiters, Wanted};
 pub use watched::{WatchFlag, Watched};
 
 pub use crate::tree::{Key, Position, Trail, Walk};

@@ -1,6 +1,8 @@
 //! Clients that wait for a key to get elements (`BLPOP` and its kin), in order of arrival.
 
 use super::ShardSet;
+use crate::value::Type;
+use smallvec::SmallVec;
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,24 +22,43 @@ pub enum TicketState {
 /// One wait of one client, shared by the client and by the queues of all the keys it waits for.
 pub struct Waiter {
     state: AtomicU8,
+    /// Grows with each wait of the server: the order of arrival.
+    number: u64,
     database: usize,
     keys: Box<[Box<[u8]>]>,
+    wanted: Type,
     shards: ShardSet,
     feeds: Option<Box<[u8]>>,
     action: Box<dyn Any + Send + Sync>,
 }
 
+/// What a wait is for.
+pub struct Wanted {
+    pub database: usize,
+    /// Any of these serves the wait; one that is named twice counts once.
+    pub keys: Box<[Box<[u8]>]>,
+    /// The type of value that serves it.
+    pub value: Type,
+    /// All that serving it may touch.
+    pub shards: ShardSet,
+    /// The key that serving it gives elements to in turn (`BLMOVE`'s destination).
+    pub feeds: Option<Box<[u8]>>,
+}
+
 impl Waiter {
-    /// A wait for any of `keys` of `database`. `shards`: all that serving it may touch. `feeds`: the key that serving
-    /// it gives elements to in turn (`BLMOVE`'s destination). `action`: how it is served, known to the command layer.
-    pub fn new(
-        database: usize,
-        keys: Box<[Box<[u8]>]>,
-        shards: ShardSet,
-        feeds: Option<Box<[u8]>>,
-        action: Box<dyn Any + Send + Sync>,
-    ) -> Self {
-        Waiter { state: AtomicU8::new(TicketState::Waiting as u8), database, keys, shards, feeds, action }
+    /// A wait that begins now. `number`: from [`super::Keyspace::next_wait`], with the shards of its keys locked.
+    /// `action`: how it is served, known to the command layer.
+    pub fn new(number: u64, wanted: Wanted, action: Box<dyn Any + Send + Sync>) -> Self {
+        Waiter {
+            state: AtomicU8::new(TicketState::Waiting as u8),
+            number,
+            database: wanted.database,
+            keys: wanted.keys,
+            wanted: wanted.value,
+            shards: wanted.shards,
+            feeds: wanted.feeds,
+            action,
+        }
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -48,6 +69,10 @@ impl Waiter {
     pub fn claim(&self, state: TicketState) -> bool {
         let waiting = TicketState::Waiting as u8;
         self.state.compare_exchange(waiting, state as u8, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     pub fn database(&self) -> usize {
@@ -62,33 +87,117 @@ impl Waiter {
         self.shards
     }
 
-    pub fn feeds(&self) -> Option<&[u8]> {
-        self.feeds.as_deref()
-    }
-
     pub fn action(&self) -> &(dyn Any + Send + Sync) {
         &*self.action
     }
 }
 
-/// Who waits for one key, first come first.
-#[derive(Default)]
-pub struct WaitQueue {
+/// Those who wait for the same type of value in the same database, first come first.
+struct Lane {
+    database: usize,
+    wanted: Type,
+    /// Ascending by number.
     waiters: VecDeque<Arc<Waiter>>,
 }
 
+/// Who waits for one key, in any database.
+#[derive(Default)]
+pub struct WaitQueue {
+    lanes: SmallVec<[Lane; 1]>,
+    /// Keys that get elements when somebody here is served, each with how many of them feed it.
+    feeds: HashMap<Box<[u8]>, usize>,
+    /// Shards that serving anybody here may touch; may name too many, never too few.
+    shards: ShardSet,
+    /// Waits that have left since `shards` was exact.
+    left: usize,
+}
+
 impl WaitQueue {
-    pub fn waiters(&self) -> impl Iterator<Item = &Arc<Waiter>> {
-        self.waiters.iter()
+    /// The first in the queue, of those behind the wait of number `after`, who is served by a value of type `present` in
+    /// `database`. 0 is before all.
+    pub fn next(&self, database: usize, present: Type, after: u64) -> Option<&Arc<Waiter>> {
+        let lane = self.lanes.iter().find(|lane| lane.database == database && lane.wanted == present)?;
+        // Nearly always the very first: the one before has been served and is gone.
+        match lane.waiters.front() {
+            Some(first) if first.number > after => Some(first),
+            _ => lane.waiters.get(lane.waiters.partition_point(|waiter| waiter.number <= after)),
+        }
+    }
+
+    /// Shards that must be held to serve anybody here.
+    pub fn shards(&self) -> ShardSet {
+        self.shards
+    }
+
+    /// Keys that get elements when somebody here is served.
+    pub fn feeds(&self) -> impl Iterator<Item = &[u8]> {
+        self.feeds.keys().map(|key| &**key)
+    }
+
+    /// The databases in which somebody waits.
+    fn databases(&self) -> impl Iterator<Item = usize> {
+        let lanes = self.lanes.iter().enumerate();
+        let is_first = |index: usize, database| self.lanes[..index].iter().all(|lane| lane.database != database);
+        lanes.filter(move |(index, lane)| is_first(*index, lane.database)).map(|(_, lane)| lane.database)
+    }
+
+    fn add(&mut self, waiter: &Arc<Waiter>) {
+        let (database, wanted) = (waiter.database, waiter.wanted);
+        let index = match self.lanes.iter().position(|lane| lane.database == database && lane.wanted == wanted) {
+            Some(index) => index,
+            None => {
+                self.lanes.push(Lane { database, wanted, waiters: VecDeque::with_capacity(1) });
+                self.lanes.len() - 1
+            }
+        };
+        let lane = &mut self.lanes[index].waiters;
+        if let Some(last) = lane.back() {
+            if last.number == waiter.number {
+                return;
+            }
+            debug_assert!(last.number < waiter.number, "waits are numbered while their shards are locked");
+        }
+        lane.push_back(Arc::clone(waiter));
+        self.shards = self.shards.union(waiter.shards);
+        if let Some(key) = &waiter.feeds {
+            *self.feeds.entry(key.clone()).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, waiter: &Waiter) {
+        let (database, wanted) = (waiter.database, waiter.wanted);
+        let Some(index) = self.lanes.iter().position(|lane| lane.database == database && lane.wanted == wanted) else {
+            return;
+        };
+        let lane = &mut self.lanes[index].waiters;
+        let Ok(at) = lane.binary_search_by_key(&waiter.number, |waiter| waiter.number) else { return };
+        lane.remove(at);
+        if lane.is_empty() {
+            self.lanes.swap_remove(index);
+        }
+        if let Some(key) = &waiter.feeds
+            && let Some(count) = self.feeds.get_mut(key)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.feeds.remove(key);
+            }
+        }
+        self.left += 1;
+        let waiting: usize = self.lanes.iter().map(|lane| lane.waiters.len()).sum();
+        if self.left > waiting {
+            // At most once for as many waits as it looks at.
+            let waiters = self.lanes.iter().flat_map(|lane| &lane.waiters);
+            self.shards = waiters.fold(ShardSet::EMPTY, |shards, waiter| shards.union(waiter.shards));
+            self.left = 0;
+        }
     }
 }
 
-/// The waiting clients of one shard, per database and key.
+/// The waiting clients of one shard, by key.
 #[derive(Default)]
 pub struct Waiters {
-    queues: HashMap<(usize, Box<[u8]>), WaitQueue>,
-    /// Shards that serving anybody here may touch; may name too many, never too few.
-    shards: ShardSet,
+    queues: HashMap<Box<[u8]>, WaitQueue>,
 }
 
 impl Waiters {
@@ -99,45 +208,45 @@ impl Waiters {
 
     /// Keys that clients wait for, over all databases.
     pub fn key_count(&self) -> usize {
-        self.queues.len()
+        self.queues.values().map(|queue| queue.databases().count()).sum()
     }
 
-    /// Shards that must be held to serve anybody here; empty if nobody waits.
+    /// Those who wait for `key`, in any database.
     #[inline]
-    pub fn shards(&self) -> ShardSet {
-        self.shards
-    }
-
-    pub fn queue(&self, database: usize, key: &[u8]) -> Option<&WaitQueue> {
+    pub fn queue(&self, key: &[u8]) -> Option<&WaitQueue> {
         if self.queues.is_empty() {
             return None;
         }
-        self.queues.get(&(database, Box::from(key)))
+        self.queues.get(key)
+    }
+
+    /// Whether anybody waits for `key` in `database`.
+    #[inline]
+    pub fn is_awaited(&self, database: usize, key: &[u8]) -> bool {
+        self.queue(key).is_some_and(|queue| queue.databases().any(|awaited| awaited == database))
     }
 
     /// The keys of `database` that somebody waits for.
     pub fn keys(&self, database: usize) -> impl Iterator<Item = &[u8]> {
-        self.queues.keys().filter(move |(db, _)| *db == database).map(|(_, key)| &**key)
+        let queues = self.queues.iter();
+        queues.filter(move |(_, queue)| queue.databases().any(|awaited| awaited == database)).map(|(key, _)| &**key)
     }
 
-    /// Puts `waiter` last in the queue of `key`, which is one of its keys.
+    /// Puts `waiter` last in the queue of `key`, which is one of its keys, unless it is there already.
     pub fn add(&mut self, key: &[u8], waiter: &Arc<Waiter>) {
-        let queue = self.queues.entry((waiter.database, key.into())).or_default();
-        queue.waiters.push_back(Arc::clone(waiter));
-        self.shards = self.shards.union(waiter.shards);
+        match self.queues.get_mut(key) {
+            Some(queue) => queue.add(waiter),
+            None => self.queues.entry(key.into()).or_default().add(waiter),
+        }
     }
 
-    /// Takes `waiter` out of the queue of `key`.
-    pub fn remove(&mut self, key: &[u8], waiter: &Arc<Waiter>) {
-        let id = (waiter.database, Box::from(key));
-        if let Some(queue) = self.queues.get_mut(&id) {
-            queue.waiters.retain(|other| !Arc::ptr_eq(other, waiter));
-            if queue.waiters.is_empty() {
-                self.queues.remove(&id);
+    /// Takes `waiter` out of the queue of `key`, if it is there.
+    pub fn remove(&mut self, key: &[u8], waiter: &Waiter) {
+        if let Some(queue) = self.queues.get_mut(key) {
+            queue.remove(waiter);
+            if queue.lanes.is_empty() {
+                self.queues.remove(key);
             }
-        }
-        if self.queues.is_empty() {
-            self.shards = ShardSet::EMPTY;
         }
     }
 }
@@ -146,18 +255,75 @@ impl Waiters {
 mod tests {
     use super::*;
 
+    fn waiter(number: u64, database: usize, value: Type, shard: usize, feeds: Option<&[u8]>) -> Arc<Waiter> {
+        let wanted = Wanted {
+            database,
+            keys: [Box::from(b"q".as_slice())].into(),
+            value,
+            shards: ShardSet::single(shard),
+            feeds: feeds.map(Box::from),
+        };
+        Arc::new(Waiter::new(number, wanted, Box::new(())))
+    }
+
+    fn next(waiters: &Waiters, database: usize, after: u64) -> Option<u64> {
+        waiters.queue(b"q")?.next(database, Type::List, after).map(|waiter| waiter.number())
+    }
+
     #[test]
-    fn a_wait_is_claimed_once_and_leaves_its_queue() {
-        let keys = [Box::from(b"q".as_slice())];
-        let waiter = Arc::new(Waiter::new(0, keys.into(), ShardSet::single(3), None, Box::new(())));
-        let mut waiters = Waiters::default();
-        waiters.add(b"q", &waiter);
-        assert_eq!(waiters.shards(), ShardSet::single(3));
-        assert_eq!(waiters.queue(0, b"q").unwrap().waiters().count(), 1);
-        assert!(waiters.queue(1, b"q").is_none());
+    fn a_wait_is_claimed_once() {
+        let waiter = waiter(1, 0, Type::List, 3, None);
         assert!(waiter.claim(TicketState::Served));
         assert!(!waiter.claim(TicketState::Ended));
-        waiters.remove(b"q", &waiter);
+    }
+
+    #[test]
+    fn those_who_wait_come_in_order_by_database_and_type() {
+        let mut waiters = Waiters::default();
+        let all: Vec<_> = [(1, 0, Type::List), (2, 1, Type::List), (3, 0, Type::String), (4, 0, Type::List)]
+            .map(|(number, database, value)| waiter(number, database, value, number as usize, None))
+            .into();
+        for waiter in &all {
+            waiters.add(b"q", waiter);
+            // A key that is named twice.
+            waiters.add(b"q", waiter);
+        }
+        assert_eq!([next(&waiters, 0, 0), next(&waiters, 0, 1), next(&waiters, 0, 4)], [Some(1), Some(4), None]);
+        assert_eq!([next(&waiters, 1, 0), next(&waiters, 1, 2), next(&waiters, 2, 0)], [Some(2), None, None]);
+        assert_eq!(waiters.key_count(), 2);
+        assert!(waiters.is_awaited(1, b"q") && !waiters.is_awaited(2, b"q"));
+        for waiter in &all {
+            waiters.remove(b"q", waiter);
+            waiters.remove(b"q", waiter);
+        }
         assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn shards_and_feeds_of_those_who_left_are_forgotten() {
+        let mut waiters = Waiters::default();
+        let (short, long) = (waiter(1, 0, Type::List, 1, Some(b"a")), waiter(2, 0, Type::List, 2, Some(b"a")));
+        waiters.add(b"q", &long);
+        waiters.remove(b"q", &long);
+        waiters.add(b"q", &short);
+        let later = waiter(3, 0, Type::List, 3, None);
+        waiters.add(b"q", &later);
+        waiters.remove(b"q", &short);
+        let queue = waiters.queue(b"q").unwrap();
+        assert_eq!(queue.feeds().count(), 0);
+        assert!(queue.shards().contains(3));
+        // A queue that never empties.
+        for number in 4..10 {
+            let passing = waiter(number, 0, Type::List, 1, None);
+            waiters.add(b"q", &passing);
+            waiters.remove(b"q", &passing);
+        }
+        let replacement = waiter(10, 0, Type::List, 3, None);
+        waiters.add(b"q", &replacement);
+        waiters.remove(b"q", &later);
+        waiters.remove(b"q", &later);
+        waiters.add(b"q", &waiter(11, 0, Type::List, 3, None));
+        waiters.remove(b"q", &replacement);
+        assert_eq!(waiters.queue(b"q").unwrap().shards(), ShardSet::single(3));
     }
 }

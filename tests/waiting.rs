@@ -1,0 +1,104 @@
+//! Clients that wait for a key: what they cost while they wait, what they leave behind, and what they hear.
+
+mod support;
+
+use radish::client::{Client, Endpoint, Identity, Session};
+use radish::command::{self, spec::Table};
+use radish::config::Settings;
+use radish::resp::{OwnedRequest, Protocol, Reply};
+use radish::state::State;
+use std::sync::Arc;
+use support::{Connection, Server, eventually};
+
+/// Waits until so many clients are blocked.
+fn until_blocked(client: &mut Connection, count: usize) {
+    let line = format!("blocked_clients:{count}\r\n");
+    eventually(&line, || client.ask("INFO clients").contains(&line));
+}
+
+#[test]
+fn a_client_that_leaves_while_it_waits_is_freed() {
+    let table = Table::new(&[]).expect("no command is renamed");
+    let state = State::new(Settings::new(), table, 1).expect("its threads start");
+    let nowhere = Endpoint::Unix("".into());
+    let client = Arc::new(Client::new(1, nowhere.clone(), nowhere, -1, 0));
+    let left = Arc::downgrade(&client);
+    let mut session = Session::new(Identity::new(client, true));
+    let request = OwnedRequest::new([b"BLPOP".as_slice(), b"q", b"0"].into_iter());
+    let prepared = command::prepare(&state, request.args());
+    command::execute(&state, &mut session, request.args(), &prepared, &mut Reply::new(Protocol::Resp2));
+    assert!(session.blocked.is_some());
+    command::leave(&state, &mut session);
+    drop(session);
+    assert_eq!(left.strong_count(), 0);
+}
+
+#[test]
+fn a_hundred_thousand_keys_are_watched_and_waited_for_by_one_client() {
+    let server = Server::start(&["--threads", "2"]);
+    let keys: Vec<String> = (0..100_000).map(|number| format!("key:{number}")).collect();
+    let names = keys.iter().map(String::as_str);
+    let mut client = server.connect();
+    client.send_words(&["WATCH"].into_iter().chain(names.clone()).collect::<Vec<_>>());
+    assert_eq!(client.reply(), "OK");
+    client.play(
+        "
+        > MULTI
+        OK
+        > EXEC
+        []
+    ",
+    );
+    let twice = names.clone().chain(names);
+    client.send_words(&["BLPOP"].into_iter().chain(twice).chain(["0"]).collect::<Vec<_>>());
+    let mut other = server.connect();
+    until_blocked(&mut other, 1);
+    assert_eq!(other.ask("RPUSH key:99999 a b"), "2");
+    assert_eq!(client.reply(), "[key:99999 a]");
+    assert_eq!(other.ask("LRANGE key:99999 0 -1"), "[b]");
+    // Nobody waits any more.
+    assert_eq!(other.ask("RPUSH key:0 a"), "1");
+    assert_eq!(other.ask("LLEN key:0"), "1");
+}
+
+#[test]
+fn a_client_that_wants_no_replies_gets_none_to_what_it_waited_for() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    for (mode, after) in [("OFF", "CLIENT REPLY ON"), ("SKIP", "PING")] {
+        for ending in ["RPUSH q a", "CLIENT UNBLOCK", "in time"] {
+            let timeout = if ending == "in time" { "0.01" } else { "0" };
+            let id = client.ask("CLIENT ID");
+            client.send(&format!("CLIENT REPLY {mode}"));
+            client.send(&format!("BLPOP q {timeout}"));
+            match ending {
+                "in time" => {}
+                ending => {
+                    until_blocked(&mut other, 1);
+                    let ending = if ending.ends_with("UNBLOCK") { format!("{ending} {id}") } else { ending.into() };
+                    assert_eq!(other.ask(&ending), "1");
+                }
+            }
+            client.send(after);
+            assert_eq!(client.reply(), if mode == "OFF" { "OK" } else { "PONG" }, "{mode}, {ending}");
+            assert_eq!(client.ask("ECHO heard"), "heard");
+        }
+    }
+}
+
+#[test]
+fn what_a_client_agreed_on_holds_when_it_is_served() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lfu"]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    assert_eq!(client.ask("CLIENT NO-TOUCH ON"), "OK");
+    assert_eq!(other.ask("RPUSH there x"), "1");
+    let frequency = other.ask("OBJECT FREQ there");
+    client.send("BLMOVE here there LEFT RIGHT 0");
+    until_blocked(&mut other, 1);
+    assert_eq!(other.ask("RPUSH here y"), "1");
+    assert_eq!(client.reply(), "y");
+    assert_eq!(other.ask("OBJECT FREQ there"), frequency);
+    // The one who feeds it has agreed on something else, which holds for itself.
+    assert_eq!(other.ask("LPUSH there z"), "3");
+    assert_ne!(other.ask("OBJECT FREQ there"), frequency);
+}
