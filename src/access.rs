@@ -86,9 +86,12 @@ pub fn frequency(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
     (i64::from(clock & 0xff) - lost).max(0) as u32
 }
 
-/// Seconds since a record was last used, by a clock of seconds.
-pub fn idle_seconds(clock: u32, now_ms: i64) -> u32 {
-    seconds(now_ms).wrapping_sub(clock) & CLOCK_MASK
+/// Seconds since a record was last used: about, where records are evicted by frequency.
+pub fn idle_seconds(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
+    match counts_frequency(settings) {
+        true => (minutes(now_ms).wrapping_sub(clock >> 8) & 0xffff) * 60,
+        false => seconds(now_ms).wrapping_sub(clock) & CLOCK_MASK,
+    }
 }
 
 fn seconds(now_ms: i64) -> u32 {
@@ -106,6 +109,6 @@ mod tests {
     #[test]
     fn idle_time_survives_the_clock_turning_over() {
         let before = (i64::from(CLOCK_MASK) - 1) * 1000;
-        assert_eq!(idle_seconds(seconds(before), before + 5000), 5);
+        assert_eq!(idle_seconds(&Settings::new(), seconds(before), before + 5000), 5);
     }
 }

@@ -105,7 +105,7 @@ fn evict_from(state: &State, shard: usize, database: usize, volatile_only: bool,
         // The greatest score is evicted.
         let score = match order {
             Order::Random => 0,
-            Order::LeastRecent => i64::from(access::idle_seconds(clock, now_ms)),
+            Order::LeastRecent => i64::from(access::idle_seconds(&state.settings, clock, now_ms)),
             Order::LeastFrequent => 255 - i64::from(access::frequency(&state.settings, clock, now_ms)),
             Order::EarliestDeadline => deadline.map_or(i64::MIN, |deadline| -deadline),
         };

@@ -4,6 +4,7 @@ pub mod access;
 pub mod client;
 pub mod client_eviction;
 pub mod command;
+pub mod compression;
 pub mod config;
 pub mod daemon;
 pub mod eviction;

@@ -2,6 +2,7 @@
 
 use crate::client::Registry;
 use crate::command::spec::Table;
+use crate::compression::Compression;
 use crate::config::{Directive, Settings};
 use crate::pubsub::Pubsub;
 use crate::server_log::{LatencyMonitor, SlowLog};
@@ -140,6 +141,7 @@ pub struct State {
     pub pubsub: Pubsub,
     pub stats: Stats,
     pub lazy_free: LazyFree,
+    pub compression: Compression,
     pub slow_log: SlowLog,
     /// Requests and replies of many bytes (`COMMANDLOG`).
     pub large_requests: SlowLog,
@@ -190,6 +192,7 @@ impl State {
             pubsub,
             stats: Stats::new(threads),
             lazy_free: LazyFree::start()?,
+            compression: Compression::default(),
             slow_log: SlowLog::default(),
             large_requests: SlowLog::default(),
             large_replies: SlowLog::default(),

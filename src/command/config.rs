@@ -35,6 +35,8 @@ pub fn config_set(call: &mut Call) -> CommandResult {
 /// `CONFIG RESETSTAT`
 pub fn config_resetstat(call: &mut Call) -> CommandResult {
     call.state.stats.reset();
+    call.state.lazy_free.reset();
+    call.state.compression.reset();
     call.state.error_counts.lock().clear();
     call.reply.ok()
 }

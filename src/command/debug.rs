@@ -1,14 +1,13 @@
 //! `DEBUG`: tools with which tests look into the server and bend it.
 
 use super::call::Call;
-use super::string::put_string;
+use super::string::put_bytes;
 use crate::config::{Directive, Rewrite, error_text};
 use crate::memory;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::state::REPLY_PEAK_RESET_MS;
 use crate::value::digest::Digest;
 use crate::value::packed::IntegerText;
-use crate::value::string::NewString;
 use crate::value::{ValueRef, number};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -146,7 +145,7 @@ fn sleep(call: &mut Call) -> CommandResult {
 fn object(call: &mut Call) -> CommandResult {
     let Some(found) = call.keys.peek(call.arg(2)) else { return Err(ErrorReply::NO_SUCH_KEY) };
     let clock = call.keys.clock(found);
-    let idle = crate::access::idle_seconds(clock, call.keys.now_ms());
+    let idle = crate::access::idle_seconds(&call.state.settings, clock, call.keys.now_ms());
     let value = call.keys.value(found);
     let address = match value {
         ValueRef::Inline(_, bytes) => bytes.as_ptr().addr(),
@@ -260,7 +259,6 @@ fn populate(call: &mut Call) -> CommandResult {
         _ => None,
     };
     let prefix = call.args.get(3).unwrap_or(b"key");
-    let compression = call.state.settings.int(Directive::CompressionThreshold) as usize;
     for index in 0..count {
         let key = [prefix, format!(":{index}").as_bytes()].concat();
         if call.keys.peek(&key).is_some() {
@@ -270,7 +268,7 @@ fn populate(call: &mut Call) -> CommandResult {
         if let Some(size) = size {
             value.resize(size, 0);
         }
-        put_string(call.keys, &key, NewString::classify(&value, compression), None);
+        put_bytes(call.keys, &key, &value, None);
         call.keys.changed(&key);
     }
     call.reply.ok()

@@ -7,6 +7,7 @@ use crate::config::{BUILD_ID, Directive};
 use crate::resp::CommandResult;
 use crate::state::{PauseKind, unix_time_ms, unix_time_us};
 use crate::stats::{Figure, bucket_at, bucket_microseconds};
+use crate::value::string::dictionary;
 use crate::{memory, process};
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
@@ -306,6 +307,16 @@ fn memory_section(call: &mut Call, text: &mut Text) {
         ("mem_aof_buffer", 0),
     ]);
     text.field("mem_allocator", memory::ALLOCATOR_NAME);
+    let compression = state.compression.figures();
+    text.fields(&[
+        ("compression_raw_bytes", compression.raw_bytes),
+        ("compression_stored_bytes", compression.stored_bytes),
+        ("compression_dictionaries", dictionary::numbers().count() as u64),
+    ]);
+    text.field(
+        "compression_ratio",
+        format_args!("{:.2}", ratio(compression.raw_bytes as usize, compression.stored_bytes as usize)),
+    );
     text.fields(&[
         ("mem_overhead_db_hashtable_rehashing", 0),
         ("active_defrag_running", 0),

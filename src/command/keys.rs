@@ -2,12 +2,14 @@
 //! expiry, access clocks, watchers, keyspace events, statistics), so that handlers need not think of it.
 
 use super::prepare::{Foreknown, PlacedKey};
+use crate::config::Directive;
 use crate::pubsub::EventClass;
 use crate::resp::ErrorReply;
 use crate::state::State;
 use crate::stats::Figure;
 use crate::store::{Database, Key, Locked, Position};
 use crate::tree::{NewPayload, Payload, PayloadMut};
+use crate::value::string::LongString;
 use crate::value::{InlineKind, Type, Value, ValueRef};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -59,6 +61,11 @@ impl<'k> Keys<'k> {
         foreknown: Foreknown,
     ) -> Self {
         Keys { locked, state, database, now_ms, no_touch, foreknown, changes: 0, ready: VecDeque::new() }
+    }
+
+    /// The server that the keys belong to.
+    pub fn state(&self) -> &'k State {
+        self.state
     }
 
     /// The time at which the command runs, the same from its begin to its end: milliseconds of Unix time.
@@ -231,6 +238,18 @@ impl<'k> Keys<'k> {
         }
     }
 
+    /// The long string of a record, to be changed or made raw in part; `None` if it has none.
+    pub fn long_string_mut(&mut self, found: Found) -> Option<&mut LongString> {
+        let state = self.state;
+        match self.boxed_mut(found)? {
+            Value::String(string) => {
+                state.compression.note_raw();
+                Some(string)
+            }
+            Value::List(_) => None,
+        }
+    }
+
     /// The bytes of an inline value, to be overwritten without changing their number; `None` if it is out of line.
     pub fn inline_mut(&mut self, found: Found) -> Option<(InlineKind, &mut [u8])> {
         match self.tree(found).payload_mut(found.position) {
@@ -252,6 +271,7 @@ impl<'k> Keys<'k> {
 
     /// Gives `key` a value and a deadline, whatever it was before.
     pub fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline: Option<i64>) -> Found {
+        self.note_raw(&payload);
         let PlacedKey { key: hashed, shard } = self.place(key);
         let clock = crate::access::created(&self.state.settings, self.now_ms);
         let database = self.database;
@@ -268,10 +288,26 @@ impl<'k> Keys<'k> {
 
     /// Gives a record another value; its deadline stays.
     pub fn replace(&mut self, found: Found, key: &[u8], payload: NewPayload<'_, Value>) -> Found {
+        self.note_raw(&payload);
         let hashed = self.key(key);
         let (position, displaced) = self.tree(found).replace(found.position, hashed, payload);
         self.free(displaced);
         Found { position, ..found }
+    }
+
+    /// Says so if a string arrives that is to be compressed once it is cold.
+    #[inline]
+    fn note_raw(&self, payload: &NewPayload<'_, Value>) {
+        let is_raw = match payload {
+            NewPayload::Boxed(value) => matches!(&**value, Value::String(string) if string.is_compressible()),
+            NewPayload::Inline { kind, bytes } => {
+                *kind == InlineKind::RawModified as u8
+                    && bytes.len() > self.state.settings.int(Directive::CompressionThreshold) as usize
+            }
+        };
+        if is_raw {
+            self.state.compression.note_raw();
+        }
     }
 
     /// Removes a record.

@@ -53,7 +53,7 @@ pub fn object_idletime(call: &mut Call) -> CommandResult {
             return Err(NOT_IDLE_TIME);
         }
         let clock = call.keys.clock(found);
-        call.reply.integer(i64::from(access::idle_seconds(clock, call.keys.now_ms())))
+        call.reply.integer(i64::from(access::idle_seconds(&call.state.settings, clock, call.keys.now_ms())))
     })
 }
 

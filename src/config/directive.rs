@@ -96,8 +96,10 @@ directives! {
     Threads = Entry::integer("threads", 0, 0, 1024).immutable();
     /// Whether each thread stays on a core of its own.
     PinCpus = Entry::yes_no("pin-cpus", false).immutable();
-    /// String values of at least so many bytes are kept compressed when that pays; 0 compresses none.
+    /// String values of more than so many bytes are kept compressed when that pays; 0 compresses none.
     CompressionThreshold = Entry::memory("compression-threshold", KB, 0, MAX);
+    /// Seconds without access after which a string is compressed again that was changed or read in part.
+    CompressionIdleTime = Entry::integer("compression-idle-time", 60, 0, 86400);
 
     // Listening and connections.
 

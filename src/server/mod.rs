@@ -41,6 +41,7 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     if state.relisten.set(Box::new(move |settings| relisten.update(settings))).is_err() {
         return Err(io::Error::other("the server runs already"));
     }
+    crate::compression::start(Arc::clone(&state))?;
     tracing::info!(target: "notice", "Server initialized");
 
     let (handles, receivers): (Vec<WorkerHandle>, Vec<_>) = (0..state.threads).map(|_| worker_channel()).unzip();

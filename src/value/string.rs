@@ -4,23 +4,23 @@
 //! |---|---|---|
 //! | integer | record | the canonical text of an `i64`: its shortest two's complement bytes |
 //! | raw | record | up to [`MAX_INLINE`] bytes |
-//! | compressed | record | what LZ4 makes to fit: raw length (`u32`), block |
+//! | compressed | record | what LZ4 makes to fit: head, block |
 //! | [`LongString`] | its own allocation | all others |
 
 mod compress;
+pub mod dictionary;
 mod long;
+mod lz4;
+pub mod train;
 
 use std::ops::Range;
 
-pub use compress::compress;
-pub use long::{COMPRESS_AT_ONCE_MAX, LongString, PIECE_LEN};
+pub use compress::{Compressed, Head, compress};
+pub use long::{COMPRESS_AT_ONCE_MAX, LongString, PIECE_LEN, Ticket};
 
 use super::number::{self, INTEGER_LEN_MAX};
 use super::packed::IntegerText;
 use super::{InlineKind, MAX_INLINE};
-
-/// Bytes in front of a compressed inline string: its raw length, little-endian.
-const COMPRESSED_HEAD: usize = 4;
 
 /// A string that is about to be stored: in the form that suits it.
 #[derive(Debug)]
@@ -96,6 +96,23 @@ impl<'a> NewString<'a> {
             _ => NewString::Boxed(LongString::new(bytes)),
         }
     }
+
+    /// The form for what [`compress`] made of a string of at most [`PIECE_LEN`] bytes.
+    pub fn compressed(head: Head, block: &[u8]) -> Self {
+        if Head::SIZE + block.len() > MAX_INLINE {
+            return NewString::Boxed(LongString::compressed(head, block));
+        }
+        let payload = [&head.to_bytes(), block].concat();
+        NewString::Inline(InlineKind::CompressedString, InlineBytes::Owned(payload))
+    }
+
+    /// Bytes that the string takes, without what leads to it.
+    pub fn stored_len(&self) -> usize {
+        match self {
+            NewString::Inline(_, bytes) => bytes.len(),
+            NewString::Boxed(long) => long.stored_len(),
+        }
+    }
 }
 
 #[cold]
@@ -107,13 +124,9 @@ fn classify_long(bytes: &[u8]) -> NewString<'_> {
         }
         return NewString::Boxed(long);
     }
-    match compress(bytes) {
-        Some(block) if block.len() + COMPRESSED_HEAD <= MAX_INLINE => {
-            let mut payload = (bytes.len() as u32).to_le_bytes().to_vec();
-            payload.extend_from_slice(&block);
-            NewString::Inline(InlineKind::CompressedString, InlineBytes::Owned(payload))
-        }
-        Some(block) => NewString::Boxed(LongString::compressed(block, bytes.len())),
+    let mut block = Vec::new();
+    match compress(bytes, &mut block) {
+        Some(head) => NewString::compressed(head, &block),
         None if bytes.len() <= MAX_INLINE => NewString::Inline(InlineKind::Raw, InlineBytes::Borrowed(bytes)),
         None => NewString::Boxed(LongString::incompressible(bytes)),
     }
@@ -126,13 +139,8 @@ pub enum StringView<'a> {
     Raw(&'a [u8]),
     /// An integer, whose decimal text is the string.
     Integer(i64),
-    /// A string compressed into one LZ4 block.
-    Compressed {
-        /// The block.
-        block: &'a [u8],
-        /// Bytes that it decompresses to.
-        len: usize,
-    },
+    /// A string compressed into one block.
+    Compressed(Compressed<'a>),
     /// A string kept by itself.
     Long(&'a LongString),
 }
@@ -145,8 +153,8 @@ impl<'a> StringView<'a> {
             InlineKind::Raw | InlineKind::RawModified => Some(StringView::Raw(payload)),
             InlineKind::Integer => Some(StringView::Integer(number::integer_from_bytes(payload))),
             InlineKind::CompressedString => {
-                let (len, block) = payload.split_first_chunk::<COMPRESSED_HEAD>()?;
-                Some(StringView::Compressed { block, len: u32::from_le_bytes(*len) as usize })
+                let (head, block) = payload.split_first_chunk()?;
+                Some(StringView::Compressed(Compressed { head: Head::from_bytes(*head), block }))
             }
             InlineKind::PackedList => None,
         }
@@ -155,9 +163,10 @@ impl<'a> StringView<'a> {
     /// Reads a string that is kept by itself.
     #[inline]
     pub fn long(string: &'a LongString) -> Self {
-        match string.as_raw() {
-            Some(bytes) => StringView::Raw(bytes),
-            None => StringView::Long(string),
+        match (string.as_raw(), string.as_compressed()) {
+            (Some(bytes), _) => StringView::Raw(bytes),
+            (None, Some(compressed)) => StringView::Compressed(compressed),
+            (None, None) => StringView::Long(string),
         }
     }
 
@@ -167,7 +176,7 @@ impl<'a> StringView<'a> {
         match self {
             StringView::Raw(bytes) => bytes.len(),
             StringView::Integer(value) => IntegerText::default().format(*value).len(),
-            StringView::Compressed { len, .. } => *len,
+            StringView::Compressed(compressed) => compressed.head.raw_len(),
             StringView::Long(string) => string.len(),
         }
     }
@@ -200,7 +209,7 @@ impl<'a> StringView<'a> {
                 string.copy_to(range.start, scratch);
                 scratch
             }
-            StringView::Integer(_) | StringView::Compressed { .. } => &self.as_slice(scratch)[range],
+            StringView::Integer(_) | StringView::Compressed(_) => &self.as_slice(scratch)[range],
         }
     }
 
@@ -221,7 +230,7 @@ impl<'a> StringView<'a> {
         match self {
             StringView::Raw(bytes) => out.extend_from_slice(bytes),
             StringView::Integer(value) => out.extend_from_slice(IntegerText::default().format(*value)),
-            StringView::Compressed { .. } | StringView::Long(_) => {
+            StringView::Compressed(_) | StringView::Long(_) => {
                 let start = out.len();
                 out.resize(start + self.len(), 0);
                 self.copy_to(&mut out[start..]);
@@ -234,7 +243,7 @@ impl<'a> StringView<'a> {
         match self {
             StringView::Raw(bytes) => out.copy_from_slice(bytes),
             StringView::Integer(value) => out.copy_from_slice(IntegerText::default().format(*value)),
-            StringView::Compressed { block, .. } => compress::decompress(block, out),
+            StringView::Compressed(compressed) => compressed.decompress(out),
             StringView::Long(string) => string.copy_to(0, out),
         }
     }
@@ -245,7 +254,7 @@ impl<'a> StringView<'a> {
         match self {
             StringView::Integer(value) => Some(*value),
             StringView::Raw(bytes) => number::parse_i64(bytes),
-            StringView::Compressed { .. } | StringView::Long(_) => None,
+            StringView::Compressed(_) | StringView::Long(_) => None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Counting with strings that are numbers.
 
-use super::{classify, put_string, replace_string, view};
+use super::{put_string, replace_string, view};
 use crate::command::Call;
 use crate::pubsub::EventClass;
 use crate::resp::{CommandResult, ErrorReply};
@@ -45,7 +45,7 @@ pub fn incrbyfloat(call: &mut Call) -> CommandResult {
     let increment = LongDouble::parse(call.arg(2)).ok_or(ErrorReply::NOT_FLOAT)?;
     let sum = before.checked_add(increment).ok_or(ErrorReply::fixed("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_text();
-    let string = classify(call.state, &text);
+    let string = NewString::classify(&text, 0);
     match found {
         None => put_string(call.keys, key, string, None),
         Some(found) => replace_string(call.keys, found, key, string),

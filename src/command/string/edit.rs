@@ -1,6 +1,6 @@
 //! Changing a string in part.
 
-use super::{classify, put_string, replace_string, view};
+use super::{put_bytes, put_string, replace_string, view};
 use crate::command::Call;
 use crate::command::keys::{Found, Keys};
 use crate::config::Directive;
@@ -8,7 +8,7 @@ use crate::pubsub::EventClass;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::state::State;
 use crate::value::string::{LongString, NewString};
-use crate::value::{InlineKind, MAX_INLINE, Value};
+use crate::value::{InlineKind, MAX_INLINE};
 
 const TOO_LONG: ErrorReply = ErrorReply::fixed("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
 
@@ -22,7 +22,7 @@ pub fn append(call: &mut Call) -> CommandResult {
     let (key, value) = (call.arg(1), call.arg(2));
     let len = match call.keys.write(key) {
         None => {
-            put_string(call.keys, key, classify(call.state, value), None);
+            put_bytes(call.keys, key, value, None);
             value.len()
         }
         Some(found) => {
@@ -79,7 +79,7 @@ pub(in crate::command) fn write_at(
         put_string(keys, key, string, None);
         return end;
     };
-    if let Some(Value::String(string)) = keys.boxed_mut(found) {
+    if let Some(string) = keys.long_string_mut(found) {
         string.write_at(offset, bytes);
         return string.len();
     }

@@ -19,9 +19,8 @@ use super::Call;
 use super::keys::{Found, Keys};
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply, Reply};
-use crate::state::State;
 use crate::tree::NewPayload;
-use crate::value::string::{NewString, StringView};
+use crate::value::string::{COMPRESS_AT_ONCE_MAX, NewString, StringView};
 use crate::value::{Value, ValueRef};
 use std::ops::Range;
 
@@ -78,9 +77,7 @@ fn write_string(reply: &mut Reply, string: StringView<'_>) -> CommandResult {
     match string {
         StringView::Raw(bytes) => reply.bulk(bytes),
         StringView::Integer(value) => reply.bulk_integer(value),
-        StringView::Compressed { .. } | StringView::Long(_) => {
-            reply.bulk_with(string.len(), |bytes| string.copy_to(bytes))
-        }
+        StringView::Compressed(_) | StringView::Long(_) => reply.bulk_with(string.len(), |bytes| string.copy_to(bytes)),
     }
 }
 
@@ -99,23 +96,33 @@ pub(super) fn inclusive_range(start: i64, end: i64, len: usize) -> Option<Range<
 pub(super) fn expand(keys: &mut Keys<'_>, found: Found, key: &[u8], range: Range<usize>) -> Found {
     let long = match keys.value(found) {
         ValueRef::Boxed(_) => {
-            if let Some(Value::String(string)) = keys.boxed_mut(found) {
+            if let Some(string) = keys.long_string_mut(found) {
                 string.expand(range);
             }
             return found;
         }
         value => match value.as_string() {
-            Some(string @ StringView::Compressed { .. }) => string.to_long(),
+            Some(string @ StringView::Compressed(_)) => string.to_long(),
             _ => return found,
         },
     };
     replace_string(keys, found, key, NewString::Boxed(long))
 }
 
-/// The form for bytes that a client sets as a whole.
+/// Gives `key` bytes that a client sets as a whole, and a deadline, whatever it was before.
 #[inline]
-fn classify<'a>(state: &State, bytes: &'a [u8]) -> NewString<'a> {
-    NewString::classify(bytes, state.settings.int(Directive::CompressionThreshold) as usize)
+pub(super) fn put_bytes(keys: &mut Keys<'_>, key: &[u8], bytes: &[u8], deadline: Option<i64>) {
+    let state = keys.state();
+    let threshold = state.settings.int(Directive::CompressionThreshold) as usize;
+    let string = NewString::classify(bytes, threshold);
+    let is_compressible = threshold != 0 && bytes.len() > threshold;
+    if is_compressible && bytes.len() <= COMPRESS_AT_ONCE_MAX {
+        state.compression.note_set(bytes, string.stored_len());
+    }
+    put_string(keys, key, string, deadline);
+    if is_compressible && bytes.len() > COMPRESS_AT_ONCE_MAX {
+        state.compression.enqueue(keys.database(), key);
+    }
 }
 
 /// Gives `key` a string and a deadline, whatever it was before.

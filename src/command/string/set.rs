@@ -1,7 +1,7 @@
 //! Writing one string as a whole, and the commands that read a string and change its key at once.
 
 use super::expiry::{self, Expiry, Otherwise, Unit};
-use super::{classify, put_string, view, write_found};
+use super::{put_bytes, view, write_found};
 use crate::command::Call;
 use crate::command::keys::{Found, Keys};
 use crate::pubsub::EventClass;
@@ -197,7 +197,7 @@ pub fn delifeq(call: &mut Call) -> CommandResult {
 /// Gives `key` the bytes of an argument, with all that follows from it.
 #[inline]
 pub(super) fn assign(call: &mut Call, key: &[u8], bytes: &[u8], deadline: Option<i64>) {
-    put_string(call.keys, key, classify(call.state, bytes), deadline);
+    put_bytes(call.keys, key, bytes, deadline);
     call.keys.changed(key);
     call.keys.notify(EventClass::String, "set", key);
 }

@@ -5,8 +5,9 @@
 //! far end first takes no memory for the zeros before it.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::compress;
+use super::compress::{self, Compressed, Head};
 
 /// Raw bytes in every piece but the last.
 pub const PIECE_LEN: usize = 256 * 1024;
@@ -18,33 +19,42 @@ static ZEROS: [u8; PIECE_LEN] = [0; PIECE_LEN];
 
 /// A string too long to live in the record of its key.
 #[derive(Debug, Clone)]
-pub struct LongString {
-    len: usize,
-    pieces: Pieces,
-}
+pub struct LongString(Pieces);
 
 #[derive(Debug, Clone)]
 enum Pieces {
     One(Piece),
-    Many(Vec<Piece>),
+    /// All but the last have [`PIECE_LEN`] bytes.
+    #[expect(clippy::box_collection, reason = "most strings are one piece, and a vector would make all of them larger")]
+    Many(Box<Vec<Piece>>),
 }
 
 #[derive(Debug, Clone)]
 enum Piece {
     Raw(Vec<u8>, Attempt),
-    Compressed { block: Box<[u8]>, len: u32 },
+    Compressed(Head, Box<[u8]>),
     Zeros(u32),
 }
+
+// There are as many of these as there are strings too long for a record.
+const _: () = assert!(size_of::<LongString>() == 32);
 
 /// Whether compressing a raw piece has been tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempt {
     /// Not since the piece was last changed.
     Untried,
-    /// A copy of it is being compressed.
-    Running,
+    /// A copy of it is being compressed, for whoever has the ticket of this number.
+    Running(u32),
     /// It saves too little.
     Failed,
+}
+
+/// A copy of a piece that is being compressed while the string is not locked.
+#[derive(Debug)]
+pub struct Ticket {
+    number: u32,
+    index: usize,
 }
 
 impl Piece {
@@ -55,14 +65,15 @@ impl Piece {
     fn len(&self) -> usize {
         match self {
             Piece::Raw(bytes, _) => bytes.len(),
-            Piece::Compressed { len, .. } | Piece::Zeros(len) => *len as usize,
+            Piece::Compressed(head, _) => head.raw_len(),
+            Piece::Zeros(len) => *len as usize,
         }
     }
 
     fn stored_len(&self) -> usize {
         match self {
             Piece::Raw(bytes, _) => bytes.capacity(),
-            Piece::Compressed { block, .. } => block.len(),
+            Piece::Compressed(_, block) => block.len(),
             Piece::Zeros(_) => 0,
         }
     }
@@ -72,10 +83,10 @@ impl Piece {
         match self {
             Piece::Raw(bytes, _) => bytes,
             Piece::Zeros(len) => &ZEROS[..*len as usize],
-            Piece::Compressed { block, len } => {
+            Piece::Compressed(head, block) => {
                 scratch.clear();
-                scratch.resize(*len as usize, 0);
-                compress::decompress(block, scratch);
+                scratch.resize(head.raw_len(), 0);
+                Compressed { head: *head, block }.decompress(scratch);
                 scratch
             }
         }
@@ -84,8 +95,8 @@ impl Piece {
     /// Writes the bytes `from..from + out.len()` of the piece to `out`.
     fn copy_to(&self, from: usize, out: &mut [u8]) {
         match self {
-            Piece::Compressed { block, len } if from == 0 && out.len() == *len as usize => {
-                compress::decompress(block, out);
+            Piece::Compressed(head, block) if from == 0 && out.len() == head.raw_len() => {
+                Compressed { head: *head, block }.decompress(out);
             }
             _ => out.copy_from_slice(&self.bytes(&mut Vec::new())[from..from + out.len()]),
         }
@@ -103,23 +114,24 @@ impl Piece {
                 *attempt = Attempt::Untried;
                 bytes
             }
-            Piece::Compressed { .. } | Piece::Zeros(_) => unreachable!("has just been made raw"),
+            Piece::Compressed(..) | Piece::Zeros(_) => unreachable!("has just been made raw"),
         }
     }
 
-    fn compress(&mut self) {
+    /// Whether the piece is as it was when the ticket was given.
+    fn is_held_by(&self, ticket: &Ticket) -> bool {
+        matches!(self, Piece::Raw(_, Attempt::Running(number)) if *number == ticket.number)
+    }
+
+    /// Puts in the place of a raw piece what has become of it.
+    fn settle(&mut self, head: Option<Head>, block: &[u8]) {
         if let Piece::Raw(bytes, attempt) = self {
-            *attempt = Attempt::Running;
-            let block = compress::compress(bytes);
-            self.finish_compression(block);
-        }
-    }
-
-    fn finish_compression(&mut self, block: Option<Vec<u8>>) {
-        if let Piece::Raw(bytes, attempt @ Attempt::Running) = self {
-            match block {
-                Some(block) => *self = Piece::Compressed { len: bytes.len() as u32, block: block.into_boxed_slice() },
-                None => *attempt = Attempt::Failed,
+            match head {
+                Some(head) => *self = Piece::Compressed(head, block.into()),
+                None => {
+                    bytes.shrink_to_fit();
+                    *attempt = Attempt::Failed;
+                }
             }
         }
     }
@@ -131,38 +143,41 @@ impl LongString {
         let pieces = if bytes.len() <= PIECE_LEN {
             Pieces::One(Piece::raw(bytes.to_vec()))
         } else {
-            Pieces::Many(bytes.chunks(PIECE_LEN).map(|piece| Piece::raw(piece.to_vec())).collect())
+            Pieces::Many(Box::new(bytes.chunks(PIECE_LEN).map(|piece| Piece::raw(piece.to_vec())).collect()))
         };
-        LongString { len: bytes.len(), pieces }
+        LongString(pieces)
     }
 
-    /// A string of at most one piece that [`compress::compress`] has compressed to `block`.
-    pub(super) fn compressed(block: Vec<u8>, len: usize) -> Self {
-        LongString { len, pieces: Pieces::One(Piece::Compressed { block: block.into_boxed_slice(), len: len as u32 }) }
+    /// A string of at most one piece that has been compressed.
+    pub(super) fn compressed(head: Head, block: &[u8]) -> Self {
+        LongString(Pieces::One(Piece::Compressed(head, block.into())))
     }
 
     /// A string of at most one piece that does not compress.
     pub(super) fn incompressible(bytes: &[u8]) -> Self {
-        LongString { len: bytes.len(), pieces: Pieces::One(Piece::Raw(bytes.to_vec(), Attempt::Failed)) }
+        LongString(Pieces::One(Piece::Raw(bytes.to_vec(), Attempt::Failed)))
     }
 
     /// Length in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        match self.pieces() {
+            [before @ .., last] => before.len() * PIECE_LEN + last.len(),
+            [] => 0,
+        }
     }
 
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Bytes allocated.
     pub fn stored_len(&self) -> usize {
         let pieces = self.pieces().iter().map(Piece::stored_len).sum::<usize>();
-        match &self.pieces {
+        match &self.0 {
             Pieces::One(_) => pieces,
-            Pieces::Many(many) => pieces + many.capacity() * size_of::<Piece>(),
+            Pieces::Many(many) => pieces + size_of::<Vec<Piece>>() + many.capacity() * size_of::<Piece>(),
         }
     }
 
@@ -172,14 +187,14 @@ impl LongString {
     }
 
     fn pieces(&self) -> &[Piece] {
-        match &self.pieces {
+        match &self.0 {
             Pieces::One(piece) => std::slice::from_ref(piece),
             Pieces::Many(pieces) => pieces,
         }
     }
 
     fn pieces_mut(&mut self) -> &mut [Piece] {
-        match &mut self.pieces {
+        match &mut self.0 {
             Pieces::One(piece) => std::slice::from_mut(piece),
             Pieces::Many(pieces) => pieces,
         }
@@ -188,7 +203,7 @@ impl LongString {
     /// The bytes of a string that is one raw piece.
     #[inline]
     pub(super) fn as_raw(&self) -> Option<&[u8]> {
-        match &self.pieces {
+        match &self.0 {
             Pieces::One(Piece::Raw(bytes, _)) => Some(bytes),
             _ => None,
         }
@@ -215,7 +230,7 @@ impl LongString {
 
     /// Appends `bytes`. The caller has checked that the string may become that long.
     pub fn append(&mut self, bytes: &[u8]) {
-        self.write_at(self.len, bytes);
+        self.write_at(self.len(), bytes);
     }
 
     /// Overwrites the bytes from `offset` on, lengthening the string as needed, with zeros up to `offset` if it was
@@ -224,7 +239,7 @@ impl LongString {
         if bytes.is_empty() {
             return;
         }
-        if offset > self.len {
+        if offset > self.len() {
             self.add_zeros(offset);
         }
         let mut at = offset;
@@ -238,13 +253,11 @@ impl LongString {
             at += now.len();
             bytes = later;
         }
-        self.len = self.len.max(at);
     }
 
     /// Lengthens the string with zeros to `len` bytes.
     fn add_zeros(&mut self, len: usize) {
-        while self.len < len {
-            let index = self.len / PIECE_LEN;
+        for index in self.len() / PIECE_LEN..len.div_ceil(PIECE_LEN) {
             let piece_len = (len - index * PIECE_LEN).min(PIECE_LEN);
             match self.pieces_mut().get_mut(index) {
                 Some(Piece::Zeros(zeros)) => *zeros = piece_len as u32,
@@ -255,28 +268,28 @@ impl LongString {
                 }
                 None => self.push_piece(Piece::Zeros(piece_len as u32)),
             }
-            self.len = index * PIECE_LEN + piece_len;
         }
     }
 
     fn push_piece(&mut self, piece: Piece) {
-        match &mut self.pieces {
+        match &mut self.0 {
             Pieces::Many(pieces) => pieces.push(piece),
             Pieces::One(first) => {
                 let first = std::mem::replace(first, Piece::Zeros(0));
-                self.pieces = Pieces::Many(vec![first, piece]);
+                self.0 = Pieces::Many(Box::new(vec![first, piece]));
             }
         }
     }
 
     /// Makes the pieces under `range` raw, because they are being read in part and may be again.
     pub fn expand(&mut self, range: Range<usize>) {
-        let range = range.start.min(self.len)..range.end.min(self.len);
+        let len = self.len();
+        let range = range.start.min(len)..range.end.min(len);
         if range.is_empty() {
             return;
         }
         for piece in &mut self.pieces_mut()[range.start / PIECE_LEN..=(range.end - 1) / PIECE_LEN] {
-            if let Piece::Compressed { .. } = piece {
+            if let Piece::Compressed(..) = piece {
                 piece.raw_mut();
             }
         }
@@ -284,40 +297,54 @@ impl LongString {
 
     /// Whether there are raw pieces that may be worth compressing.
     pub fn is_compressible(&self) -> bool {
-        self.pieces().iter().any(|piece| matches!(piece, Piece::Raw(_, Attempt::Untried)))
+        self.pieces().iter().any(|piece| matches!(piece, Piece::Raw(_, Attempt::Untried | Attempt::Running(_))))
     }
 
     /// Compresses all raw pieces that are worth it, and gives back memory kept for growth. For strings of at most
     /// [`COMPRESS_AT_ONCE_MAX`] bytes, or where nobody waits.
     pub fn compress(&mut self) {
+        let mut block = Vec::new();
         for piece in self.pieces_mut() {
-            if let Piece::Raw(bytes, _) = piece {
-                bytes.shrink_to_fit();
-            }
-            if let Piece::Raw(_, Attempt::Untried) = piece {
-                piece.compress();
+            if let Piece::Raw(bytes, Attempt::Untried | Attempt::Running(_)) = piece {
+                let head = compress::compress(bytes, &mut block);
+                piece.settle(head, &block);
             }
         }
     }
 
     /// Copies to `out` a raw piece that may be worth compressing, so that it can be compressed while the string is not
-    /// locked; gives its index for [`LongString::finish_compression`].
-    pub fn begin_compression(&mut self, out: &mut Vec<u8>) -> Option<usize> {
+    /// locked, and gives a ticket for [`LongString::finish_compression`]. Nobody else may be at it.
+    pub fn begin_compression(&mut self, out: &mut Vec<u8>) -> Option<Ticket> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         for (index, piece) in self.pieces_mut().iter_mut().enumerate() {
-            if let Piece::Raw(bytes, attempt @ Attempt::Untried) = piece {
-                *attempt = Attempt::Running;
+            if let Piece::Raw(bytes, attempt @ (Attempt::Untried | Attempt::Running(_))) = piece {
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                *attempt = Attempt::Running(number);
                 out.clear();
                 out.extend_from_slice(bytes);
-                return Some(index);
+                return Some(Ticket { number, index });
             }
         }
         None
     }
 
-    /// Puts in place what [`compress::compress`] made of the copy of a piece, unless the piece has been changed since.
-    pub fn finish_compression(&mut self, index: usize, block: Option<Vec<u8>>) {
-        if let Some(piece) = self.pieces_mut().get_mut(index) {
-            piece.finish_compression(block);
+    /// Puts in place what [`compress`](compress::compress) made of the copy of a piece. Returns false, having done
+    /// nothing, if the piece has been changed since, or is not of this string.
+    pub fn finish_compression(&mut self, ticket: &Ticket, head: Option<Head>, block: &[u8]) -> bool {
+        match self.pieces_mut().get_mut(ticket.index) {
+            Some(piece) if piece.is_held_by(ticket) => {
+                piece.settle(head, block);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The string's compressed form, if it is one piece and compressed.
+    pub(super) fn as_compressed(&self) -> Option<Compressed<'_>> {
+        match &self.0 {
+            Pieces::One(Piece::Compressed(head, block)) => Some(Compressed { head: *head, block }),
+            _ => None,
         }
     }
 }

@@ -75,13 +75,17 @@ fn long_values_are_compressed_piece_by_piece_while_they_change() {
     assert!(long.is_compressible() && raw_size >= bytes.len());
 
     let mut copy = Vec::new();
-    while let Some(piece) = long.begin_compression(&mut copy) {
-        if piece == 1 && bytes[PIECE_LEN] == 7 {
+    let mut block = Vec::new();
+    let mut refused = 0;
+    while let Some(ticket) = long.begin_compression(&mut copy) {
+        let head = compress(&copy, &mut block);
+        if copy[0] == 7 && refused == 0 {
             long.write_at(PIECE_LEN, b"changed meanwhile");
             bytes[PIECE_LEN..PIECE_LEN + 17].copy_from_slice(b"changed meanwhile");
         }
-        long.finish_compression(piece, compress(&copy));
+        refused += usize::from(!long.finish_compression(&ticket, head, &block));
     }
+    assert_eq!(refused, 1, "what was made of the old bytes is not put in the place of the new");
     assert!(!long.is_compressible());
     assert!(long.stored_len() < PIECE_LEN + 10_000);
     assert_eq!(StringView::long(&long).as_slice(&mut copy), bytes);
