@@ -39,12 +39,13 @@ impl Bench {
     /// Runs requests as a connection runs those that arrived together. Returns the bytes of their replies.
     fn run(&mut self, requests: &[OwnedRequest]) -> usize {
         self.reply.clear();
-        let args = requests.iter().map(OwnedRequest::args);
-        let mut batch: Batch<'_> = args.clone().map(|args| command::prepare(&self.state, args)).collect();
-        if batch.len() > 1 {
-            command::prefetch(&self.state, 0, &mut batch);
+        let mut batch = Batch::default();
+        for request in requests {
+            batch.push(&self.state, request.args());
         }
-        for (args, prepared) in args.zip(&batch) {
+        batch.prefetch(&self.state, 0);
+        for (index, request) in requests.iter().enumerate() {
+            let (args, prepared) = (request.args(), batch.request(index));
             let done = command::execute(&self.state, &mut self.session, args, prepared, &mut self.reply);
             assert_eq!(done, Outcome::Done);
         }

@@ -25,8 +25,9 @@ fn a_client_that_leaves_while_it_waits_is_freed() {
     let left = Arc::downgrade(&client);
     let mut session = Session::new(Identity::new(client, true));
     let request = OwnedRequest::new([b"BLPOP".as_slice(), b"q", b"0"].into_iter());
-    let prepared = command::prepare(&state, request.args());
-    command::execute(&state, &mut session, request.args(), &prepared, &mut Reply::new(Protocol::Resp2));
+    let mut batch = command::Batch::default();
+    batch.push(&state, request.args());
+    command::execute(&state, &mut session, request.args(), batch.request(0), &mut Reply::new(Protocol::Resp2));
     assert!(session.blocked.is_some());
     command::leave(&state, &mut session);
     drop(session);

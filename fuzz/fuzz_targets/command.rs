@@ -57,10 +57,11 @@ fn run(session: &mut Session, bytes: &[u8], reply: &mut Reply) {
         let args = Args::new(&buffer[at..at + len], &spans);
         if !args.is_empty() && !is_left_out(args) {
             reply.set_protocol(session.protocol);
-            let mut batch: Batch<'_> = std::iter::once(command::prepare(&STATE, args)).collect();
-            command::prefetch(&STATE, session.database, &mut batch);
+            let mut batch = Batch::default();
+            batch.push(&STATE, args);
+            batch.prefetch(&STATE, session.database);
             let begin = reply.len();
-            command::execute(&STATE, session, args, &batch[0], reply);
+            command::execute(&STATE, session, args, batch.request(0), reply);
             // HELLO and RESET answer in the protocol that they change to.
             check_frames(&reply.as_bytes()[begin..], session.protocol);
         }

@@ -255,7 +255,7 @@ pub fn unblock(state: &State, locked: &mut Locked<'_>, client: &Client, with_err
 mod tests {
     use super::*;
     use crate::client::Endpoint;
-    use crate::command::{execute, prepare, spec::Table};
+    use crate::command::{Batch, execute, spec::Table};
     use crate::config::Settings;
     use crate::resp::Protocol;
 
@@ -271,8 +271,9 @@ mod tests {
 
     fn run(state: &State, session: &mut Session, line: &str) {
         let request = request(line);
-        let prepared = prepare(state, request.args());
-        execute(state, session, request.args(), &prepared, &mut Reply::new(Protocol::Resp2));
+        let mut batch = Batch::default();
+        batch.push(state, request.args());
+        execute(state, session, request.args(), batch.request(0), &mut Reply::new(Protocol::Resp2));
     }
 
     /// The shards of keys.

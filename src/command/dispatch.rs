@@ -5,7 +5,7 @@ use super::blocking::{self, Wait};
 use super::call::{Call, Mode};
 use super::keys::Keys;
 use super::limits;
-use super::prepare::{Foreknown, PlacedKey, Prepared};
+use super::prepare::{Foreknown, Prepared};
 use super::spec::{CommandFlags, CommandSpec, KeyLayout, errors, keys as key_specs};
 use crate::client::{ClientFlags, ReplyMode, Session};
 use crate::config::Directive;
@@ -53,13 +53,13 @@ pub fn execute(
     state: &State,
     session: &mut Session,
     args: Args<'_>,
-    prepared: &Prepared<'_>,
+    prepared: Prepared<'_>,
     reply: &mut Reply,
 ) -> Outcome {
     let begin = reply.len();
     let result = match admit(state, session, args, prepared.spec) {
         Ok(Admitted::Run(spec)) => {
-            if run(state, session, spec, args, prepared.key, reply) == Outcome::Postponed {
+            if run(state, session, spec, args, prepared, reply) == Outcome::Postponed {
                 return Outcome::Postponed;
             }
             Ok(())
@@ -243,21 +243,17 @@ fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
 
 /// The shards of a command's keys, all if it concerns every key.
 #[inline]
-fn shards_of(
-    state: &State,
-    session: &Session,
-    spec: &CommandSpec,
-    args: Args<'_>,
-    first_key: Option<PlacedKey<'_>>,
-) -> ShardSet {
+fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>, prepared: Prepared<'_>) -> ShardSet {
     let keyspace = &state.keyspace;
-    if let Some(index) = spec.layout.only_key() {
-        // The key of a subcommand is not known beforehand.
-        let placed = first_key.unwrap_or_else(|| PlacedKey::new(keyspace, args.at(index)));
-        return ShardSet::single(placed.shard);
-    }
     if spec.has(CommandFlags::ALL_KEYS) {
         return keyspace.all_shards();
+    }
+    if prepared.has_all_keys {
+        let mut set = ShardSet::EMPTY;
+        for placed in prepared.keys {
+            set.insert(placed.shard());
+        }
+        return set;
     }
     if spec.name == "exec" {
         return super::transaction::shards(state, session);
@@ -290,15 +286,15 @@ fn lock<'k>(
     session: &Session,
     spec: &CommandSpec,
     args: Args<'_>,
-    first_key: Option<PlacedKey<'_>>,
+    prepared: Prepared<'k>,
     now_ms: i64,
 ) -> Keys<'k> {
-    let mut set = shards_of(state, session, spec, args, first_key);
+    let mut set = shards_of(state, session, spec, args, prepared);
     loop {
         let locked = state.keyspace.lock(set);
         let wanted = blocking::closure(state, session, spec, args, &locked);
         if wanted.is_subset(set) {
-            return Keys::new(locked, state, session.database, now_ms, session.no_touch, Foreknown::new(first_key));
+            return Keys::new(locked, state, session.database, now_ms, session.no_touch, Foreknown::new(prepared.keys));
         }
         set = set.union(wanted);
     }
@@ -310,12 +306,12 @@ fn run(
     session: &mut Session,
     spec: &'static CommandSpec,
     args: Args<'_>,
-    first_key: Option<PlacedKey<'_>>,
+    prepared: Prepared<'_>,
     reply: &mut Reply,
 ) -> Outcome {
     let begin = reply.len();
     let clock = crate::access::ticks();
-    let mut keys = lock(state, session, spec, args, first_key, crate::access::unix_time_ms_at(clock));
+    let mut keys = lock(state, session, spec, args, prepared, crate::access::unix_time_ms_at(clock));
     // Behind the locks: whoever begins a pause holds all of them, and nothing can be on its way after that.
     if postpones(state, session, spec) {
         return Outcome::Postponed;

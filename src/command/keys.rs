@@ -45,8 +45,8 @@ pub struct Keys<'k> {
     now_ms: i64,
     /// Reads leave the access clock alone (`CLIENT NO-TOUCH`).
     no_touch: bool,
-    /// The first key of the command that runs.
-    foreknown: Foreknown,
+    /// The keys of the command that runs.
+    foreknown: Foreknown<'k>,
     changes: u64,
     pub(super) ready: VecDeque<ReadyKey>,
 }
@@ -58,7 +58,7 @@ impl<'k> Keys<'k> {
         database: usize,
         now_ms: i64,
         no_touch: bool,
-        foreknown: Foreknown,
+        foreknown: Foreknown<'k>,
     ) -> Self {
         Keys { locked, state, database, now_ms, no_touch, foreknown, changes: 0, ready: VecDeque::new() }
     }
@@ -121,7 +121,8 @@ impl<'k> Keys<'k> {
     /// The record of `key`, unless its time is over: then it is removed.
     #[inline]
     fn locate(&mut self, key: &[u8]) -> Option<Found> {
-        let PlacedKey { key: hashed, shard } = self.place(key);
+        let placed = self.place(key);
+        let (hashed, shard) = (placed.key, placed.shard());
         let database = self.database;
         let tree = &self.locked.shard(shard).databases[database];
         let position = tree.find(hashed)?;
@@ -272,7 +273,8 @@ impl<'k> Keys<'k> {
     /// Gives `key` a value and a deadline, whatever it was before.
     pub fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline: Option<i64>) -> Found {
         self.note_raw(&payload);
-        let PlacedKey { key: hashed, shard } = self.place(key);
+        let placed = self.place(key);
+        let (hashed, shard) = (placed.key, placed.shard());
         let clock = crate::access::created(&self.state.settings, self.now_ms);
         let database = self.database;
         let tree = &mut self.locked.shard(shard).databases[database];
@@ -389,7 +391,7 @@ impl<'k> Keys<'k> {
 
     #[inline]
     fn touch_watchers(&mut self, database: usize, key: &[u8]) {
-        let shard = self.place(key).shard;
+        let shard = self.place(key).shard();
         let watched = &self.locked.shard(shard).watched;
         if !watched.is_empty() {
             watched.touch(database, key);
@@ -405,7 +407,7 @@ impl<'k> Keys<'k> {
     /// Says that `key` got elements, for which clients may wait.
     #[inline]
     pub fn signal_ready(&mut self, key: &[u8]) {
-        let shard = self.place(key).shard;
+        let shard = self.place(key).shard();
         let database = self.database;
         if self.locked.shard(shard).waiters.is_awaited(database, key) {
             self.ready.push_back((database, key.into()));

@@ -39,7 +39,7 @@ pub use blocking::{count_postponed, end_wait, time_out};
 pub use call::{Call, Mode};
 pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms};
 pub use keys::{Detached, Found, Keys};
-pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared, prefetch, prepare};
+pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared};
 
 use crate::resp::CommandResult;
 

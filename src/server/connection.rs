@@ -7,7 +7,7 @@ use crate::client::{ClientFlags, Message, Session};
 use crate::client_eviction;
 use crate::command::{self, BATCH_REQUESTS_MAX, Batch, Outcome};
 use crate::config::Directive;
-use crate::resp::{Args, ErrorReply, Progress, ProtocolError, Reply, RequestLimits, Span, parse_request};
+use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, RequestLimits, Span, parse_request};
 use crate::state::unix_time_ms;
 use crate::stats::Figure;
 use std::collections::VecDeque;
@@ -21,6 +21,8 @@ use tokio::time::Sleep;
 
 /// Reads after which a connection lets the others of its thread have a turn.
 const READS_PER_TURN: usize = 8;
+/// Nanoseconds after which it does so between two batches of requests.
+const TURN_NS_MAX: u64 = 1_000_000;
 /// Replies are sent at the latest when so many bytes have gathered.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
 /// Replies of fewer bytes are offered to the socket without a look at the limits of the output buffer.
@@ -89,6 +91,8 @@ pub struct Connection {
     timer: Option<Pin<Box<Sleep>>>,
     /// The first request in `pending` is complete but may not run while the server is paused.
     is_postponed: bool,
+    /// When the present turn began, by the fine clock.
+    turn_begun: u64,
 }
 
 impl Connection {
@@ -101,6 +105,7 @@ impl Connection {
             unsent: Unsent::default(),
             timer: None,
             is_postponed: false,
+            turn_begun: 0,
         }
     }
 
@@ -120,6 +125,7 @@ impl Connection {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        self.turn_begun = crate::access::ticks();
         for _ in 0..READS_PER_TURN {
             self.worker.state.standstill.wait();
             self.session.client.mailbox.register(cx.waker());
@@ -142,6 +148,9 @@ impl Connection {
                 return self.read_ahead(cx);
             }
             if self.pending.progress.is_fresh() && !self.pending.bytes.is_empty() && self.execute_pending(cx) {
+                if self.is_turn_over() {
+                    break;
+                }
                 continue;
             }
             match self.read(cx) {
@@ -150,6 +159,9 @@ impl Connection {
                 // A message may have come since the look at the mailbox above.
                 Poll::Pending if self.session.client.mailbox.has_mail() => {}
                 Poll::Pending => return Poll::Pending,
+            }
+            if self.is_turn_over() {
+                break;
             }
         }
         cx.waker().wake_by_ref();
@@ -304,14 +316,15 @@ impl Connection {
             let (end, error) = self.parse_batch(buffer, at, &mut parsed);
             let mut stopped = false;
             let state = &worker.state;
-            let mut batch: Batch<'_> = parsed.args(buffer).map(|args| command::prepare(state, args)).collect();
-            if batch.len() > 1 {
-                command::prefetch(state, self.session.database, &mut batch);
+            let mut batch = Batch::default();
+            for index in 0..parsed.requests.len() {
+                batch.push(state, parsed.args(buffer, index));
             }
-            for (request, prepared) in parsed.requests.iter().zip(&batch) {
-                let args = Args::new(&buffer[request.start..request.end], &parsed.spans[request.first..request.last]);
+            batch.prefetch(state, self.session.database);
+            for (index, request) in parsed.requests.iter().enumerate() {
+                let args = parsed.args(buffer, index);
                 if !args.is_empty() {
-                    match command::execute(state, &mut self.session, args, prepared, &mut reply) {
+                    match command::execute(state, &mut self.session, args, batch.request(index), &mut reply) {
                         Outcome::Done => {}
                         Outcome::Postponed => {
                             self.set_postponed(true);
@@ -325,7 +338,8 @@ impl Connection {
                 if reply.len() >= REPLY_BYTES_MAX {
                     self.send(&mut reply, cx);
                 }
-                if self.session.blocked.is_some() || self.session.close_after_reply {
+                let session = &self.session;
+                if session.blocked.is_some() || session.close_after_reply || session.client.is_killed() {
                     stopped = true;
                     break;
                 }
@@ -342,15 +356,17 @@ impl Connection {
                     stopped = true;
                 }
             }
-            let is_last = stopped || !was_full || at == buffer.len();
-            if is_last {
+            if stopped || !was_full || at == buffer.len() || self.is_turn_over() {
                 self.send(&mut reply, cx);
-            }
-            if is_last {
                 break;
             }
         }
         at
+    }
+
+    /// Whether it is time to let the other connections of the thread go on.
+    fn is_turn_over(&self) -> bool {
+        crate::access::nanoseconds_since(self.turn_begun) >= TURN_NS_MAX
     }
 
     /// Parses up to a batch of requests from `start` on. Returns where the first incomplete one begins.

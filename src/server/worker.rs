@@ -52,10 +52,11 @@ impl Parsed {
         self.requests.push(Request { start, end, first, last: self.spans.len() });
     }
 
-    pub fn args<'a>(&'a self, buffer: &'a [u8]) -> impl Iterator<Item = Args<'a>> + Clone {
-        self.requests.iter().map(move |request| {
-            Args::new(&buffer[request.start..request.end], &self.spans[request.first..request.last])
-        })
+    /// The request at `index`, all of which were parsed from `buffer`.
+    #[inline]
+    pub fn args<'a>(&'a self, buffer: &'a [u8], index: usize) -> Args<'a> {
+        let request = self.requests[index];
+        Args::new(&buffer[request.start..request.end], &self.spans[request.first..request.last])
     }
 }
 
