@@ -6,6 +6,7 @@ pub mod client_eviction;
 pub mod command;
 pub mod compression;
 pub mod config;
+pub mod crash;
 pub mod daemon;
 pub mod eviction;
 pub mod glob;

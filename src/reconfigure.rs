@@ -3,13 +3,14 @@
 
 use crate::config::{Directive, error_text};
 use crate::state::State;
-use crate::{client_eviction, daemon, logging, memory};
+use crate::{client_eviction, crash, daemon, logging, memory};
 
 /// Does what the new value of `directive` asks for. Errors: why that cannot be done, for the client to read.
 pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
     let settings = &state.settings;
     match directive {
         Directive::Loglevel | Directive::LogFormat | Directive::LogTimestampFormat => logging::configure(settings),
+        Directive::CrashLogEnabled => crash::configure(settings),
         Directive::NotifyKeyspaceEvents => state.pubsub.set_events(settings.keyspace_events()),
         Directive::Dir => {
             if let Some(directory) = settings.path(Directive::Dir) {

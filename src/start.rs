@@ -4,7 +4,7 @@ use crate::REDIS_VERSION;
 use crate::command::spec::{RenameError, Table};
 use crate::config::{Arguments, Directive, Invocation, LoadError, RenameCommand, Settings, error_text};
 use crate::state::State;
-use crate::{daemon, logging};
+use crate::{crash, daemon, logging};
 use clap::CommandFactory;
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
@@ -96,6 +96,7 @@ fn serve(program: OsString, arguments: &Arguments) -> ExitCode {
         tracing::warn!("Could not go on in the background: {error}");
         return ExitCode::FAILURE;
     }
+    crash::install(&settings);
     if let Err(error) = daemon::prepare_title(program.clone()) {
         tracing::debug!("The process keeps its title: {error}");
     }

@@ -129,3 +129,36 @@ fn a_password_is_asked_for() {
     stranger.send_raw(b"*1000\r\n");
     assert_eq!(stranger.reply(), "(ERR Protocol error: unauthenticated multibulk length)");
 }
+
+#[test]
+fn writes_need_their_replicas_when_they_run() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    client.play(
+        "> SET key 1
+         OK
+         > MULTI
+         OK
+         > INCR key
+         QUEUED",
+    );
+    assert_eq!(other.ask("CONFIG SET min-replicas-to-write 2"), "OK");
+    client.play(
+        "> EXEC
+         (EXECABORT Transaction discarded because of: NOREPLICAS Not enough good replicas to write.)
+         > SET key 2
+         (NOREPLICAS Not enough good replicas to write.)
+         > GET key
+         1
+         > MULTI
+         OK
+         > GET key
+         QUEUED
+         > EXEC
+         [1]
+         > CONFIG SET min-replicas-max-lag 0
+         OK
+         > SET key 2
+         OK",
+    );
+}

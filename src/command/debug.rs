@@ -49,6 +49,8 @@ const HELP: &[&str] = &[
     "    List elements of at least this size get a node of their own; 0 restores the default.",
     "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
     "    For how long a reply counts towards the size of its client's reply buffer.",
+    "SEGFAULT",
+    "    Crashes the server.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys are removed when their time comes, or only when they are asked for.",
     "SLEEP <seconds>",
@@ -68,6 +70,10 @@ pub fn debug(call: &mut Call) -> CommandResult {
             HELP.iter().try_for_each(|line| call.reply.simple(line))
         }
         (b"SLEEP", 3) => sleep(call),
+        (b"SEGFAULT", 2) => {
+            crate::crash::crash();
+            call.reply.ok()
+        }
         (b"OBJECT", 3 | 4) => object(call),
         (b"DIGEST", 2) => digest(call),
         (b"DIGEST-VALUE", _) => digest_value(call),

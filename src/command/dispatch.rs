@@ -203,17 +203,23 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
             spec.name
         )));
     }
-    if state.settings.int(Directive::Maxmemory) > 0 && !limits::make_room(state) {
-        let denied = spec.has(CommandFlags::DENYOOM)
-            || (spec.name == "exec"
-                && session.transaction.as_ref().is_some_and(|transaction| {
-                    transaction.commands.iter().any(|(queued, _)| queued.has(CommandFlags::DENYOOM))
-                }));
-        if denied {
-            return Some(ErrorReply::OUT_OF_MEMORY);
-        }
+    if state.settings.int(Directive::Maxmemory) > 0
+        && !limits::make_room(state)
+        && does_any(session, spec, CommandFlags::DENYOOM)
+    {
+        return Some(ErrorReply::OUT_OF_MEMORY);
+    }
+    if limits::lacks_replicas(state) && does_any(session, spec, CommandFlags::WRITE) {
+        return Some(ErrorReply::fixed("NOREPLICAS Not enough good replicas to write."));
     }
     None
+}
+
+/// Whether the command, or for `EXEC` any that was queued, has one of the `flags`.
+fn does_any(session: &Session, spec: &CommandSpec, flags: CommandFlags) -> bool {
+    let queued = session.transaction.as_deref().filter(|_| spec.name == "exec");
+    spec.has(flags)
+        || queued.is_some_and(|transaction| transaction.commands.iter().any(|(queued, _)| queued.has(flags)))
 }
 
 fn reply_is_resp3(session: &Session) -> bool {
@@ -229,15 +235,7 @@ fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
     match state.pause.kind() {
         PauseKind::None => false,
         PauseKind::All => true,
-        PauseKind::Writes => {
-            let writes = CommandFlags::WRITE.union(CommandFlags::MAY_REPLICATE);
-            spec.has(writes)
-                || (spec.name == "exec"
-                    && session
-                        .transaction
-                        .as_ref()
-                        .is_some_and(|transaction| transaction.commands.iter().any(|(queued, _)| queued.has(writes))))
-        }
+        PauseKind::Writes => does_any(session, spec, CommandFlags::WRITE.union(CommandFlags::MAY_REPLICATE)),
     }
 }
 

@@ -42,6 +42,12 @@ pub fn make_room(state: &State) -> bool {
     state.pause.is_on() || crate::eviction::make_room(state)
 }
 
+/// Whether writes are refused for want of replicas (`min-replicas-to-write`). No replica can connect yet.
+#[inline]
+pub(super) fn lacks_replicas(state: &State) -> bool {
+    state.settings.int(Directive::MinReplicasToWrite) > 0 && state.settings.int(Directive::MinReplicasMaxLag) > 0
+}
+
 /// From how many microseconds on a command is slow; `u64::MAX` if none is.
 #[inline]
 pub(super) fn slow_threshold_us(state: &State) -> u64 {

@@ -23,7 +23,7 @@ const ACTIVE_DEFRAG: &str = "pages are compacted as they change, so there is not
 const CLUSTER: &str = "cluster mode is always off";
 const COPY_AVOIDANCE: &str = "replies are written from where their values lie as it suits each of them";
 const CPU_LIST: &str = "`pin-cpus` binds threads to processors";
-const CRASH: &str = "a crash ends the process at once; what the runtime prints of it goes to stderr";
+const CRASH: &str = "a crash is reported and ends the process, no more";
 const DIALECT: &str = "replies are always those of Redis";
 const EXPIRY: &str = "expiry is exact and needs no tuning";
 const HASH_TABLE: &str = "the keyspace is a tree: there is no hash table to resize";
@@ -187,7 +187,7 @@ directives! {
     /// Name of the server in syslog.
     SyslogIdent = Entry::text("syslog-ident", "redis").immutable();
     SyslogFacility = Entry::choice::<SyslogFacility>("syslog-facility", SyslogFacility::Local0.number()).immutable();
-    CrashLogEnabled = Entry::yes_no("crash-log-enabled", true).without_effect(CRASH);
+    CrashLogEnabled = Entry::yes_no("crash-log-enabled", true);
     CrashMemcheckEnabled = Entry::yes_no("crash-memcheck-enabled", true).without_effect(CRASH);
     UseExitOnPanic = Entry::yes_no("use-exit-on-panic", false).hidden().without_effect(CRASH);
     WatchdogPeriod = Entry::integer("watchdog-period", 0, 0, INT_MAX).hidden().without_effect(TESTING);
@@ -374,9 +374,9 @@ directives! {
     ReplicaIgnoreDiskWriteErrors = Entry::yes_no("replica-ignore-disk-write-errors", false).without_effect(NOT_YET_REPLICATION);
     ReplicaFullSyncBufferLimit = Entry::memory("replica-full-sync-buffer-limit", 0, 0, MAX).without_effect(NOT_YET_REPLICATION);
     MinReplicasToWrite = Entry::integer("min-replicas-to-write", 0, 0, INT_MAX)
-        .alias("min-slaves-to-write").without_effect(NOT_YET_REPLICATION);
+        .alias("min-slaves-to-write");
     MinReplicasMaxLag = Entry::integer("min-replicas-max-lag", 10, 0, INT_MAX)
-        .alias("min-slaves-max-lag").without_effect(NOT_YET_REPLICATION);
+        .alias("min-slaves-max-lag");
     ReplBacklogSize = Entry::memory("repl-backlog-size", 10 * MB, 1, MAX).without_effect(NOT_YET_REPLICATION);
     ReplBacklogTtl = Entry::integer("repl-backlog-ttl", 3600, 0, MAX).without_effect(NOT_YET_REPLICATION);
     ReplTimeout = Entry::integer("repl-timeout", 60, 1, INT_MAX).without_effect(NOT_YET_REPLICATION);

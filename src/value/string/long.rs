@@ -240,7 +240,9 @@ impl LongString {
             return;
         }
         if offset > self.len() {
-            self.add_zeros(offset);
+            // As far as the piece goes that is written to first, so that it need not grow once more.
+            let first_end = (offset / PIECE_LEN + 1) * PIECE_LEN;
+            self.add_zeros(first_end.min(offset + bytes.len()));
         }
         let mut at = offset;
         while !bytes.is_empty() {

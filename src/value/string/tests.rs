@@ -106,6 +106,15 @@ fn a_bit_far_out_costs_next_to_nothing() {
     assert_eq!(StringView::long(&long).slice((512 << 20) - 2..512 << 20, &mut Vec::new()), [0, 1]);
 }
 
+#[test]
+fn a_write_beyond_the_end_leaves_no_room() {
+    let mut long = LongString::new(b"");
+    long.write_at(100_000, b"x");
+    assert_eq!(long.stored_len(), 100_001);
+    long.write_at(PIECE_LEN + 10, b"yz");
+    assert_eq!(long.len(), PIECE_LEN + 12);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
