@@ -52,6 +52,25 @@ fn directives_without_effect() {
     check("directives without effect", &table);
 }
 
+/// Every directive of the other servers is known; the rest are Radish's own, and have a row in README.md.
+#[test]
+fn directives_of_its_own() {
+    let listed = fs::read_to_string(path("compat/directives.txt")).expect("the directives of Redis and Valkey");
+    let theirs: BTreeSet<_> = listed.lines().filter(|line| !line.starts_with('#')).collect();
+    let known: BTreeSet<_> = Directive::names().map(|(_, name)| name).collect();
+    let missing: Vec<_> = theirs.difference(&known).collect();
+    assert!(missing.is_empty(), "{missing:?} are not known");
+
+    let readme = fs::read_to_string(path("README.md")).expect("README.md is text");
+    for directive in Directive::ALL.iter().filter(|directive| !theirs.contains(directive.name())) {
+        let entry = directive.entry();
+        let value = String::from_utf8_lossy(&entry.format(&entry.default_value())).into_owned();
+        let is_hidden_elsewhere = entry.hidden || entry.without_effect.is_some() || entry.unsupported.is_some();
+        let row = format!("| `{}` | {value} | ", entry.name);
+        assert!(is_hidden_elsewhere || readme.contains(&row), "README.md has no row {row:?}");
+    }
+}
+
 /// A directive that nothing reads has no effect, and its entry must say so.
 #[test]
 fn directives_with_effect_are_read_somewhere() {

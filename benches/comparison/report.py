@@ -14,8 +14,8 @@ BAR, BAR_STEP, ROW_GAP, HEAD = 9, 11, 10, 46
 class Results:
     """Everything that was measured, by contender in the order of `names`."""
 
-    def __init__(self, names, sizes):
-        self.names, self.sizes = names, sizes
+    def __init__(self, names, allocators, sizes):
+        self.names, self.allocators, self.sizes = names, allocators, sizes
         self.cpu, self.memory, self.idle = {}, {}, None
 
 
@@ -60,7 +60,8 @@ def markdown(results):
         text += "**The server's processor time for a request, and requests a second** (the server on one core, 50 clients on another,\n"
         text += "which often are the limit; 64-byte values under 1,000,000 random keys):\n\n"
         text += table(["workload", *names, f"{against}, time" if against else ""], rows) + "\n"
-    text += f"Measured in one run by `benches/compare` on: {machine()}. Medians of {results.sizes.rounds}.\n"
+    allocators = ", ".join(f"{name} with {allocator}" for name, allocator in zip(names, results.allocators))
+    text += f"Measured in one run by `benches/compare` on: {machine()}; {allocators}. Times are medians of {results.sizes.rounds} turns.\n"
     return text
 
 

@@ -23,11 +23,11 @@ class Contender:
         self.name, self.binary, self.options = name, binary, options
 
     def version(self):
-        """Its name with the version that it is."""
+        """Its name with the version that it is, and its allocator, which matters for memory."""
         with self.running() as server, server.connect() as connection:
-            info = dict(line.split(":", 1) for line in connection.ask("INFO", "server").splitlines() if ":" in line)
+            info = dict(line.split(":", 1) for line in connection.ask("INFO").splitlines() if ":" in line)
         versions = [f"{self.name.lower()}_version", "redis_version"]
-        return f"{self.name} {next(info[field] for field in versions if field in info)}"
+        return f"{self.name} {next(info[field] for field in versions if field in info)}", info["mem_allocator"]
 
     @contextlib.contextmanager
     def running(self, cpu=None):
