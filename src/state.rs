@@ -1,6 +1,6 @@
 //! What all threads share.
 
-use crate::client::Registry;
+use crate::client::{Monitors, Registry};
 use crate::command::spec::Table;
 use crate::compression::Compression;
 use crate::config::{Directive, Settings};
@@ -151,8 +151,7 @@ pub struct State {
     pub standstill: Standstill,
     /// Opens the sockets of `bind` and `port` in place of those that are open; set by the server once it listens.
     pub relisten: OnceLock<Relisten>,
-    /// Clients in `MONITOR`.
-    pub monitors: AtomicUsize,
+    pub monitors: Monitors,
     pub blocked_clients: AtomicUsize,
     /// Expiry by deadline is on (`DEBUG SET-ACTIVE-EXPIRE`).
     pub active_expire: AtomicBool,
@@ -200,7 +199,7 @@ impl State {
             pause: Pause::default(),
             standstill: Standstill::default(),
             relisten: OnceLock::new(),
-            monitors: AtomicUsize::new(0),
+            monitors: Monitors::default(),
             blocked_clients: AtomicUsize::new(0),
             active_expire: AtomicBool::new(true),
             list_large_min: AtomicUsize::new(0),

@@ -83,7 +83,6 @@ figures! {
     AuthFailures,
     /// Changes since the start; what `rdb_changes_since_last_save` counts.
     Changes,
-    PubsubMessages,
 }
 
 struct ThreadStats {

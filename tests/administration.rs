@@ -214,3 +214,17 @@ fn debug_and_memory_look_at_values() {
     client.send("SHUTDOWN NOSAVE");
     assert!(client.is_closed());
 }
+
+#[test]
+fn clients_are_found_by_age_without_overflow_and_by_what_happened_to_their_keys() {
+    let server = Server::start(&[]);
+    let (mut client, mut watcher) = (server.connect(), server.connect());
+    assert_eq!(watcher.ask("WATCH k"), "OK");
+    assert_eq!(client.ask("CLIENT KILL MAXAGE 9223372036854775807"), "0");
+    assert_eq!(client.ask("CLIENT LIST IDLE 9223372036854775807"), "");
+    assert_eq!(client.ask("CLIENT LIST FLAGS d"), "");
+    assert_eq!(client.ask("SET k v"), "OK");
+    assert!(client.ask("CLIENT LIST FLAGS d").contains(" flags=d "));
+    assert_eq!(watcher.ask("UNWATCH"), "OK");
+    assert_eq!(client.ask("CLIENT LIST FLAGS d"), "");
+}

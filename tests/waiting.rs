@@ -2,13 +2,8 @@
 
 mod support;
 
-use radish::client::{Client, Endpoint, Identity, Session};
-use radish::command::{self, spec::Table};
-use radish::config::Settings;
-use radish::resp::{OwnedRequest, Protocol, Reply};
-use radish::state::State;
 use std::sync::Arc;
-use support::{Connection, Server, eventually};
+use support::{Connection, Local, Server, eventually};
 
 /// Waits until so many clients are blocked.
 fn until_blocked(client: &mut Connection, count: usize) {
@@ -18,18 +13,12 @@ fn until_blocked(client: &mut Connection, count: usize) {
 
 #[test]
 fn a_client_that_leaves_while_it_waits_is_freed() {
-    let table = Table::new(&[]).expect("no command is renamed");
-    let state = State::new(Settings::new(), table, 1).expect("its threads start");
-    let nowhere = Endpoint::Unix("".into());
-    let client = Arc::new(Client::new(1, nowhere.clone(), nowhere, -1, 0));
-    let left = Arc::downgrade(&client);
-    let mut session = Session::new(Identity::new(client, true));
-    let request = OwnedRequest::new([b"BLPOP".as_slice(), b"q", b"0"].into_iter());
-    let mut batch = command::Batch::default();
-    batch.push(&state, request.args());
-    command::execute(&state, &mut session, request.args(), batch.request(0), &mut Reply::new(Protocol::Resp2));
+    let local = Local::new();
+    let mut session = local.connect();
+    let left = Arc::downgrade(&session.client);
+    local.run(&mut session, "BLPOP q 0");
     assert!(session.blocked.is_some());
-    command::leave(&state, &mut session);
+    radish::command::leave(&local.0, &mut session);
     drop(session);
     assert_eq!(left.strong_count(), 0);
 }

@@ -56,11 +56,50 @@ impl Mailbox {
         self.has_mail.load(Ordering::Acquire)
     }
 
+    /// The pushes that have arrived, in order; what else there is stays.
+    pub fn take_pushes(&self) -> Vec<Bytes> {
+        let mut pushes = Vec::new();
+        if self.has_mail() {
+            let mut queue = self.queue.lock();
+            for message in std::mem::take(&mut *queue) {
+                match message {
+                    Message::Push(bytes) => pushes.push(bytes),
+                    other => queue.push(other),
+                }
+            }
+            self.has_mail.store(!queue.is_empty(), Ordering::Release);
+            self.push_bytes.store(0, Ordering::Relaxed);
+        }
+        pushes
+    }
+
     /// Everything that has arrived, in order.
     pub fn take(&self) -> Vec<Message> {
         let mut queue = self.queue.lock();
         self.has_mail.store(false, Ordering::Release);
         self.push_bytes.store(0, Ordering::Relaxed);
         std::mem::take(&mut *queue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pushes_are_taken_and_the_rest_stays() {
+        let mailbox = Mailbox::default();
+        assert!(mailbox.take_pushes().is_empty());
+        for text in ["a", "b"] {
+            mailbox.post(Message::Push(text.into()));
+            mailbox.post(Message::Wake);
+        }
+        assert_eq!(mailbox.take_pushes(), ["a", "b"]);
+        assert!(mailbox.has_mail());
+        assert_eq!(mailbox.pending_bytes(), 0);
+        assert!(matches!(mailbox.take().as_slice(), [Message::Wake, Message::Wake]));
+        mailbox.post(Message::Push("c".into()));
+        assert_eq!(mailbox.take_pushes(), ["c"]);
+        assert!(!mailbox.has_mail());
     }
 }

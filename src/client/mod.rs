@@ -2,9 +2,11 @@
 //! `Mailbox`). Sockets are not known here.
 
 mod mailbox;
+mod monitors;
 mod registry;
 mod session;
 
 pub use mailbox::{Mailbox, Message};
+pub use monitors::Monitors;
 pub use registry::{Client, ClientFlags, ClientKind, Endpoint, IDLE_MS, Registry};
 pub use session::{BlockedCommand, Identity, ReplyMode, Session, Subscriptions, Transaction};

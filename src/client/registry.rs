@@ -1,7 +1,7 @@
 //! All connected clients, as other threads see them (`CLIENT LIST`, `CLIENT KILL`, `INFO clients`).
 
 use super::Mailbox;
-use crate::store::Waiter;
+use crate::store::{Waiter, WatchFlag};
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use std::fmt;
@@ -68,7 +68,8 @@ impl ClientFlags {
     pub const TRACKING: u32 = 1 << 4;
     pub const TRACKING_BROKEN_REDIRECT: u32 = 1 << 5;
     pub const TRACKING_BROADCAST: u32 = 1 << 6;
-    pub const DIRTY_CAS: u32 = 1 << 7;
+    /// Not among the flags of a client: its [`Client::watch_flag`] tells.
+    const DIRTY_CAS: u32 = 1 << 7;
     pub const CLOSE_AFTER_REPLY: u32 = 1 << 8;
     pub const CLOSE_ASAP: u32 = 1 << 9;
     pub const UNIX_SOCKET: u32 = 1 << 10;
@@ -104,7 +105,7 @@ impl ClientFlags {
     }
 
     /// The flags in letters, `N` if there are none.
-    pub fn letters(flags: u32) -> String {
+    fn letters(flags: u32) -> String {
         let letters: String =
             Self::LETTERS.iter().filter(|(bit, _)| flags & bit != 0).map(|(_, letter)| letter).collect();
         if letters.is_empty() { "N".into() } else { letters }
@@ -156,6 +157,8 @@ pub struct Client {
     counted_bytes: AtomicUsize,
     /// What the client waits for, if it is blocked.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
+    /// Whether a key that the client watches was changed, if it watches any.
+    pub watch_flag: Mutex<Option<Arc<WatchFlag>>>,
     pub names: RwLock<ClientNames>,
 }
 
@@ -204,6 +207,7 @@ impl Client {
             killed: AtomicBool::new(false),
             counted_bytes: AtomicUsize::new(0),
             waiter: Mutex::new(None),
+            watch_flag: Mutex::new(None),
             names: RwLock::new(ClientNames { user: Box::from(b"default".as_slice()), ..ClientNames::default() }),
         }
     }
@@ -218,6 +222,13 @@ impl Client {
         } else {
             self.flags.fetch_and(!flags, Ordering::Relaxed);
         }
+    }
+
+    /// The flags as `CLIENT LIST` shows them.
+    pub fn flag_letters(&self) -> String {
+        let is_dirty = self.watch_flag.lock().as_ref().is_some_and(|flag| flag.is_raised());
+        let dirty = if is_dirty { ClientFlags::DIRTY_CAS } else { 0 };
+        ClientFlags::letters(self.flags.load(Ordering::Relaxed) | dirty)
     }
 
     pub fn kind(&self) -> ClientKind {

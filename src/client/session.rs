@@ -98,6 +98,8 @@ pub struct Session {
     pub no_touch: bool,
     /// The command that runs confirms subscriptions: that is sent even when replies are not wanted.
     pub confirms: bool,
+    /// The command that runs ended subscriptions, or MONITOR: whatever was sent on account of them precedes its reply.
+    pub stopped_listening: bool,
     /// The connection ends once what was written has been sent.
     pub close_after_reply: bool,
 }
@@ -117,6 +119,7 @@ impl Session {
             blocked: None,
             no_touch: identity.no_touch,
             confirms: false,
+            stopped_listening: false,
             close_after_reply: false,
         }
     }

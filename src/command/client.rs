@@ -80,7 +80,6 @@ fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
     let (request_bytes, args_bytes) =
         if is_self { (call.args.request_len(), call.args.iter().map(<[u8]>::len).sum()) } else { (0, 0) };
     let names = client.names.read().clone();
-    let flags = client.flags.load(Ordering::Relaxed);
     let command = command_name(client);
     let output = load(&client.output_bytes);
     let mut line = Line { out, is_first: true };
@@ -91,7 +90,7 @@ fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
     line.bytes("name", &names.name);
     line.text("age", seconds_since(client.created_ms));
     line.text("idle", seconds_since(client.last_active_ms.load(Ordering::Relaxed)));
-    line.text("flags", ClientFlags::letters(flags));
+    line.text("flags", client.flag_letters());
     line.text("db", client.database.load(Ordering::Relaxed));
     line.text("sub", load(&client.channels));
     line.text("psub", load(&client.patterns));

@@ -175,12 +175,12 @@ impl Test {
             Test::LibraryVersion(version) => *client.names.read().library_version == **version,
             Test::Database(database) => client.database.load(Ordering::Relaxed) == *database,
             Test::Flags(letters) => {
-                let flags = ClientFlags::letters(client.flags.load(Ordering::Relaxed));
+                let flags = client.flag_letters();
                 letters.iter().all(|letter| flags.as_bytes().contains(letter))
             }
             Test::RedirectCapable => client.has(ClientFlags::CAPA_REDIRECT),
-            Test::Age(seconds) => now_ms - client.created_ms >= seconds * 1000,
-            Test::Idle(seconds) => now_ms - client.last_active_ms.load(Ordering::Relaxed) >= seconds * 1000,
+            Test::Age(seconds) => (now_ms - client.created_ms) / 1000 >= *seconds,
+            Test::Idle(seconds) => (now_ms - client.last_active_ms.load(Ordering::Relaxed)) / 1000 >= *seconds,
         }
     }
 }

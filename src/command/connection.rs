@@ -2,13 +2,12 @@
 
 use super::call::{Call, Mode};
 use super::dispatch::needs_password;
-use super::{pubsub, transaction};
+use super::{monitor, pubsub, transaction};
 use crate::client::{ClientFlags, ReplyMode};
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply, Protocol};
 use crate::stats::Figure;
 use crate::value::number;
-use std::sync::atomic::Ordering;
 
 const WRONG_PASSWORD: ErrorReply = ErrorReply::fixed("WRONGPASS invalid username-password pair or user is disabled.");
 
@@ -52,10 +51,7 @@ pub fn reset(call: &mut Call) -> CommandResult {
     let session = &mut *call.session;
     transaction::abandon(call.state, session);
     pubsub::leave(call.state, session);
-    if session.client.has(ClientFlags::MONITOR) {
-        session.client.set(ClientFlags::MONITOR, false);
-        call.state.monitors.fetch_sub(1, Ordering::Relaxed);
-    }
+    monitor::leave(call.state, session);
     session.client.set(ClientFlags::NO_EVICT | ClientFlags::NO_TOUCH, false);
     session.no_touch = false;
     session.reply_mode = ReplyMode::On;

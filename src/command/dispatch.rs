@@ -7,7 +7,7 @@ use super::keys::Keys;
 use super::limits;
 use super::prepare::{Foreknown, Prepared};
 use super::spec::{CommandFlags, CommandSpec, KeyLayout, errors, keys as key_specs};
-use crate::client::{ClientFlags, ReplyMode, Session};
+use crate::client::{ReplyMode, Session};
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::state::{PauseKind, State};
@@ -43,9 +43,7 @@ pub fn leave(state: &State, session: &mut Session) {
     blocking::abandon(state, session);
     super::transaction::unwatch_all(state, session);
     super::pubsub::leave(state, session);
-    if session.client.has(ClientFlags::MONITOR) {
-        state.monitors.fetch_sub(1, Ordering::Relaxed);
-    }
+    super::monitor::leave(state, session);
 }
 
 /// Runs one request, which has at least one argument, and appends its reply.
@@ -95,6 +93,10 @@ pub fn execute(
             ReplyMode::SkipAnnounced => ReplyMode::SkipNext,
             ReplyMode::Off => ReplyMode::Off,
         };
+    }
+    if std::mem::take(&mut session.stopped_listening) {
+        // Behind the confirmation, a client would take a message for the reply to its next command.
+        reply.insert_raw(begin, &session.client.mailbox.take_pushes().concat());
     }
     Outcome::Done
 }
@@ -343,7 +345,7 @@ pub(super) struct Run {
 #[inline]
 pub(super) fn note(state: &State, session: &Session, spec: &'static CommandSpec, args: Args<'_>, run: &Run) {
     let nanoseconds = crate::access::nanoseconds_since(run.begun);
-    if state.monitors.load(Ordering::Relaxed) > 0 {
+    if !state.monitors.is_empty() {
         super::monitor::feed(state, session, spec, args);
     }
     let tracks_latency = state.settings.flag(Directive::LatencyTracking);

@@ -106,7 +106,7 @@ fn enter_large(
     }
     let client = (session.client.address.to_string(), session.client.names.read().name.clone());
     let len_max = state.settings.int(len_max).max(0) as usize;
-    log.add(crate::state::unix_time_ms() / 1000, bytes as u64, args.iter(), client, len_max);
+    log.add(crate::state::unix_time_ms() / 1000, bytes as u64, redacted(spec, args), client, len_max);
 }
 
 /// Ends the connection of a client whose unread output, of so many `bytes`, is more than its kind may have

@@ -1,21 +1,31 @@
 //! `MONITOR`: every command, as it is about to run, to those who want to see.
 
 use super::call::Call;
+use super::redact::redacted;
 use super::spec::{CommandFlags, CommandSpec};
-use crate::client::{ClientFlags, Message, Session};
+use crate::client::{ClientFlags, Session};
 use crate::config::quote;
 use crate::resp::{Args, CommandResult};
 use crate::state::{State, unix_time_us};
 use bytes::Bytes;
-use std::sync::atomic::Ordering;
 
 /// `MONITOR`
 pub fn monitor(call: &mut Call) -> CommandResult {
-    if !call.session.client.has(ClientFlags::MONITOR) {
-        call.session.client.set(ClientFlags::MONITOR, true);
-        call.state.monitors.fetch_add(1, Ordering::Relaxed);
+    let client = &call.session.client;
+    if !client.has(ClientFlags::MONITOR) {
+        client.set(ClientFlags::MONITOR, true);
+        call.state.monitors.add(client);
     }
     call.reply.ok()
+}
+
+/// The client is shown no more commands.
+pub(super) fn leave(state: &State, session: &mut Session) {
+    if session.client.has(ClientFlags::MONITOR) {
+        session.client.set(ClientFlags::MONITOR, false);
+        state.monitors.remove(&session.client);
+        session.stopped_listening = true;
+    }
 }
 
 /// Shows a command to all monitors.
@@ -28,15 +38,10 @@ pub(super) fn feed(state: &State, session: &Session, spec: &CommandSpec, args: A
     let mut line =
         format!("+{}.{:06} [{} {}]", now_us / 1_000_000, now_us % 1_000_000, session.database, session.client.address)
             .into_bytes();
-    for arg in args.iter() {
+    for arg in redacted(spec, args) {
         line.push(b' ');
         quote(arg, &mut line);
     }
     line.extend_from_slice(b"\r\n");
-    let line = Bytes::from(line);
-    for client in state.clients.all() {
-        if client.has(ClientFlags::MONITOR) {
-            client.mailbox.post(Message::Push(line.clone()));
-        }
-    }
+    state.monitors.send(&Bytes::from(line));
 }

@@ -1,4 +1,4 @@
-//! What a request must not show in the slow log: passwords.
+//! What a request must not show in `MONITOR` and in the logs of commands: passwords.
 
 use super::spec::CommandSpec;
 use crate::config::Directive;
@@ -9,6 +9,7 @@ const REDACTED: &[u8] = b"(redacted)";
 /// The arguments, with `(redacted)` in the place of secrets.
 pub fn redacted<'a>(spec: &CommandSpec, args: Args<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
     let is_secret: fn(Args, usize) -> bool = match spec.name {
+        "auth" => |_, index| index > 0,
         "config|set" => follows_sensitive_directive,
         "hello" => follows_auth,
         _ => |_, _| false,

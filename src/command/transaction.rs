@@ -125,7 +125,7 @@ fn forget_watched(call: &mut Call) {
         call.keys.locked().shard_of(hashed).watched.remove(database, &key, &flag);
     }
     call.session.client.watched.store(0, Ordering::Relaxed);
-    call.session.client.set(ClientFlags::DIRTY_CAS, false);
+    *call.session.client.watch_flag.lock() = None;
 }
 
 /// Stops watching, for a client that holds no locks.
@@ -137,7 +137,7 @@ pub(super) fn unwatch_all(state: &State, session: &mut Session) {
         state.keyspace.lock_one(shard).watched.remove(database, &key, &flag);
     }
     session.client.watched.store(0, Ordering::Relaxed);
-    session.client.set(ClientFlags::DIRTY_CAS, false);
+    *session.client.watch_flag.lock() = None;
 }
 
 /// `WATCH key [key ...]`
@@ -147,6 +147,7 @@ pub fn watch(call: &mut Call) -> CommandResult {
     }
     let database = call.session.database;
     let flag = Arc::clone(call.session.watch_flag.get_or_insert_with(|| Arc::new(WatchFlag::default())));
+    *call.session.client.watch_flag.lock() = Some(Arc::clone(&flag));
     for key in call.args.from(1).iter() {
         if !call.session.watched.insert((database, key.into())) {
             continue;

@@ -25,9 +25,10 @@ pub struct Pubsub {
     events: AtomicU32,
 }
 
-/// So many literal bytes of a pattern lead to it. The trie is as deep as its keys are long, and is walked and freed by
-/// recursion: without a limit, patterns that are prefixes of each other could exhaust the stack.
-const PREFIX_BYTES_MAX: usize = 128;
+/// So many literal bytes of a pattern lead to it: enough to tell apart the patterns of keyspace events. The trie is as deep
+/// as its keys are long; it is walked and freed by recursion, and every message looks for patterns at each depth. Without
+/// a limit, patterns that are prefixes of each other could exhaust the stack and hold up whoever publishes.
+const PREFIX_BYTES_MAX: usize = 32;
 
 /// Patterns by the literal bytes that they begin with, so that a message tries only those that can match.
 #[derive(Default)]

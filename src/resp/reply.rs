@@ -93,6 +93,11 @@ impl Reply {
         Ok(())
     }
 
+    /// Puts replies that are encoded already in front of what was written after the buffer held `len` bytes.
+    pub fn insert_raw(&mut self, len: usize, encoded: &[u8]) {
+        self.out.splice(len..len, encoded.iter().copied());
+    }
+
     /// A status such as `+OK`. The text must not contain a line end.
     pub fn simple(&mut self, text: &str) -> CommandResult {
         self.out.push(b'+');

@@ -2,11 +2,17 @@
 
 #![allow(dead_code, reason = "each file of tests uses its own part of this")]
 
+use radish::client::{Client, Endpoint, Identity, Session};
+use radish::command::{Batch, spec::Table};
+use radish::config::Settings;
+use radish::resp::{OwnedRequest, Reply};
+use radish::state::State;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a server may take to start, and a reply to arrive.
@@ -237,5 +243,32 @@ impl Connection {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => rest,
             Err(error) => panic!("the connection stays open: {error}"),
         }
+    }
+}
+
+/// A server without sockets in the test's own process: nothing happens in it but what the test does.
+pub struct Local(pub State);
+
+impl Local {
+    pub fn new() -> Local {
+        let table = Table::new(&[]).expect("no command is renamed");
+        Local(State::new(Settings::new(), table, 1).expect("its threads start"))
+    }
+
+    pub fn connect(&self) -> Session {
+        let nowhere = Endpoint::Unix("".into());
+        let client = Client::new(self.0.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
+        Session::new(Identity::new(Arc::new(client), true))
+    }
+
+    /// Runs a command, written as in redis-cli without quotes, and returns its reply as it would be sent.
+    pub fn run(&self, session: &mut Session, line: &str) -> String {
+        let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        let request = OwnedRequest::new(words.into_iter());
+        let mut batch = Batch::default();
+        batch.push(&self.0, request.args());
+        let mut reply = Reply::new(session.protocol);
+        radish::command::execute(&self.0, session, request.args(), batch.request(0), &mut reply);
+        String::from_utf8(reply.take()).expect("the replies of tests are text")
     }
 }
