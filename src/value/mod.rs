@@ -48,6 +48,10 @@ pub enum InlineKind {
     PackedList = 3,
     /// A string that has been changed in part.
     RawModified = 4,
+    /// A string of an even number of hexadecimal digits, and no canonical integer: see [`string`].
+    Digits = 5,
+    /// The same with an odd number.
+    OddDigits = 6,
 }
 
 impl InlineKind {
@@ -60,6 +64,8 @@ impl InlineKind {
             2 => Some(InlineKind::CompressedString),
             3 => Some(InlineKind::PackedList),
             4 => Some(InlineKind::RawModified),
+            5 => Some(InlineKind::Digits),
+            6 => Some(InlineKind::OddDigits),
             _ => None,
         }
     }
@@ -128,7 +134,19 @@ impl<'a> ValueRef<'a> {
         match self {
             ValueRef::Inline(InlineKind::Integer, _) => "int",
             ValueRef::Inline(InlineKind::Raw, payload) if payload.len() <= EMBSTR_MAX => "embstr",
-            ValueRef::Inline(InlineKind::Raw | InlineKind::RawModified | InlineKind::CompressedString, _)
+            ValueRef::Inline(InlineKind::Digits | InlineKind::OddDigits, payload)
+                if payload.len() <= EMBSTR_MAX.div_ceil(2) =>
+            {
+                "embstr"
+            }
+            ValueRef::Inline(
+                InlineKind::Raw
+                | InlineKind::RawModified
+                | InlineKind::Digits
+                | InlineKind::OddDigits
+                | InlineKind::CompressedString,
+                _,
+            )
             | ValueRef::Boxed(Value::String(_)) => "raw",
             ValueRef::Inline(InlineKind::PackedList, _) | ValueRef::Boxed(Value::List(_)) => "quicklist",
         }

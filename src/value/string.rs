@@ -3,12 +3,14 @@
 //! | form | where | for |
 //! |---|---|---|
 //! | integer | record | the canonical text of an `i64`: its shortest two's complement bytes |
+//! | digits | record | hexadecimal digits in lowercase, two a byte |
 //! | raw | record | up to [`MAX_INLINE`] bytes |
 //! | compressed | record | what LZ4 makes to fit: head, block |
 //! | [`LongString`] | its own allocation | all others |
 
 mod compress;
 pub mod dictionary;
+mod hex;
 mod long;
 mod lz4;
 pub mod train;
@@ -38,6 +40,8 @@ pub enum InlineBytes<'a> {
     Borrowed(&'a [u8]),
     /// An integer's bytes, and how many of them count.
     Integer([u8; 8], usize),
+    /// Packed digits, and how many bytes of them count.
+    Digits([u8; hex::PACKED_MAX], usize),
     /// Bytes made for the purpose.
     Owned(Vec<u8>),
 }
@@ -50,6 +54,7 @@ impl std::ops::Deref for InlineBytes<'_> {
         match self {
             InlineBytes::Borrowed(bytes) => bytes,
             InlineBytes::Integer(bytes, used) => &bytes[..*used],
+            InlineBytes::Digits(bytes, used) => &bytes[..*used],
             InlineBytes::Owned(bytes) => bytes,
         }
     }
@@ -65,6 +70,10 @@ impl<'a> NewString<'a> {
             && let Some(value) = number::parse_i64(bytes)
         {
             return NewString::integer(value);
+        }
+        if let Some((packed, used)) = hex::pack(bytes) {
+            let kind = if bytes.len().is_multiple_of(2) { InlineKind::Digits } else { InlineKind::OddDigits };
+            return NewString::Inline(kind, InlineBytes::Digits(packed, used));
         }
         if compression_threshold != 0 && bytes.len() > compression_threshold {
             return classify_long(bytes);
@@ -139,6 +148,8 @@ pub enum StringView<'a> {
     Raw(&'a [u8]),
     /// An integer, whose decimal text is the string.
     Integer(i64),
+    /// So many hexadecimal digits, packed two a byte.
+    Digits(&'a [u8], usize),
     /// A string compressed into one block.
     Compressed(Compressed<'a>),
     /// A string kept by itself.
@@ -152,6 +163,8 @@ impl<'a> StringView<'a> {
         match kind {
             InlineKind::Raw | InlineKind::RawModified => Some(StringView::Raw(payload)),
             InlineKind::Integer => Some(StringView::Integer(number::integer_from_bytes(payload))),
+            InlineKind::Digits => Some(StringView::Digits(payload, payload.len() * 2)),
+            InlineKind::OddDigits => Some(StringView::Digits(payload, payload.len() * 2 - 1)),
             InlineKind::CompressedString => {
                 let (head, block) = payload.split_first_chunk()?;
                 Some(StringView::Compressed(Compressed { head: Head::from_bytes(*head), block }))
@@ -176,6 +189,7 @@ impl<'a> StringView<'a> {
         match self {
             StringView::Raw(bytes) => bytes.len(),
             StringView::Integer(value) => IntegerText::default().format(*value).len(),
+            StringView::Digits(_, len) => *len,
             StringView::Compressed(compressed) => compressed.head.raw_len(),
             StringView::Long(string) => string.len(),
         }
@@ -209,7 +223,9 @@ impl<'a> StringView<'a> {
                 string.copy_to(range.start, scratch);
                 scratch
             }
-            StringView::Integer(_) | StringView::Compressed(_) => &self.as_slice(scratch)[range],
+            StringView::Integer(_) | StringView::Digits(..) | StringView::Compressed(_) => {
+                &self.as_slice(scratch)[range]
+            }
         }
     }
 
@@ -230,7 +246,7 @@ impl<'a> StringView<'a> {
         match self {
             StringView::Raw(bytes) => out.extend_from_slice(bytes),
             StringView::Integer(value) => out.extend_from_slice(IntegerText::default().format(*value)),
-            StringView::Compressed(_) | StringView::Long(_) => {
+            StringView::Digits(..) | StringView::Compressed(_) | StringView::Long(_) => {
                 let start = out.len();
                 out.resize(start + self.len(), 0);
                 self.copy_to(&mut out[start..]);
@@ -243,6 +259,7 @@ impl<'a> StringView<'a> {
         match self {
             StringView::Raw(bytes) => out.copy_from_slice(bytes),
             StringView::Integer(value) => out.copy_from_slice(IntegerText::default().format(*value)),
+            StringView::Digits(packed, _) => hex::unpack(packed, out),
             StringView::Compressed(compressed) => compressed.decompress(out),
             StringView::Long(string) => string.copy_to(0, out),
         }
@@ -254,7 +271,7 @@ impl<'a> StringView<'a> {
         match self {
             StringView::Integer(value) => Some(*value),
             StringView::Raw(bytes) => number::parse_i64(bytes),
-            StringView::Compressed(_) | StringView::Long(_) => None,
+            StringView::Digits(..) | StringView::Compressed(_) | StringView::Long(_) => None,
         }
     }
 

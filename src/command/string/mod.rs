@@ -77,7 +77,9 @@ fn write_string(reply: &mut Reply, string: StringView<'_>) -> CommandResult {
     match string {
         StringView::Raw(bytes) => reply.bulk(bytes),
         StringView::Integer(value) => reply.bulk_integer(value),
-        StringView::Compressed(_) | StringView::Long(_) => reply.bulk_with(string.len(), |bytes| string.copy_to(bytes)),
+        StringView::Digits(..) | StringView::Compressed(_) | StringView::Long(_) => {
+            reply.bulk_with(string.len(), |bytes| string.copy_to(bytes))
+        }
     }
 }
 

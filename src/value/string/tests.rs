@@ -50,6 +50,9 @@ fn each_string_gets_the_form_that_suits_it() {
     assert_eq!(form(b"", 1024), Some(InlineKind::Raw));
     assert_eq!(form(b"-12", 1024), Some(InlineKind::Integer));
     assert_eq!(form(b"-012", 1024), Some(InlineKind::Raw));
+    assert_eq!(form(b"00000012", 1024), Some(InlineKind::Digits));
+    assert_eq!(form(b"deadbeef0", 1024), Some(InlineKind::OddDigits));
+    assert_eq!(form(b"DEADBEEF", 1024), Some(InlineKind::Raw));
     assert_eq!(form(&[b'x'; MAX_INLINE], 0), Some(InlineKind::Raw));
     assert_eq!(form(&[b'x'; MAX_INLINE], 100), Some(InlineKind::CompressedString));
     assert_eq!(form(&[b'x'; 2000], 1024), Some(InlineKind::CompressedString));
