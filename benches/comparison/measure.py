@@ -83,14 +83,25 @@ def cpu(contenders, benchmark, sizes):
     return results
 
 
-def document(rng, size):
-    """JSON as applications keep it: many of the same words, some numbers."""
-    words = "order customer shipped pending invoice address street payment status created total currency item".split()
-    text = ""
-    while len(text) < size:
-        fields = {rng.choice(words): rng.choice(words), "id": rng.randrange(10**6), "at": 1_700_000_000 + rng.randrange(10**6)}
-        text += json.dumps(fields)
-    return text[:size]
+WORDS = (
+    "amber basin cedar delta ember fjord grove harbor island jasper kelp lagoon meadow north ocean prairie quarry river "
+    "summit tundra upland valley willow yarrow zephyr anchor beacon copper dune echo flint granite hollow iron"
+).split()
+
+
+def document(rng):
+    """An order in JSON, as applications keep it: 2 KB of the same fields, with words, numbers and random ids in them."""
+    lines = [
+        {
+            "id": f"{rng.getrandbits(64):016x}",
+            "title": " ".join(rng.choices(WORDS, k=3)),
+            "price": rng.randrange(10**5) / 100,
+            "quantity": rng.randrange(1, 10),
+            "at": 1_700_000_000 + rng.randrange(10**8),
+        }
+        for _ in range(17)
+    ]
+    return json.dumps({"order": f"{rng.getrandbits(128):032x}", "customer": rng.randrange(10**7), "lines": lines})
 
 
 # A kind of data: its name, the command it needs, items for each million asked for, and the command for an item.
@@ -107,7 +118,7 @@ KINDS = [
         lambda rng, n: ("SET", f"sess:{rng.getrandbits(128):032x}", f"{rng.getrandbits(128):032x}"),
     ),
     Kind("16 B key, 100 B value", "SET", 1, lambda rng, n: ("SET", f"key:{n:012}", f"{n:0100}")),
-    Kind("2 KB of JSON", "SET", 1 / 20, lambda rng, n: ("SET", f"doc:{n}", document(rng, 2000))),
+    Kind("2 KB of JSON", "SET", 1 / 20, lambda rng, n: ("SET", f"doc:{n}", document(rng))),
     Kind("14 B element of a large list", "RPUSH", 1, lambda rng, n: ("RPUSH", "list", f"element:{n:06}")),
     Kind(
         "hash of 10 small fields",
