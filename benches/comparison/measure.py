@@ -118,7 +118,7 @@ KINDS = [
         lambda rng, n: ("SET", f"sess:{rng.getrandbits(128):032x}", f"{rng.getrandbits(128):032x}"),
     ),
     Kind("16 B key, 100 B value", "SET", 1, lambda rng, n: ("SET", f"key:{n:012}", f"{n:0100}")),
-    Kind("2 KB of JSON", "SET", 1 / 20, lambda rng, n: ("SET", f"doc:{n}", document(rng))),
+    Kind("2 KB of JSON", "SET", 1 / 50, lambda rng, n: ("SET", f"doc:{n}", document(rng))),
     Kind("14 B element of a large list", "RPUSH", 1, lambda rng, n: ("RPUSH", "list", f"element:{n:06}")),
     Kind(
         "hash of 10 small fields",
