@@ -265,7 +265,7 @@ impl LongString {
                 Some(Piece::Zeros(zeros)) => *zeros = piece_len as u32,
                 Some(piece) => {
                     let raw = piece.raw_mut();
-                    reserve(raw, piece_len);
+                    raw.reserve_exact(piece_len - raw.len());
                     raw.resize(piece_len, 0);
                 }
                 None => self.push_piece(Piece::Zeros(piece_len as u32)),
