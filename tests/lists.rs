@@ -3,7 +3,7 @@
 mod support;
 
 use std::time::Duration;
-use support::{Connection, Server};
+use support::{Connection, Server, eventually};
 
 #[test]
 fn elements_are_added_read_and_removed_at_both_ends() {
@@ -339,4 +339,30 @@ fn changes_of_lists_are_published() {
         let (event, key) = event.split_once(' ').expect("an event and a key");
         assert_eq!(listener.reply(), format!("[pmessage __keyevent@0__:* __keyevent@0__:{event} {key}]"));
     }
+}
+
+#[test]
+fn a_wait_for_thousands_of_keys_and_by_hundreds_of_clients() {
+    let server = Server::start(&["--threads", "2"]);
+    let mut feeder = server.connect();
+    let keys: Vec<String> = (0..20_000).map(|index| format!("key:{}", index % 15_000)).collect();
+    let mut patient = server.connect();
+    let mut words = vec!["BLPOP"];
+    words.extend(keys.iter().map(String::as_str));
+    words.push("0");
+    patient.send_words(&words);
+    let mut workers: Vec<_> = (0..200).map(|_| server.connect()).collect();
+    for (index, worker) in workers.iter_mut().enumerate() {
+        worker.send(if index % 2 == 0 { "BLPOP jobs 0" } else { "BLMOVE jobs done LEFT RIGHT 0" });
+        eventually("the wait", || feeder.ask("INFO clients").contains(&format!("blocked_clients:{}\r\n", index + 2)));
+    }
+    for (index, worker) in workers.iter_mut().enumerate() {
+        assert_eq!(feeder.ask(&format!("RPUSH jobs {index}")), "1");
+        let expected = if index % 2 == 0 { format!("[jobs {index}]") } else { index.to_string() };
+        assert_eq!(worker.reply(), expected);
+    }
+    assert_eq!(feeder.ask("LLEN done"), "100");
+    assert_eq!(feeder.ask("RPUSH key:14999 element"), "1");
+    assert_eq!(patient.reply(), "[key:14999 element]");
+    assert!(feeder.ask("INFO clients").contains("total_blocking_keys:0\r\n"));
 }

@@ -15,6 +15,7 @@ pub(super) enum Use {
 
 /// What a filter looks at.
 enum Test {
+    /// In order.
     Ids(Vec<u64>),
     Kind(ClientKind),
     User(Vec<u8>),
@@ -73,10 +74,29 @@ impl Filters {
                 b"IDLE" if matches => Test::Idle(seconds(value, "idle")?),
                 name => test(call, name, value, matches)?,
             };
-            filters.tests.push((test, matches));
+            filters.add(test, matches);
             at += 2;
         }
+        for (test, _) in &mut filters.tests {
+            if let Test::Ids(ids) = test {
+                ids.sort_unstable();
+            }
+        }
         Ok(filters)
+    }
+
+    /// Adds a filter. It takes the place of an earlier one of its kind; ids add up.
+    fn add(&mut self, mut test: Test, matches: bool) {
+        let is_same = |(other, other_matches): &(Test, bool)| {
+            *other_matches == matches && std::mem::discriminant(other) == std::mem::discriminant(&test)
+        };
+        if let Some(place) = self.tests.iter().position(is_same)
+            && let (Test::Ids(ids), _) = self.tests.swap_remove(place)
+            && let Test::Ids(added) = &mut test
+        {
+            added.extend(ids);
+        }
+        self.tests.push((test, matches));
     }
 
     pub(super) fn matches(&self, client: &Client, own_id: u64, now_ms: i64) -> bool {
@@ -164,7 +184,7 @@ impl Test {
     fn accepts(&self, client: &Client, now_ms: i64) -> bool {
         let is = |endpoint: &Endpoint, text: &[u8]| endpoint.to_string().as_bytes() == text;
         match self {
-            Test::Ids(ids) => ids.contains(&client.id),
+            Test::Ids(ids) => ids.binary_search(&client.id).is_ok(),
             Test::Kind(kind) => client.kind() == *kind,
             Test::User(user) => *client.names.read().user == **user,
             Test::Address(address) => is(&client.address, address),

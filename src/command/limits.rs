@@ -3,7 +3,7 @@
 use super::redact::redacted;
 use super::spec::{CommandFlags, CommandSpec};
 use crate::client::{Client, ClientFlags, ClientKind, Endpoint, Session};
-use crate::config::{ClientClass, Directive, ProtectedAction};
+use crate::config::{ClientClass, Directive, OutputLimit, ProtectedAction};
 use crate::resp::{Args, ErrorReply};
 use crate::server_log::SlowLog;
 use crate::state::State;
@@ -109,14 +109,27 @@ fn enter_large(
     log.add(crate::state::unix_time_ms() / 1000, bytes as u64, redacted(spec, args), client, len_max);
 }
 
-/// Ends the connection of a client whose unread output, of so many `bytes`, is more than its kind may have
-/// (`client-output-buffer-limit`).
-pub fn check_output(state: &State, client: &Client, bytes: usize, now_ms: i64) {
-    let limit = state.settings.output_limit(match client.kind() {
+/// What `client-output-buffer-limit` says of a client.
+fn output_limit(state: &State, client: &Client) -> OutputLimit {
+    state.settings.output_limit(match client.kind() {
         ClientKind::Normal | ClientKind::Primary => ClientClass::Normal,
         ClientKind::Replica => ClientClass::Replica,
         ClientKind::Pubsub => ClientClass::Pubsub,
-    });
+    })
+}
+
+/// Bytes of unread output that a client may have at most.
+pub fn output_bytes_max(state: &State, client: &Client) -> usize {
+    match output_limit(state, client).hard_bytes {
+        0 => usize::MAX,
+        bytes => bytes as usize,
+    }
+}
+
+/// Ends the connection of a client whose unread output, of so many `bytes`, is more than its kind may have
+/// (`client-output-buffer-limit`).
+pub fn check_output(state: &State, client: &Client, bytes: usize, now_ms: i64) {
+    let limit = output_limit(state, client);
     let bytes = bytes as u64;
     let hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
     let mut soft = false;
@@ -130,13 +143,21 @@ pub fn check_output(state: &State, client: &Client, bytes: usize, now_ms: i64) {
     } else {
         client.soft_limit_since_ms.store(0, Ordering::Relaxed);
     }
-    if (hard || soft) && !client.has(ClientFlags::CLOSE_ASAP) {
-        tracing::warn!(
-            "Client id={} addr={} omem={bytes} closed for overcoming of output buffer limits.",
-            client.id,
-            client.address
-        );
-        state.stats.add(Figure::OutputBufferLimitDisconnections, 1);
-        state.clients.kill(client);
+    if hard || soft {
+        close_for_output(state, client, bytes);
     }
+}
+
+/// Ends the connection of a client whose output takes too many bytes.
+pub fn close_for_output(state: &State, client: &Client, bytes: u64) {
+    if client.has(ClientFlags::CLOSE_ASAP) {
+        return;
+    }
+    tracing::warn!(
+        "Client id={} addr={} omem={bytes} closed for overcoming of output buffer limits.",
+        client.id,
+        client.address
+    );
+    state.stats.add(Figure::OutputBufferLimitDisconnections, 1);
+    state.clients.kill(client);
 }

@@ -26,19 +26,24 @@ pub fn keys(call: &mut Call) -> CommandResult {
     let reply = &mut *call.reply;
     let begin = reply.deferred_array();
     let mut count = 0;
+    let mut written = Ok(());
     for (_, shard) in call.keys.locked().shards() {
         let flow = shard.databases[database].for_each(prefix, |entry| {
             let is_over = entry.record.deadline.is_some_and(|deadline| deadline < now_ms);
             if !is_over && (matches_prefix || glob::matches(pattern, entry.key, false)) {
                 count += 1;
-                if reply.bulk(entry.key).is_err() {
+                written = reply.bulk(entry.key);
+                if written.is_err() {
                     return ControlFlow::Break(());
                 }
             }
             ControlFlow::Continue(())
         });
-        debug_assert!(flow.is_continue(), "writing to a buffer does not fail");
+        if flow.is_break() {
+            break;
+        }
     }
+    written?;
     reply.finish_array(begin, count)
 }
 

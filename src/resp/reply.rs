@@ -29,15 +29,41 @@ const CAPACITY_KEPT: usize = 256 * 1024;
 
 /// A growing buffer of replies. Every method appends one element; all return [`CommandResult`] so that a handler can
 /// end with the reply that it gives.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reply {
     out: Vec<u8>,
     protocol: Protocol,
+    bytes_max: usize,
+    is_exceeded: bool,
+}
+
+impl Default for Reply {
+    fn default() -> Self {
+        Reply::new(Protocol::default())
+    }
 }
 
 impl Reply {
     pub fn new(protocol: Protocol) -> Self {
-        Reply { out: Vec::new(), protocol }
+        Reply { out: Vec::new(), protocol, bytes_max: usize::MAX, is_exceeded: false }
+    }
+
+    /// Sets how many bytes of bulk strings there may be. What would go beyond is not written, and the handler that tries
+    /// gets an error, so that a small request cannot fill the memory with its reply (`MGET key key key …`).
+    pub fn set_limit(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+        self.is_exceeded = false;
+    }
+
+    /// Whether more was to be written since the limit was set than it allows.
+    pub fn is_exceeded(&self) -> bool {
+        self.is_exceeded
+    }
+
+    #[cold]
+    fn exceed(&mut self) -> CommandResult {
+        self.is_exceeded = true;
+        Err(ErrorReply::fixed("ERR the reply is larger than client-output-buffer-limit allows"))
     }
 
     pub fn protocol(&self) -> Protocol {
@@ -137,6 +163,9 @@ impl Reply {
     }
 
     pub fn bulk(&mut self, bytes: &[u8]) -> CommandResult {
+        if bytes.len() + self.out.len() > self.bytes_max {
+            return self.exceed();
+        }
         self.out.reserve(bytes.len() + 16);
         self.header(b'$', bytes.len() as i64)?;
         self.line(bytes)
@@ -144,6 +173,9 @@ impl Reply {
 
     /// A bulk string of `len` bytes, which `fill` writes where they go.
     pub fn bulk_with(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> CommandResult {
+        if len + self.out.len() > self.bytes_max {
+            return self.exceed();
+        }
         self.header(b'$', len as i64)?;
         let begin = self.out.len();
         self.out.reserve(len + 2);
@@ -322,6 +354,17 @@ mod tests {
             r.finish_array(at, 2)
         });
         assert_eq!(text, "+OK\r\n*2\r\n:1\r\n:2\r\n");
+    }
+
+    #[test]
+    fn bulk_strings_end_at_the_limit() {
+        let mut reply = Reply::default();
+        reply.set_limit(20);
+        assert_eq!(reply.bulk(b"0123456789"), Ok(()));
+        assert!(!reply.is_exceeded());
+        assert!(reply.bulk(b"0123456789").is_err() && reply.bulk_with(10, |_| ()).is_err());
+        assert_eq!(reply.as_bytes(), b"$10\r\n0123456789\r\n");
+        assert!(reply.is_exceeded());
     }
 
     #[test]

@@ -331,16 +331,9 @@ fn parse_inline(buffer: &mut [u8], spans: &mut Vec<Span>) -> Result<Option<usize
     Ok(Some(newline + 1))
 }
 
-/// Splits a line into words as `redis-cli` and inline commands do: `"…"` with escapes, `'…'` with `\'`.
-/// `None` if a quote is not closed or something follows a closing quote directly.
-pub fn split_inline(line: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let mut line = line.to_vec();
-    let mut spans = Vec::new();
-    split_line(&mut line, &mut spans)?;
-    Some(Args::new(&line, &spans).iter().map(<[u8]>::to_vec).collect())
-}
-
-/// Words are unescaped in place: an escape is never shorter than what it stands for.
+/// Splits a line into words, as lines of redis.conf are split: `"…"` with escapes, `'…'` with `\'`. `None` if a quote is
+/// not closed or something follows a closing quote directly. Words are unescaped in place: an escape is never shorter than
+/// what it stands for.
 fn split_line(line: &mut [u8], spans: &mut Vec<Span>) -> Option<()> {
     let mut read = 0;
     loop {
@@ -362,7 +355,7 @@ fn split_line(line: &mut [u8], spans: &mut Vec<Span>) -> Option<()> {
             };
             read += 1;
             let kept = match (quote, byte) {
-                (0, _) if is_space(byte) => break,
+                (0, b' ' | b'\t' | b'\n' | b'\r') => break,
                 (0, b'"' | b'\'') => {
                     quote = byte;
                     continue;
@@ -408,6 +401,7 @@ fn unescape(rest: &[u8]) -> (u8, usize) {
     }
 }
 
+/// White space as C's `isspace` has it. It separates words, but of it only blanks, tabs and line ends end one.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
@@ -470,6 +464,12 @@ mod tests {
         for (bytes, error) in cases {
             assert_eq!(parse_all(bytes, bytes.len(), &LIMITS), Err(error));
         }
+    }
+
+    #[test]
+    fn inline_words_end_where_those_of_redis_end() {
+        let line = b"\x0bset a\x0bb 'c'\x0c\x0b\"d\"\r\n";
+        assert_eq!(parse_all(line, 99, &LIMITS).unwrap(), [words(&["set", "a\x0bb", "c", "d"])]);
     }
 
     #[test]

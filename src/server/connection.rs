@@ -310,6 +310,8 @@ impl Connection {
         let mut parsed = worker.parsed.borrow_mut();
         let mut reply = worker.reply.borrow_mut();
         reply.set_protocol(self.session.protocol);
+        let room = command::limits::output_bytes_max(&worker.state, &self.session.client);
+        reply.set_limit(room.saturating_sub(self.unsent.bytes));
         let mut at = 0;
         crate::memory::publish();
         loop {
@@ -416,6 +418,11 @@ impl Connection {
 
     /// Sends what is in `reply`, or keeps what the socket does not take.
     fn send(&mut self, reply: &mut Reply, cx: &mut Context<'_>) {
+        if reply.is_exceeded() {
+            let bytes = self.unsent.bytes + reply.len();
+            command::limits::close_for_output(&self.worker.state, &self.session.client, bytes as u64);
+            reply.clear();
+        }
         if reply.is_empty() {
             return;
         }
