@@ -179,6 +179,9 @@ fn prepare(settings: Settings, table: Table) -> std::io::Result<Arc<State>> {
     }
     daemon::set_huge_pages(&settings);
     daemon::set_background_thread(&settings);
+    if !crate::memory::give_back_soon() {
+        tracing::warn!("The allocator gives unused memory back late");
+    }
     daemon::write_pid_file(&settings);
     for attempt in [daemon::set_title(&settings), daemon::set_oom_score(&settings)] {
         if let Err(error) = attempt {
