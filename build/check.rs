@@ -1,7 +1,7 @@
 //! What must hold in the command table, beyond what its form already says.
 
 use crate::flags::{ArgumentFlags, CommandFlags, KeyFlags};
-use crate::schema::{Argument, Begin, Command, Find};
+use crate::schema::{Argument, Begin, Command, Find, Locks};
 use std::collections::HashMap;
 
 /// Longer names could not be told apart in the statistics of monitoring tools, and none exists.
@@ -46,10 +46,18 @@ fn entry(command: &Command) -> Vec<String> {
         entry.finder.as_ref().is_none_or(|finder| !finder.is_empty() && finder.chars().all(|c| c.is_ascii_lowercase())),
         "finder is the lowercase name of a case of Finder",
     );
-    let names_data = !command.keys.is_empty() || command.flags.contains(CommandFlags::ALL_KEYS);
+    let names_data = !command.keys.is_empty() || entry.locks == Locks::All;
     require(
         names_data || !command.flags.contains(CommandFlags::WRITE),
-        "writes data, but has neither keys nor the flag all_keys",
+        "writes data, but has neither keys nor locks = \"all\"",
+    );
+    require(
+        command.keys.is_empty() || entry.locks == Locks::Keys,
+        "has keys, whose shards are held, so it has no other locks",
+    );
+    require(
+        command.flags.contains(CommandFlags::PROTECTED) == entry.protected_by.is_some(),
+        "is protected without protected_by, or the other way round",
     );
     require(
         command.subcommands.is_empty() || command.subcommands.iter().any(Command::is_help),

@@ -27,11 +27,16 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
         Some(path) => format!("Some(crate::command::{path})"),
         None => "None".into(),
     };
+    let protected_by = match &entry.protected_by {
+        Some(directive) => format!("Some(Directive::{})", in_camel_case(directive)),
+        None => "None".into(),
+    };
     let deprecated = entry.deprecated_since.as_ref().zip(entry.replaced_by.as_ref());
     let layout = layout(&command.keys, entry.finder.as_deref());
     format!(
         "CommandSpec {{ name: {:?}, id: {id}, arity: {}, flags: CommandFlags::from_bits({}), \
-         acl: AclCategories::from_bits({}), tips: &{:?}, keys: &[{}], layout: {layout}, legacy_range: {legacy_range:?}, \
+         acl: AclCategories::from_bits({}), tips: &{:?}, keys: &[{}], layout: {layout}, locks: Locks::{:?}, \
+         protected_by: {protected_by}, legacy_range: {legacy_range:?}, \
          docs: Docs {{ summary: {:?}, since: {:?}, group: {:?}, complexity: {:?}, flags: DocFlags::from_bits({}), \
          deprecated: {deprecated:?}, history: &{:?}, arguments: &[{}] }}, \
          help: &{:?}, subcommands: &[{subcommands}], handler: {handler} }},\n",
@@ -41,6 +46,7 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
         command.acl.bits(),
         entry.tips,
         command.keys.iter().map(key).collect::<String>(),
+        entry.locks,
         entry.summary,
         entry.since,
         command.group,
@@ -50,6 +56,11 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
         command.arguments.iter().map(argument).collect::<String>(),
         help(command),
     )
+}
+
+/// `EnableDebugCommand` for `enable-debug-command`.
+fn in_camel_case(name: &str) -> String {
+    name.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect()
 }
 
 fn key(key: &Key) -> String {

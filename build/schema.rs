@@ -42,6 +42,11 @@ pub struct Entry {
     pub tips: Vec<String>,
     #[serde(default)]
     keys: Vec<KeyEntry>,
+    /// A case of `Locks`.
+    #[serde(default)]
+    pub locks: Locks,
+    /// The directive that must allow the command.
+    pub protected_by: Option<String>,
     /// One of the cases of `Finder`, in lowercase.
     pub finder: Option<String>,
     #[serde(default)]
@@ -58,6 +63,18 @@ pub struct Entry {
     handler: Option<String>,
     #[serde(default)]
     pending: bool,
+}
+
+/// Which shards are held while the command runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Locks {
+    #[default]
+    Keys,
+    All,
+    Parts,
+    Queued,
+    Watched,
 }
 
 #[derive(Deserialize)]

@@ -358,3 +358,40 @@ fn changes_of_keys_are_published() {
         assert_eq!(listener.reply(), format!("[pmessage __key*__:* __keyevent@{database}__:{event} {key}]"));
     }
 }
+
+#[test]
+fn a_random_key_is_found_among_many_whose_time_is_over() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("DEBUG SET-ACTIVE-EXPIRE 0"), "OK");
+    for index in 0..1000 {
+        client.send(&format!("SET over:{index} x PX 1"));
+    }
+    (0..1000).for_each(|_| assert_eq!(client.reply(), "OK"));
+    client.ask("SET living x");
+    support::eventually("the end of all deadlines", || client.ask("EXISTS over:999") == "0");
+    assert_eq!(client.ask("RANDOMKEY"), "living");
+    let left: usize = client.ask("DBSIZE").parse().expect("a number");
+    assert!(left > 800, "RANDOMKEY removed {} keys", 1000 - left);
+    client.ask("DEL living");
+    assert_eq!(client.ask("RANDOMKEY"), "nil");
+}
+
+#[test]
+fn commands_that_go_from_shard_to_shard_run_in_transactions() {
+    let server = Server::start(&["--threads", "4"]);
+    let (mut client, mut waiting) = (server.connect(), server.connect());
+    client.ask("MSET a 1 b 2 c 3");
+    let id = waiting.ask("CLIENT ID");
+    waiting.send("BLPOP q 0");
+    support::eventually("the wait", || client.ask("INFO clients").contains("blocked_clients:1"));
+    client.ask("MULTI");
+    for command in ["DEL a", "DBSIZE", "SCAN 0 COUNT 100 MATCH b", "RANDOMKEY", "LCS b c", "FLUSHALL SYNC"] {
+        assert_eq!(client.ask(command), "QUEUED");
+    }
+    assert_eq!(client.ask(&format!("CLIENT UNBLOCK {id}")), "QUEUED");
+    assert_eq!(client.ask("DBSIZE"), "QUEUED");
+    let replies = client.ask("EXEC");
+    assert!(["b", "c"].iter().any(|key| replies == format!("[1 2 [0 [b]] {key}  OK 1 0]")), "{replies}");
+    assert_eq!(waiting.reply(), "nil");
+}

@@ -162,3 +162,19 @@ fn writes_need_their_replicas_when_they_run() {
          OK",
     );
 }
+
+#[test]
+fn nothing_is_watched_after_unwatch_discard_and_reset() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    for end in [&["UNWATCH"][..], &["MULTI", "DISCARD"], &["MULTI", "RESET"], &["MULTI", "SET a", "EXEC"]] {
+        client.ask("WATCH a b");
+        assert!(other.ask("INFO clients").contains("total_watched_keys:2"));
+        end.iter().for_each(|command| drop(client.ask(command)));
+        assert!(other.ask("INFO clients").contains("total_watched_keys:0"), "{end:?}");
+        other.ask("SET a x");
+        client.ask("MULTI");
+        client.ask("GET b");
+        assert_eq!(client.ask("EXEC"), "[nil]", "{end:?}");
+    }
+}

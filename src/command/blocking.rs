@@ -231,12 +231,12 @@ pub(super) fn abandon(state: &State, session: &mut Session) {
     }
 }
 
-/// `CLIENT UNBLOCK`: ends the wait of another client, with its timeout reply or with an error. All shards are locked.
+/// `CLIENT UNBLOCK`: ends the wait of another client, with its timeout reply or with an error.
 /// Returns whether there was one.
-pub fn unblock(state: &State, locked: &mut Locked<'_>, client: &Client, with_error: bool) -> bool {
+pub fn unblock(state: &State, keys: &mut Keys<'_>, client: &Client, with_error: bool) -> bool {
     let Some(waiter) = client.waiter.lock().clone() else { return false };
     let Some(service) = waiter.action().downcast_ref::<Service>() else { return false };
-    if !end_locked(state, locked, &waiter) {
+    if !keys.hold(waiter.shards(), |keys| end_locked(state, keys.locked(), &waiter)) {
         return false;
     }
     let reply = if with_error {

@@ -77,6 +77,14 @@ impl<'c> Call<'c, '_> {
         deadline.map(Some).ok_or(ErrorReply::TIMEOUT_OUT_OF_RANGE)
     }
 
+    /// Lets the locks go before long work, once the command has looked at its keys for the last time. Inside `EXEC` they
+    /// stay: other commands follow.
+    pub fn let_go(&mut self) {
+        if self.mode == Mode::Direct {
+            self.keys.let_go();
+        }
+    }
+
     /// Ends a command that found nothing to give: it waits if it may, else it answers at once that there is nothing.
     pub fn wait_for(&mut self, wait: Wait) -> CommandResult {
         match self.mode {

@@ -288,6 +288,6 @@ pub fn client_unblock(call: &mut Call) -> CommandResult {
     };
     let id = call.integer(2)?;
     let client = u64::try_from(id).ok().and_then(|id| call.state.clients.get(id));
-    let unblocked = client.is_some_and(|client| blocking::unblock(call.state, call.keys.locked(), &client, with_error));
+    let unblocked = client.is_some_and(|client| blocking::unblock(call.state, call.keys, &client, with_error));
     call.reply.flag(unblocked)
 }

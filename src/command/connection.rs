@@ -48,8 +48,8 @@ pub fn quit(call: &mut Call) -> CommandResult {
 
 /// `RESET`: back to the state of a new connection.
 pub fn reset(call: &mut Call) -> CommandResult {
+    transaction::abandon_held(call);
     let session = &mut *call.session;
-    transaction::abandon(call.state, session);
     pubsub::leave(call.state, session);
     monitor::leave(call.state, session);
     session.client.set(ClientFlags::NO_EVICT | ClientFlags::NO_TOUCH, false);

@@ -11,7 +11,8 @@ use std::ops::Range;
 /// `DBSIZE`: the number of keys, those included whose time is over but which are not removed yet.
 pub fn dbsize(call: &mut Call) -> CommandResult {
     let database = call.keys.database();
-    let count = call.keys.locked().shards().map(|(_, shard)| shard.databases[database].len()).sum();
+    let mut count = 0;
+    call.keys.visit_shards(|shard| count += shard.databases[database].len());
     call.reply.count(count)
 }
 
@@ -42,6 +43,7 @@ fn parse_flush(call: &Call) -> Result<bool, ErrorReply> {
 
 fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
     let mut removed = 0;
+    let mut emptied = Vec::new();
     for (_, shard) in call.keys.locked().shards() {
         for database in databases.clone() {
             if shard.databases[database].is_empty() {
@@ -49,11 +51,16 @@ fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
             }
             touch_watched(call.state, shard, database, &[database]);
             let tree = std::mem::take(&mut shard.databases[database]);
+            removed += tree.len() as u64;
+            emptied.push(tree);
+        }
+    }
+    for tree in emptied {
+        if in_background {
             let keys = tree.len() as u64;
-            removed += keys;
-            if in_background {
-                call.state.lazy_free.free(tree, keys);
-            }
+            call.state.lazy_free.free(tree, keys);
+        } else {
+            call.keys.free_emptied(tree);
         }
     }
     call.keys.count_changes(removed + 1);

@@ -83,7 +83,7 @@ pub fn debug(call: &mut Call) -> CommandResult {
             call.reply.ok()
         }
         (b"QUICKLIST-PACKED-THRESHOLD", 3) => {
-            let size = memory_size(call.arg(2))
+            let size = crate::config::memory_size(call.arg(2))
                 .filter(|size| *size <= PACKED_THRESHOLD_MAX)
                 .ok_or(ErrorReply::fixed("ERR argument must be a memory value bigger than 1 and smaller than 4gb"))?;
             call.state.list_large_min.store(size as usize, Ordering::Relaxed);
@@ -331,21 +331,4 @@ fn protocol(call: &mut Call) -> CommandResult {
              string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
         )),
     }
-}
-
-/// A number of bytes, perhaps with a unit: `100b`, `1kb`, `4gb`.
-fn memory_size(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, unit) = text.split_at(digits);
-    let unit = match unit.to_ascii_lowercase().as_slice() {
-        b"" | b"b" => 1,
-        b"k" => 1000,
-        b"kb" => 1 << 10,
-        b"m" => 1_000_000,
-        b"mb" => 1 << 20,
-        b"g" => 1_000_000_000,
-        b"gb" => 1 << 30,
-        _ => return None,
-    };
-    number::parse_u64(digits)?.checked_mul(unit)
 }

@@ -6,7 +6,7 @@ use super::call::{Call, Mode};
 use super::keys::Keys;
 use super::limits;
 use super::prepare::{Foreknown, Prepared};
-use super::spec::{CommandFlags, CommandSpec, KeyLayout, errors, keys as key_specs};
+use super::spec::{CommandFlags, CommandSpec, KeyLayout, Locks, errors, keys as key_specs};
 use crate::client::{ReplyMode, Session};
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
@@ -72,7 +72,7 @@ pub fn execute(
             reply.clear();
             return Outcome::Done;
         }
-        if prepared.spec.is_some_and(|spec| spec.name == "exec") {
+        if prepared.spec.is_some_and(CommandSpec::runs_queue) {
             super::transaction::abandon(state, session);
             let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
             error = ErrorReply::new([b"EXECABORT Transaction discarded because of: ", reason].concat());
@@ -122,15 +122,10 @@ fn admit(
         state.stats.rejected(spec.id);
         return Err(error);
     }
-    if session.transaction.is_some() && !runs_in_transaction(spec) {
+    if session.transaction.is_some() && !spec.has(CommandFlags::RUN_IN_MULTI) {
         return Ok(Admitted::Queue(spec));
     }
     Ok(Admitted::Run(spec))
-}
-
-/// Commands that act at once inside `MULTI`.
-fn runs_in_transaction(spec: &CommandSpec) -> bool {
-    matches!(spec.name, "exec" | "discard" | "multi" | "watch" | "quit" | "reset")
 }
 
 #[inline]
@@ -178,27 +173,15 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
     if !session.is_authenticated && !spec.has(CommandFlags::NO_AUTH) {
         return Some(ErrorReply::NO_AUTH);
     }
-    if spec.has(CommandFlags::PROTECTED) && !limits::allows_protected(state, session, spec) {
-        return Some(limits::protected_error(spec));
+    if spec.has(CommandFlags::PROTECTED)
+        && let Some(error) = limits::protection(state, session, spec)
+    {
+        return Some(error);
     }
     if session.transaction.is_some() && spec.has(CommandFlags::NO_MULTI) {
         return Some(ErrorReply::fixed("ERR Command not allowed inside a transaction"));
     }
-    if session.is_subscriber()
-        && !reply_is_resp3(session)
-        && !matches!(
-            spec.name,
-            "ping"
-                | "subscribe"
-                | "ssubscribe"
-                | "unsubscribe"
-                | "sunsubscribe"
-                | "psubscribe"
-                | "punsubscribe"
-                | "quit"
-                | "reset"
-        )
-    {
+    if session.is_subscriber() && !reply_is_resp3(session) && !spec.has(CommandFlags::SUBSCRIBER_OK) {
         return Some(ErrorReply::new(format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
              context",
@@ -219,7 +202,7 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
 
 /// Whether the command, or for `EXEC` any that was queued, has one of the `flags`.
 fn does_any(session: &Session, spec: &CommandSpec, flags: CommandFlags) -> bool {
-    let queued = session.transaction.as_deref().filter(|_| spec.name == "exec");
+    let queued = session.transaction.as_deref().filter(|_| spec.runs_queue());
     spec.has(flags)
         || queued.is_some_and(|transaction| transaction.commands.iter().any(|(queued, _)| queued.has(flags)))
 }
@@ -241,13 +224,9 @@ fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
     }
 }
 
-/// The shards of a command's keys, all if it concerns every key.
+/// The shards that are held while a command runs, as its table entry has it.
 #[inline]
 fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>, prepared: Prepared<'_>) -> ShardSet {
-    let keyspace = &state.keyspace;
-    if spec.has(CommandFlags::ALL_KEYS) {
-        return keyspace.all_shards();
-    }
     if prepared.has_all_keys {
         let mut set = ShardSet::EMPTY;
         for placed in prepared.keys {
@@ -255,19 +234,20 @@ fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_
         }
         return set;
     }
-    if spec.name == "exec" {
-        return super::transaction::shards(state, session);
+    match spec.locks {
+        Locks::Keys if matches!(spec.layout, KeyLayout::None) => ShardSet::EMPTY,
+        Locks::Keys => request_shards(state, spec, args),
+        Locks::All => state.keyspace.all_shards(),
+        Locks::Parts => ShardSet::EMPTY,
+        Locks::Queued => super::transaction::shards(state, session),
+        Locks::Watched => super::transaction::watched_shards(state, session),
     }
-    if matches!(spec.layout, KeyLayout::None) {
-        return ShardSet::EMPTY;
-    }
-    request_shards(state, spec, args)
 }
 
-/// The shards of the keys that a request names. A request whose keys cannot be told touches none: its handler refuses
-/// it.
+/// The shards that a request needs while others run under the same locks: those of the keys that it names, or all. A
+/// request whose keys cannot be told touches none: its handler refuses it.
 pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
-    if spec.has(CommandFlags::ALL_KEYS) {
+    if matches!(spec.locks, Locks::All | Locks::Parts) {
         return state.keyspace.all_shards();
     }
     let mut found = SmallVec::new();
@@ -396,5 +376,67 @@ fn count_error(state: &State, error: &ErrorReply) {
         *count += 1;
     } else if counts.len() < ERROR_KINDS_MAX {
         counts.insert(error.code().to_vec(), 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Client, Endpoint, Identity};
+    use crate::command::Batch;
+    use crate::command::spec::Table;
+    use crate::config::Settings;
+    use crate::resp::{OwnedRequest, Protocol};
+    use std::sync::Arc;
+
+    fn session(state: &State) -> Session {
+        let nowhere = Endpoint::Unix("".into());
+        let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
+        Session::new(Identity::new(Arc::new(client), true))
+    }
+
+    /// Runs a command, and hands what it was run with to `look` before its locks are let go.
+    fn run_and<R>(state: &State, line: &str, mode: Mode, look: impl FnOnce(ShardSet, &mut Keys) -> R) -> R {
+        let mut session = session(state);
+        let request = OwnedRequest::new(line.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter());
+        let args = request.args();
+        let mut batch = Batch::default();
+        batch.push(state, args);
+        let spec = find(state, &mut session, args, batch.request(0).spec).unwrap();
+        let mut reply = Reply::new(Protocol::Resp2);
+        let mut keys = match mode {
+            Mode::Transaction => {
+                let locked = state.keyspace.lock(request_shards(state, spec, args));
+                Keys::new(locked, state, 0, 0, false, Foreknown::new(&[]))
+            }
+            _ => lock(state, &session, spec, args, batch.request(0), 0),
+        };
+        let before = keys.locked().set();
+        let (failed, _) = call(state, &mut session, spec, args, &mut keys, &mut reply, mode);
+        assert!(!failed, "{line}: {}", String::from_utf8_lossy(reply.as_bytes()));
+        look(before, &mut keys)
+    }
+
+    #[test]
+    fn locks_are_held_no_longer_and_by_no_more_than_it_takes() {
+        let state = State::new(Settings::new(), Table::new(&[]).unwrap(), 4).unwrap();
+        run_and(&state, "MSET a some b other", Mode::Direct, |_, _| {});
+        let all = state.keyspace.all_shards();
+        for line in
+            ["SCAN 0", "DBSIZE", "RANDOMKEY", "INFO everything", "MEMORY STATS", "MEMORY DOCTOR", "CLIENT UNBLOCK 1"]
+        {
+            let held = |before, keys: &mut Keys| (before, keys.locked().set());
+            assert_eq!(run_and(&state, line, Mode::Direct, held), (ShardSet::EMPTY, ShardSet::EMPTY), "{line}");
+            assert_eq!(run_and(&state, line, Mode::Transaction, held), (all, all), "{line}");
+        }
+        assert_eq!(run_and(&state, "KEYS *", Mode::Direct, |before, _| before), all);
+        let held = run_and(&state, "LCS a b", Mode::Direct, |before, keys| (before, keys.locked().set()));
+        assert!(!held.0.is_empty() && held.1.is_empty(), "the strings are compared behind the locks");
+        let held = run_and(&state, "LCS a b", Mode::Transaction, |before, keys| (before, keys.locked().set()));
+        assert!(!held.1.is_empty() && held.0 == held.1, "what follows in a transaction finds its locks");
+        let emptied = run_and(&state, "FLUSHALL SYNC", Mode::Direct, |_, keys| {
+            keys.emptied().iter().map(|tree| tree.len()).sum::<usize>()
+        });
+        assert_eq!(emptied, 2, "databases are freed behind the locks");
     }
 }

@@ -1,7 +1,6 @@
 //! Commands on the deadlines of keys.
 
 use super::Call;
-use super::key::delete;
 use crate::pubsub::EventClass;
 use crate::resp::{CommandResult, ErrorReply};
 
@@ -89,7 +88,7 @@ fn set_deadline(call: &mut Call, unit_ms: i64, base_ms: i64) -> CommandResult {
         return call.reply.flag(false);
     }
     if deadline <= call.keys.now_ms() {
-        delete(call, found, key);
+        call.keys.delete(found, key);
     } else {
         call.keys.set_deadline(found, key, Some(deadline));
         call.keys.changed(key);

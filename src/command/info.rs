@@ -109,7 +109,7 @@ pub(super) fn human(bytes: usize) -> String {
 }
 
 /// `part` of `whole` as a quotient, 0 if there is no whole.
-fn ratio(part: usize, whole: usize) -> f64 {
+pub(super) fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
@@ -170,10 +170,10 @@ fn clients(call: &mut Call, text: &mut Text) {
     }
     let databases = state.keyspace.databases();
     let (mut watched_keys, mut blocking_keys) = (0, 0);
-    for (_, shard) in call.keys.locked().shards() {
+    call.keys.visit_shards(|shard| {
         watched_keys += (0..databases).map(|database| shard.watched.keys(database).count()).sum::<usize>();
         blocking_keys += shard.waiters.key_count();
-    }
+    });
     text.field("connected_clients", state.clients.len());
     text.field("cluster_connections", 0);
     text.field("maxclients", state.settings.int(Directive::Maxclients));
@@ -233,12 +233,12 @@ pub(super) fn memory_use(call: &mut Call, allocated: usize) -> MemoryUse {
     let allocator = memory::allocator();
     let clients = state.clients.all().iter().map(|client| client.memory()).sum::<usize>();
     let (mut nodes, mut page_free) = (0, 0);
-    for (_, shard) in call.keys.locked().shards() {
+    call.keys.visit_shards(|shard| {
         for memory in shard.databases.iter().map(|tree| tree.memory()) {
             nodes += memory.node_bytes;
             page_free += memory.page_free_bytes;
         }
-    }
+    });
     let used = allocated.saturating_sub(page_free);
     let peak = state.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
     let overhead = state.startup_memory + clients + nodes;
@@ -527,13 +527,13 @@ struct DatabaseFigures {
 
 fn keyspace(call: &mut Call, text: &mut Text) {
     let mut databases = vec![DatabaseFigures::default(); call.state.keyspace.databases()];
-    for (_, shard) in call.keys.locked().shards() {
+    call.keys.visit_shards(|shard| {
         for (figures, tree) in databases.iter_mut().zip(&shard.databases) {
             figures.keys += tree.len();
             figures.deadlines += tree.deadlines();
             figures.deadline_sum += tree.deadline_sum();
         }
-    }
+    });
     let now_ms = i128::from(unix_time_ms());
     for (number, figures) in databases.iter().enumerate().filter(|(_, figures)| figures.keys > 0) {
         let average_ttl =

@@ -1,6 +1,6 @@
 //! Commands on keys whatever their values: deleting, counting, renaming, copying, moving.
 
-use super::{Call, Found};
+use super::Call;
 use crate::pubsub::EventClass;
 use crate::resp::{CommandResult, ErrorReply};
 
@@ -11,18 +11,11 @@ pub fn del(call: &mut Call) -> CommandResult {
     let mut deleted = 0;
     for key in call.args.from(1).iter() {
         if let Some(found) = call.keys.peek(key) {
-            delete(call, found, key);
+            call.keys.delete(found, key);
             deleted += 1;
         }
     }
     call.reply.count(deleted)
-}
-
-/// Removes a record because a client wants it gone.
-pub(super) fn delete(call: &mut Call, found: Found, key: &[u8]) {
-    call.keys.remove(found);
-    call.keys.changed(key);
-    call.keys.notify(EventClass::Generic, "del", key);
 }
 
 /// `UNLINK key [key ...]`: like `DEL`, which frees in the background too.

@@ -1,5 +1,27 @@
 //! The keys of a running command: finding, reading and changing their records, with all that follows from it (lazy
 //! expiry, access clocks, watchers, keyspace events, statistics), so that handlers need not think of it.
+//!
+//! How to look a key up:
+//!
+//! | [`Keys`] has | for a command that | hit or miss counts | access clock is set |
+//! |---|---|---|---|
+//! | [`read`](Keys::read) | returns the value (`GET`), even if it then changes it (`GETDEL`) | yes | unless `CLIENT NO-TOUCH` |
+//! | [`inspect`](Keys::inspect) | tells something other than the value (`TTL`, `TYPE`) | yes | no |
+//! | [`refresh`](Keys::refresh) | is there to set the clock (`TOUCH`) | yes | yes |
+//! | [`write`](Keys::write) | changes the value and does not return it (`APPEND`) | no | unless `CLIENT NO-TOUCH` |
+//! | [`peek`](Keys::peek) | must leave no trace (`OBJECT`, `DEL`), or looks a key up a second time | no | no |
+//!
+//! All of them remove a key whose time is over, and so find none. What they return, a [`Found`], holds until any record is
+//! changed or any other key is looked up: then the key is looked up again, with `peek`.
+//!
+//! What a handler owes when it has changed a key, in this order:
+//!
+//! 1. [`changed`](Keys::changed): tells those who watch the key, and counts the change;
+//! 2. [`notify`](Keys::notify): the keyspace event, one for each that Redis has;
+//! 3. [`signal_ready`](Keys::signal_ready), if the key got elements that a blocked client may wait for.
+//!
+//! [`delete`](Keys::delete) and [`expire_now`](Keys::expire_now) do the first two themselves, [`attach`](Keys::attach)
+//! does the third.
 
 use super::prepare::{Foreknown, PlacedKey};
 use crate::config::Directive;
@@ -7,7 +29,7 @@ use crate::pubsub::EventClass;
 use crate::resp::ErrorReply;
 use crate::state::State;
 use crate::stats::Figure;
-use crate::store::{Database, Key, Locked, Position};
+use crate::store::{Database, Key, Locked, Position, Shard, ShardSet};
 use crate::tree::{NewPayload, Payload, PayloadMut};
 use crate::value::string::LongString;
 use crate::value::{InlineKind, Type, Value, ValueRef};
@@ -49,6 +71,8 @@ pub struct Keys<'k> {
     foreknown: Foreknown<'k>,
     changes: u64,
     pub(super) ready: VecDeque<ReadyKey>,
+    /// Emptied databases, which take long to free: that is done behind the locks, since fields are dropped in order.
+    emptied: Vec<Database>,
 }
 
 impl<'k> Keys<'k> {
@@ -60,7 +84,56 @@ impl<'k> Keys<'k> {
         no_touch: bool,
         foreknown: Foreknown<'k>,
     ) -> Self {
-        Keys { locked, state, database, now_ms, no_touch, foreknown, changes: 0, ready: VecDeque::new() }
+        Keys {
+            locked,
+            state,
+            database,
+            now_ms,
+            no_touch,
+            foreknown,
+            changes: 0,
+            ready: VecDeque::new(),
+            emptied: Vec::new(),
+        }
+    }
+
+    /// Holds some shards for as long as `work` takes, for a command whose table entry says `locks = "parts"`. In a
+    /// transaction they are held anyway.
+    pub fn hold<R>(&mut self, shards: ShardSet, work: impl FnOnce(&mut Self) -> R) -> R {
+        if shards.is_subset(self.locked.set()) {
+            return work(self);
+        }
+        assert!(self.locked.set().is_empty(), "no lock is added to those that are held");
+        self.locked = self.state.keyspace.lock(shards);
+        let result = work(self);
+        debug_assert!(self.ready.is_empty(), "whoever waits for a key is served before its shard is let go");
+        self.locked = self.state.keyspace.lock(ShardSet::EMPTY);
+        result
+    }
+
+    /// Visits all shards, for a command whose table entry says `locks = "parts"`: one after the other, holding no
+    /// other meanwhile.
+    pub fn visit_shards(&mut self, mut visit: impl FnMut(&mut Shard)) {
+        for number in self.state.keyspace.all_shards().iter() {
+            self.hold(ShardSet::single(number), |keys| visit(keys.locked.shard(number)));
+        }
+    }
+
+    /// Lets all locks go, if the command has looked at its keys for the last time and has long work left.
+    pub(super) fn let_go(&mut self) {
+        debug_assert!(self.ready.is_empty(), "whoever waits for a key is served before its shard is let go");
+        self.locked = self.state.keyspace.lock(ShardSet::EMPTY);
+    }
+
+    /// Frees a whole database once the locks are let go, and before the reply is sent.
+    pub fn free_emptied(&mut self, database: Database) {
+        self.emptied.push(database);
+    }
+
+    /// What is freed once the locks are let go.
+    #[cfg(test)]
+    pub fn emptied(&self) -> &[Database] {
+        &self.emptied
     }
 
     /// The server that the keys belong to.
@@ -318,6 +391,19 @@ impl<'k> Keys<'k> {
         self.free(boxed);
     }
 
+    /// Removes a record because a client wants it gone, with all that follows from it.
+    pub fn delete(&mut self, found: Found, key: &[u8]) {
+        self.remove(found);
+        self.changed(key);
+        self.notify(EventClass::Generic, "del", key);
+    }
+
+    /// Removes a record because a client gave it a deadline that has passed, with all that follows from it.
+    pub fn expire_now(&mut self, found: Found, key: &[u8]) {
+        self.expire(found, key);
+        self.changes += 1;
+    }
+
     /// Removes a record and returns the value that it had out of line.
     pub fn take(&mut self, found: Found) -> Option<Box<Value>> {
         self.tree(found).remove(found.position)
@@ -415,10 +501,13 @@ impl<'k> Keys<'k> {
     }
 }
 
-/// The kind of an inline payload; nothing else than a kind is ever stored.
+/// The kind of an inline payload.
+///
+/// # Panics
+/// If the number stands for none: nothing else than a kind is ever stored.
 #[inline]
 fn inline_kind(number: u8) -> InlineKind {
-    InlineKind::from_number(number).unwrap_or(InlineKind::Raw)
+    InlineKind::from_number(number).expect("an inline payload is stored with its kind")
 }
 
 /// A record's payload as a value.

@@ -10,10 +10,18 @@ use crate::state::State;
 use crate::stats::Figure;
 use std::sync::atomic::Ordering;
 
-/// Whether `enable-debug-command` and its kin let this client run a protected command.
-pub(super) fn allows_protected(state: &State, session: &Session, spec: &CommandSpec) -> bool {
-    let directive = if spec.name == "debug" { Directive::EnableDebugCommand } else { Directive::EnableModuleCommand };
-    permits(state, session, directive)
+/// Why this client may not run a protected command, if `enable-debug-command` or its like says so.
+#[cold]
+pub(super) fn protection(state: &State, session: &Session, spec: &CommandSpec) -> Option<ErrorReply> {
+    let directive = spec.protected_by?;
+    if permits(state, session, directive) {
+        return None;
+    }
+    let (command, option) = (spec.container_name().to_ascii_uppercase(), directive.entry().name);
+    Some(ErrorReply::new(format!(
+        "ERR {command} command not allowed. If the {option} option is set to \"local\", you can run it from a local \
+         connection, otherwise you need to set this option in the configuration file, and then restart the server."
+    )))
 }
 
 /// Whether a directive of `no`, `yes` or `local` lets this client do what it is about.
@@ -26,15 +34,6 @@ pub(super) fn permits(state: &State, session: &Session, directive: Directive) ->
             Endpoint::Tcp(address) => address.ip().to_canonical().is_loopback(),
         },
     }
-}
-
-pub(super) fn protected_error(spec: &CommandSpec) -> ErrorReply {
-    let (command, option) =
-        if spec.name == "debug" { ("DEBUG", "enable-debug-command") } else { ("MODULE", "enable-module-command") };
-    ErrorReply::new(format!(
-        "ERR {command} command not allowed. If the {option} option is set to \"local\", you can run it from a local \
-         connection, otherwise you need to set this option in the configuration file, and then restart the server."
-    ))
 }
 
 /// Makes room if memory is above `maxmemory`; false if there is nothing left to evict. During a pause nothing is evicted.

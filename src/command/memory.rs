@@ -1,7 +1,7 @@
 //! `MEMORY`: what memory is used for.
 
 use super::call::Call;
-use super::info::memory_use;
+use super::info::{memory_use, ratio};
 use crate::memory;
 use crate::resp::{CommandResult, ErrorReply};
 
@@ -45,7 +45,6 @@ pub fn memory_stats(call: &mut Call) -> CommandResult {
     let keys: usize = databases.iter().map(|database| database.1).sum();
     let used = now.used;
     let net = used.saturating_sub(now.startup);
-    let ratio = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
     let difference = |more: usize, less: usize| more as i64 - less as i64;
     let reply = &mut *call.reply;
     let at = reply.deferred_array();
@@ -103,12 +102,12 @@ pub fn memory_stats(call: &mut Call) -> CommandResult {
 /// The databases that have keys: number, keys, and bytes that lead to them.
 fn databases(call: &mut Call) -> Vec<(usize, usize, usize)> {
     let mut databases: Vec<_> = (0..call.state.keyspace.databases()).map(|number| (number, 0, 0)).collect();
-    for (_, shard) in call.keys.locked().shards() {
+    call.keys.visit_shards(|shard| {
         for (database, tree) in databases.iter_mut().zip(&shard.databases) {
             database.1 += tree.len();
             database.2 += tree.memory().node_bytes;
         }
-    }
+    });
     databases.retain(|(_, keys, _)| *keys > 0);
     databases
 }

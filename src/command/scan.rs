@@ -4,7 +4,9 @@ use super::Call;
 use super::keys::value_of;
 use crate::glob;
 use crate::resp::{CommandResult, ErrorReply, Reply};
-use crate::store::SHARDS_MAX;
+use crate::store::{SHARDS_MAX, ShardSet};
+use crate::tree::Entry;
+use crate::value::Value;
 use rand::Rng;
 use std::ops::ControlFlow;
 
@@ -13,7 +15,7 @@ use std::ops::ControlFlow;
 const SHARD_BITS: u32 = SHARDS_MAX.trailing_zeros();
 /// Keys that a step of `SCAN` looks at if the client does not say.
 const COUNT_DEFAULT: usize = 10;
-/// Keys that are over but may not be removed that `RANDOMKEY` meets before it gives up.
+/// Keys that are over already which `RANDOMKEY` meets before it gives up drawing, and looks at next to each other then.
 const EXPIRED_MAX: usize = 100;
 
 /// `KEYS pattern`: visits only the keys below what the pattern begins with.
@@ -76,10 +78,10 @@ pub fn scan(call: &mut Call) -> CommandResult {
     let mut keys = 0;
     // Written apart, since the next cursor and the number of keys go in front.
     let mut written = Reply::new(call.reply.protocol());
-    for (number, shard) in call.keys.locked().shards().skip_while(|(number, _)| *number < start.shard) {
+    for number in start.shard..call.state.keyspace.shard_count() {
         let mut looked_at = 0;
         let from = if number == start.shard { start.tree } else { 0 };
-        let next = shard.databases[database].scan(from, left, prefix, |entry| {
+        let look_at = |entry: Entry<'_, Value>| {
             looked_at += 1;
             let is_over = entry.record.deadline.is_some_and(|deadline| deadline < now_ms);
             let type_name = value_of(entry.record.payload).type_of().name();
@@ -87,6 +89,9 @@ pub fn scan(call: &mut Call) -> CommandResult {
             if !is_over && is_wanted && glob::matches(pattern, entry.key, false) {
                 keys += usize::from(written.bulk(entry.key).is_ok());
             }
+        };
+        let next = call.keys.hold(ShardSet::single(number), |keys| {
+            keys.locked().shard(number).databases[database].scan(from, left, prefix, look_at)
         });
         at = if next != 0 { Cursor { shard: number, tree: next } } else { Cursor { shard: number + 1, tree: 0 } };
         left = left.saturating_sub(looked_at);
@@ -124,36 +129,58 @@ pub(super) fn parse_cursor(text: &[u8]) -> Result<u64, ErrorReply> {
     std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(ErrorReply::fixed("ERR invalid cursor"))
 }
 
-/// `RANDOMKEY`
+/// `RANDOMKEY`: draws from all keys alike. After too many draws that were over already it takes the first key that is
+/// not, wherever that is.
 pub fn randomkey(call: &mut Call) -> CommandResult {
-    let mut rng = rand::rng();
     let database = call.keys.database();
     let mut key = Vec::new();
-    // Each try that fails removes a key, unless a pause forbids it.
-    let tries = if call.state.pause.is_on() { EXPIRED_MAX } else { usize::MAX };
-    for _ in 0..tries {
-        let total: usize = call.keys.locked().shards().map(|(_, shard)| shard.databases[database].len()).sum();
-        if total == 0 {
-            break;
-        }
-        let mut index = rng.random_range(0..total);
-        for (_, shard) in call.keys.locked().shards() {
-            let tree = &shard.databases[database];
-            if index >= tree.len() {
-                index -= tree.len();
-                continue;
-            }
-            if let Some(position) = tree.random(&mut rng) {
-                key.clear();
-                tree.key(position, &mut key);
-            }
-            break;
-        }
-        if call.keys.peek(&key).is_some() {
+    for _ in 0..EXPIRED_MAX {
+        let Some(shard) = random_shard(call) else { return call.reply.null() };
+        // Looking a key up removes it if its time is over, unless a pause forbids that.
+        let is_there = call.keys.hold(ShardSet::single(shard), |keys| {
+            let tree = &keys.locked().shard(shard).databases[database];
+            key.clear();
+            let Some(position) = tree.random(&mut rand::rng()) else { return false };
+            tree.key(position, &mut key);
+            keys.peek(&key).is_some()
+        });
+        if is_there {
             return call.reply.bulk(&key);
         }
     }
-    call.reply.null()
+    let first = (0..call.state.keyspace.shard_count()).find_map(|shard| first_living(call, shard));
+    call.reply.bulk_or_null(first.as_deref())
+}
+
+/// A shard, drawn by how many keys it has in the current database; `None` if no shard has any.
+fn random_shard(call: &mut Call) -> Option<usize> {
+    let database = call.keys.database();
+    let mut ends = Vec::with_capacity(call.state.keyspace.shard_count());
+    let mut total = 0;
+    call.keys.visit_shards(|shard| {
+        total += shard.databases[database].len();
+        ends.push(total);
+    });
+    let index = (total > 0).then(|| rand::rng().random_range(0..total))?;
+    Some(ends.partition_point(|end| *end <= index))
+}
+
+/// A key of a shard whose time is not over. The shard is let go after every few keys.
+fn first_living(call: &mut Call, shard: usize) -> Option<Vec<u8>> {
+    let (now_ms, database) = (call.keys.now_ms(), call.keys.database());
+    let (mut cursor, mut first) = (0, None);
+    loop {
+        cursor = call.keys.hold(ShardSet::single(shard), |keys| {
+            keys.locked().shard(shard).databases[database].scan(cursor, EXPIRED_MAX, b"", |entry| {
+                if first.is_none() && entry.record.deadline.is_none_or(|deadline| deadline >= now_ms) {
+                    first = Some(entry.key.to_vec());
+                }
+            })
+        });
+        if cursor == 0 || first.is_some() {
+            return first;
+        }
+    }
 }
 
 #[cfg(test)]

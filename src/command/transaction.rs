@@ -6,7 +6,7 @@ use super::spec::CommandSpec;
 use crate::client::{ClientFlags, Session, Transaction};
 use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::state::State;
-use crate::store::{ShardSet, WatchFlag};
+use crate::store::{Locked, ShardSet, WatchFlag};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -38,10 +38,16 @@ pub(super) fn queue(
     reply.simple("QUEUED")
 }
 
-/// Ends the transaction of a client, and its watching.
+/// Ends the transaction of a client that holds no locks, and its watching.
 pub(super) fn abandon(state: &State, session: &mut Session) {
     unwatch_all(state, session);
     end(session);
+}
+
+/// Ends the client's transaction and its watching; the shards of what it watches are held.
+pub(super) fn abandon_held(call: &mut Call) {
+    forget_watched(call.session, call.keys.locked());
+    end(call.session);
 }
 
 fn end(session: &mut Session) -> Option<Box<Transaction>> {
@@ -56,16 +62,22 @@ pub fn discard(call: &mut Call) -> CommandResult {
     if call.session.transaction.is_none() {
         return Err(ErrorReply::fixed("ERR DISCARD without MULTI"));
     }
-    abandon(call.state, call.session);
+    abandon_held(call);
     call.reply.ok()
 }
 
 /// The shards that `EXEC` needs: those of all queued commands and of all watched keys.
 pub(super) fn shards(state: &State, session: &Session) -> ShardSet {
-    let mut set = ShardSet::EMPTY;
+    let mut set = watched_shards(state, session);
     for (spec, request) in session.transaction.iter().flat_map(|transaction| &transaction.commands) {
         set = set.union(dispatch::request_shards(state, spec, request.args()));
     }
+    set
+}
+
+/// The shards of all watched keys.
+pub(super) fn watched_shards(state: &State, session: &Session) -> ShardSet {
+    let mut set = ShardSet::EMPTY;
     for (_, key) in &session.watched {
         set.insert(state.keyspace.shard_of(state.keyspace.key(key)));
     }
@@ -78,7 +90,7 @@ pub fn exec(call: &mut Call) -> CommandResult {
         return Err(ErrorReply::fixed("ERR EXEC without MULTI"));
     }
     let is_dirty = watched_changed(call);
-    forget_watched(call);
+    forget_watched(call.session, call.keys.locked());
     let Some(transaction) = end(call.session) else { return call.reply.null_array() };
     if transaction.is_broken {
         return Err(ErrorReply::fixed("EXECABORT Transaction discarded because of previous errors."));
@@ -117,27 +129,21 @@ fn watched_changed(call: &mut Call) -> bool {
 }
 
 /// Stops watching; the shards are held.
-fn forget_watched(call: &mut Call) {
-    let Some(flag) = call.session.watch_flag.take() else { return };
-    for (database, key) in std::mem::take(&mut call.session.watched) {
-        call.session.client.remove_name(&key);
-        let hashed = call.state.keyspace.key(&key);
-        call.keys.locked().shard_of(hashed).watched.remove(database, &key, &flag);
+fn forget_watched(session: &mut Session, locked: &mut Locked<'_>) {
+    let Some(flag) = session.watch_flag.take() else { return };
+    for (database, key) in std::mem::take(&mut session.watched) {
+        session.client.remove_name(&key);
+        let hashed = locked.keyspace().key(&key);
+        locked.shard_of(hashed).watched.remove(database, &key, &flag);
     }
-    call.session.client.watched.store(0, Ordering::Relaxed);
-    *call.session.client.watch_flag.lock() = None;
+    session.client.watched.store(0, Ordering::Relaxed);
+    *session.client.watch_flag.lock() = None;
 }
 
 /// Stops watching, for a client that holds no locks.
 pub(super) fn unwatch_all(state: &State, session: &mut Session) {
-    let Some(flag) = session.watch_flag.take() else { return };
-    for (database, key) in std::mem::take(&mut session.watched) {
-        session.client.remove_name(&key);
-        let shard = state.keyspace.shard_of(state.keyspace.key(&key));
-        state.keyspace.lock_one(shard).watched.remove(database, &key, &flag);
-    }
-    session.client.watched.store(0, Ordering::Relaxed);
-    *session.client.watch_flag.lock() = None;
+    let mut locked = state.keyspace.lock(watched_shards(state, session));
+    forget_watched(session, &mut locked);
 }
 
 /// `WATCH key [key ...]`
@@ -164,8 +170,9 @@ pub fn watch(call: &mut Call) -> CommandResult {
 
 /// `UNWATCH`
 pub fn unwatch(call: &mut Call) -> CommandResult {
+    // Nothing is watched any more when the commands of a transaction run.
     if call.mode == Mode::Direct {
-        unwatch_all(call.state, call.session);
+        forget_watched(call.session, call.keys.locked());
     }
     call.reply.ok()
 }

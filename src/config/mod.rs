@@ -46,7 +46,7 @@ pub use entry::{Entry, Kind, Value};
 pub use keyspace_events::{EventClass, EventClasses};
 pub use line::{quote, split, trim};
 pub use load::{LoadError, Location, RenameCommand, Startup};
-pub use number::Unit;
+pub use number::{Unit, memory_size};
 pub use output_limits::{ClientClass, OutputLimit, OutputLimits};
 pub use proc_title::expand as expand_proc_title;
 pub use rewrite::Rewrite;

@@ -18,8 +18,8 @@ impl Unit {
     pub(super) fn parse(self, text: &[u8]) -> Result<i128, Reason> {
         match self {
             Unit::Plain => integer(text).map(i128::from).ok_or("argument couldn't be parsed into an integer"),
-            Unit::Memory => memory(text).map(i128::from).ok_or("argument must be a memory value"),
-            Unit::MemoryOrPercent => memory(text)
+            Unit::Memory => memory_size(text).map(i128::from).ok_or("argument must be a memory value"),
+            Unit::MemoryOrPercent => memory_size(text)
                 .map(i128::from)
                 .or_else(|| percent(text).map(|percent| -i128::from(percent)))
                 .ok_or("argument must be a memory or percent value"),
@@ -63,7 +63,7 @@ pub(super) fn lenient_integer(text: &[u8]) -> Option<i64> {
 }
 
 /// Bytes with an optional unit, in any case.
-pub(super) fn memory(text: &[u8]) -> Option<u64> {
+pub fn memory_size(text: &[u8]) -> Option<u64> {
     let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (number, unit) = text.split_at(digits);
     let multiplier: u64 = match unit.to_ascii_lowercase().as_slice() {
@@ -124,7 +124,7 @@ mod tests {
             ("18446744073709551615kb", None),
         ];
         for (text, bytes) in cases {
-            assert_eq!(memory(text.as_bytes()), *bytes, "{text}");
+            assert_eq!(memory_size(text.as_bytes()), *bytes, "{text}");
         }
     }
 

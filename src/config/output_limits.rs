@@ -2,7 +2,7 @@
 
 use super::Reason;
 use super::entry::RewrittenLine;
-use super::number::{format_memory, lenient_integer, memory};
+use super::number::{format_memory, lenient_integer, memory_size};
 
 /// The classes of clients that have limits of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ pub(super) fn parse(arguments: &[Vec<u8>], current: &OutputLimits) -> Result<Out
         let class =
             ClientClass::parse(&group[0]).ok_or("Invalid client class specified in buffer limit configuration.")?;
         // Limits are kept in 63 bits.
-        let bytes = |text: &[u8]| memory(text).filter(|bytes| i64::try_from(*bytes).is_ok());
+        let bytes = |text: &[u8]| memory_size(text).filter(|bytes| i64::try_from(*bytes).is_ok());
         let seconds = lenient_integer(&group[3]).and_then(|seconds| u64::try_from(seconds).ok());
         let (Some(hard_bytes), Some(soft_bytes), Some(soft_seconds)) = (bytes(&group[1]), bytes(&group[2]), seconds)
         else {

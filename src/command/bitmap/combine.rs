@@ -144,9 +144,7 @@ pub fn bitop(call: &mut Call) -> CommandResult {
     let bytes = combined.finish();
     if bytes.is_empty() {
         if let Some(found) = call.keys.write(target) {
-            call.keys.remove(found);
-            call.keys.changed(target);
-            call.keys.notify(EventClass::Generic, "del", target);
+            call.keys.delete(found, target);
         }
     } else {
         put_string(call.keys, target, NewString::modified(&bytes), None);

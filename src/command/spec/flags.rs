@@ -131,14 +131,17 @@ flag_set! {
         MOVABLE_KEYS = "movablekeys",
         /// Allowed while a script is past its time limit.
         ALLOW_BUSY = "allow_busy",
-        /// Concerns all keys of a database, named or not.
-        ALL_KEYS = "all_keys",
+        /// Acts at once inside `MULTI` instead of being queued.
+        RUN_IN_MULTI = "run_in_multi",
+        /// Allowed to a RESP2 client that listens to channels.
+        SUBSCRIBER_OK = "subscriber_ok",
     }
 }
 
 impl CommandFlags {
     /// Flags that steer the server and that `COMMAND INFO` does not show.
-    pub const HIDDEN: Self = Self::MAY_REPLICATE.union(Self::PROTECTED).union(Self::ALL_KEYS);
+    pub const HIDDEN: Self =
+        Self::MAY_REPLICATE.union(Self::PROTECTED).union(Self::RUN_IN_MULTI).union(Self::SUBSCRIBER_OK);
 }
 
 flag_set! {

@@ -13,6 +13,7 @@ pub use flags::{AclCategories, ArgumentFlags, CommandFlags, DocFlags, KeyFlags};
 pub use lookup::{RenameError, Renames, Table};
 
 use super::Handler;
+use crate::config::Directive;
 
 include!(concat!(env!("OUT_DIR"), "/command_table.rs"));
 
@@ -35,6 +36,10 @@ pub struct CommandSpec {
     pub keys: &'static [KeySpec],
     /// The same for the fast path: decided by the build script from `keys`.
     pub layout: KeyLayout,
+    /// Which shards are held while it runs.
+    pub locks: Locks,
+    /// The directive that must allow it, if it is [`PROTECTED`](CommandFlags::PROTECTED).
+    pub protected_by: Option<Directive>,
     /// First key, last key and step, as `COMMAND INFO` has had them since before key specs.
     pub legacy_range: [i16; 3],
     /// What `COMMAND DOCS` tells.
@@ -56,6 +61,11 @@ impl CommandSpec {
     /// Whether the command has subcommands.
     pub const fn is_container(&self) -> bool {
         !self.subcommands.is_empty()
+    }
+
+    /// Whether the command runs what was queued since `MULTI`.
+    pub fn runs_queue(&self) -> bool {
+        self.locks == Locks::Queued
     }
 
     /// Whether any of `flags` is set.
@@ -164,6 +174,22 @@ impl KeyLayout {
             KeyLayout::None | KeyLayout::Range { .. } | KeyLayout::Specs => None,
         }
     }
+}
+
+/// Which shards are held while a command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Locks {
+    /// Those of its keys.
+    Keys,
+    /// All: it sees or changes all keys at one moment.
+    All,
+    /// None: its handler does most of its work without, and holds what it needs meanwhile with `Keys::hold`, which does
+    /// not show it the keyspace at one moment. In a transaction, which is one moment, all are held.
+    Parts,
+    /// Those of the queued commands, and of the keys that the client watches.
+    Queued,
+    /// Those of the keys that the client watches.
+    Watched,
 }
 
 /// Commands whose options decide what their keys are or how they are used.

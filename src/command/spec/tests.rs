@@ -27,6 +27,8 @@ const fn command(name: &'static str, arity: i16, keys: &'static [KeySpec], layou
         tips: &[],
         keys,
         layout,
+        locks: Locks::Keys,
+        protected_by: None,
         legacy_range: [0, 0, 0],
         docs: DOCS,
         help: &[],

@@ -49,6 +49,7 @@ pub fn lcs(call: &mut Call) -> CommandResult {
     if common::table_bytes(a.len(), b.len()).is_none_or(|bytes| bytes > string_len_max(call.state)) {
         return Err(ErrorReply::fixed("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"));
     }
+    call.let_go();
     let runs = common::longest_subsequence(&a, &b);
     let len = runs.iter().map(|run| run.len).sum();
     if options.runs {

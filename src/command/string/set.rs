@@ -6,7 +6,6 @@ use crate::command::Call;
 use crate::command::keys::{Found, Keys};
 use crate::pubsub::EventClass;
 use crate::resp::{Args, CommandResult, ErrorReply};
-use crate::stats::Figure;
 
 /// On what a write depends.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,7 +88,7 @@ fn set_with_options(call: &mut Call) -> CommandResult {
         (false, _) => return call.reply.null(),
         (true, Some(deadline)) if deadline < call.keys.now_ms() => {
             if let Some(found) = found {
-                expire_now(call, found, key);
+                call.keys.expire_now(found, key);
             }
         }
         (true, _) => {
@@ -149,7 +148,7 @@ pub fn getdel(call: &mut Call) -> CommandResult {
     let found = call.keys.read(key);
     write_found(call, found)?;
     if let Some(found) = found {
-        delete(call, found, key);
+        call.keys.delete(found, key);
     }
     Ok(())
 }
@@ -167,7 +166,7 @@ pub fn getex(call: &mut Call) -> CommandResult {
     write_found(call, found)?;
     let Some(found) = found else { return Ok(()) };
     match (expiry, deadline) {
-        (_, Some(deadline)) if deadline < call.keys.now_ms() => expire_now(call, found, key),
+        (_, Some(deadline)) if deadline < call.keys.now_ms() => call.keys.expire_now(found, key),
         (_, Some(_)) => {
             call.keys.set_deadline(found, key, deadline);
             call.keys.changed(key);
@@ -189,7 +188,7 @@ pub fn delifeq(call: &mut Call) -> CommandResult {
     let Some(found) = call.keys.write(key) else { return call.reply.integer(0) };
     let is_equal = equals(call.keys, found, call.arg(2))?;
     if is_equal {
-        delete(call, found, key);
+        call.keys.delete(found, key);
     }
     call.reply.flag(is_equal)
 }
@@ -200,20 +199,6 @@ pub(super) fn assign(call: &mut Call, key: &[u8], bytes: &[u8], deadline: Option
     put_bytes(call.keys, key, bytes, deadline);
     call.keys.changed(key);
     call.keys.notify(EventClass::String, "set", key);
-}
-
-fn delete(call: &mut Call, found: Found, key: &[u8]) {
-    call.keys.remove(found);
-    call.keys.changed(key);
-    call.keys.notify(EventClass::Generic, "del", key);
-}
-
-/// Removes a record whose new deadline has passed already.
-fn expire_now(call: &mut Call, found: Found, key: &[u8]) {
-    call.keys.remove(found);
-    call.keys.changed(key);
-    call.state.stats.add(Figure::ExpiredKeys, 1);
-    call.keys.notify(EventClass::Expired, "expired", key);
 }
 
 /// Whether a record holds exactly these bytes; an error if it holds another type.
