@@ -549,7 +549,6 @@ mod tests {
             ("shutdown-on-sigint", "save nosave", Err("shutdown options SAVE and NOSAVE can't be used simultaneously")),
             ("notify-keyspace-events", "KEA", Ok("AKE")),
             ("notify-keyspace-events", "Kq", Err("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")),
-            ("tls-port", "6380", Err("there is no TLS yet")),
             ("proc-title-template", "{bad}", Err("template format is invalid or contains unknown variables")),
         ];
         for (name, text, expected) in cases {
