@@ -290,7 +290,7 @@ mod tests {
     fn line(format: LogFormat, timestamp: LogTimestampFormat, level: LogLevel, message: &str) -> String {
         let now: Zoned = "2026-11-24T02:17:36.196+01:00[+01:00]".parse().unwrap();
         let line = target(format, timestamp).line(level, Role::Primary as u8, message, &now);
-        line.replace(&std::process::id().to_string(), "PID")
+        line.replacen(&std::process::id().to_string(), "PID", 1)
     }
 
     #[test]
