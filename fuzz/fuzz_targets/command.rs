@@ -12,7 +12,6 @@ use radish::command::{self, Batch};
 use radish::config::{Arguments, Directive, Settings};
 use radish::resp::{Args, Progress, Protocol, Reply, RequestLimits, parse_request};
 use radish::state::{State, unix_time_ms};
-use redis_protocol::{resp2, resp3};
 use std::sync::{Arc, LazyLock};
 
 /// Values are kept this small, so that no input needs much memory.
@@ -76,16 +75,39 @@ fn run(session: &mut Session, bytes: &[u8], reply: &mut Reply) {
     }
 }
 
-/// The replies of one command: whole frames, and nothing after them.
-fn check_frames(mut bytes: &[u8], protocol: Protocol) {
-    while !bytes.is_empty() {
-        let len = match protocol {
-            Protocol::Resp2 => resp2::decode::decode(bytes).ok().flatten().map(|(_, len)| len),
-            Protocol::Resp3 => resp3::decode::complete::decode(bytes).ok().flatten().map(|(_, len)| len),
-        };
-        let Some(len) = len else { panic!("no reply in {protocol:?}: {:?}", String::from_utf8_lossy(bytes)) };
-        bytes = &bytes[len..];
+/// The replies of one command: whole frames of the protocol, and nothing after them.
+fn check_frames(bytes: &[u8], protocol: Protocol) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match after_frame(rest, protocol) {
+            Some(after) => rest = after,
+            None => panic!("no reply in {protocol:?}: {:?}", String::from_utf8_lossy(bytes)),
+        }
     }
+}
+
+/// What follows the frame that `bytes` begin with. (`redis-protocol` wants errors to be UTF-8, but those that quote an
+/// argument are what the argument is.)
+fn after_frame(bytes: &[u8], protocol: Protocol) -> Option<&[u8]> {
+    let end = bytes.windows(2).position(|window| window == b"\r\n")?;
+    let (kind, line, rest) = (bytes[0], &bytes[1..end], &bytes[end + 2..]);
+    let is_resp3 = protocol == Protocol::Resp3;
+    let number = || std::str::from_utf8(line).ok()?.parse::<i64>().ok();
+    let elements = match kind {
+        b'+' | b'-' => return (!line.contains(&b'\n') && !line.contains(&b'\r')).then_some(rest),
+        b':' => return number().map(|_| rest),
+        b',' | b'(' if is_resp3 => return (!line.is_empty()).then_some(rest),
+        b'#' if is_resp3 => return matches!(line, b"t" | b"f").then_some(rest),
+        b'_' if is_resp3 => return line.is_empty().then_some(rest),
+        b'$' | b'*' if line == b"-1" && !is_resp3 => return Some(rest),
+        b'$' => return rest.get(usize::try_from(number()?).ok()?..)?.strip_prefix(b"\r\n"),
+        b'=' if is_resp3 => return rest.get(usize::try_from(number()?).ok()?..)?.strip_prefix(b"\r\n"),
+        b'*' => number()?,
+        b'~' | b'>' if is_resp3 => number()?,
+        b'%' | b'|' if is_resp3 => 2 * number()?,
+        _ => return None,
+    };
+    (0..elements).try_fold(rest, |rest, _| after_frame(rest, protocol))
 }
 
 fuzz_target!(|input: &[u8]| {

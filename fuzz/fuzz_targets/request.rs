@@ -48,7 +48,6 @@ fn parse(
                 Err(error) => return (found, Some(error)),
             }
         }
-        assert!(progress.needed() == 0 || progress.needed() > buffer.len());
     }
     (found, None)
 }
