@@ -92,3 +92,51 @@ fn what_a_client_agreed_on_holds_when_it_is_served() {
     assert_eq!(other.ask("LPUSH there z"), "3");
     assert_ne!(other.ask("OBJECT FREQ there"), frequency);
 }
+
+#[test]
+fn an_inline_request_behind_a_wait_or_a_pause_keeps_its_quotes() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    client.send_raw(b"BLPOP q 0\r\nSET k \"a \\x41 b\"\r\n'GET' k\r\n");
+    until_blocked(&mut other, 1);
+    assert_eq!(other.ask("RPUSH q e"), "1");
+    assert_eq!([client.reply(), client.reply(), client.reply()], ["[q e]", "OK", "a A b"]);
+    assert_eq!(other.ask("CLIENT PAUSE 60000 WRITE"), "OK");
+    client.send_raw(b"PING\r\nSET k \"c  d\"\r\nGET k\r\n");
+    until_blocked(&mut other, 1);
+    assert_eq!(other.ask("CLIENT UNPAUSE"), "OK");
+    assert_eq!([client.reply(), client.reply(), client.reply()], ["PONG", "OK", "c  d"]);
+}
+
+#[test]
+fn a_client_that_leaves_behind_much_that_it_sent_while_waiting_takes_nothing() {
+    let server = Server::start(&[]);
+    let mut other = server.connect();
+    let mut client = server.connect();
+    client.send("BLPOP q 0");
+    until_blocked(&mut other, 1);
+    client.send_raw(&b"PING\r\n".repeat(100_000));
+    drop(client);
+    until_blocked(&mut other, 0);
+    assert_eq!(other.ask("RPUSH q e"), "1");
+    assert_eq!(other.ask("LRANGE q 0 -1"), "[e]");
+}
+
+#[test]
+fn what_a_client_sends_while_it_waits_is_held_to_the_limit_of_its_query_buffer() {
+    let server = Server::start(&["--client-query-buffer-limit", "1mb"]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    client.send("BLPOP q 0");
+    until_blocked(&mut other, 1);
+    client.send_raw(&b"PING\r\n".repeat(100_000));
+    assert_eq!(other.ask("RPUSH q e"), "1");
+    assert_eq!(client.reply(), "[q e]");
+    for _ in 0..100_000 {
+        assert_eq!(client.reply(), "PONG");
+    }
+    client.send("BLPOP q 0");
+    until_blocked(&mut other, 1);
+    client.try_send_raw(&b"PING\r\n".repeat(1_000_000));
+    until_blocked(&mut other, 0);
+    assert!(client.is_closed());
+}

@@ -49,11 +49,12 @@ fn end(mut session: Session) {
 /// Runs what is complete in `bytes`; the replies to `session`.
 fn run(session: &mut Session, bytes: &[u8], reply: &mut Reply) {
     let limits = RequestLimits { bulk_bytes_max: STATE.settings.int(Directive::ProtoMaxBulkLen), authenticated: true };
-    let (mut buffer, mut progress, mut spans) = (bytes.to_vec(), Progress::default(), Vec::new());
+    let (mut progress, mut spans, mut words) = (Progress::default(), Vec::new(), Vec::new());
     let mut at = 0;
-    while at < buffer.len() {
-        let Ok(Some(len)) = parse_request(&mut buffer[at..], &mut progress, &mut spans, &limits) else { return };
-        let args = Args::new(&buffer[at..at + len], &spans);
+    while at < bytes.len() {
+        let parsed = parse_request(&bytes[at..], &mut progress, &mut spans, &mut words, &limits);
+        let Ok(Some(len)) = parsed else { return };
+        let args = Args::new(if words.is_empty() { &bytes[at..at + len] } else { &words }, &spans);
         if !args.is_empty() && !is_left_out(args) {
             reply.set_protocol(session.protocol);
             let mut batch = Batch::default();
@@ -72,6 +73,7 @@ fn run(session: &mut Session, bytes: &[u8], reply: &mut Reply) {
         }
         at += len;
         spans.clear();
+        words.clear();
     }
 }
 

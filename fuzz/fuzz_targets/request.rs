@@ -27,22 +27,25 @@ fn parse(
     limits: &RequestLimits,
     mut piece_len: impl FnMut() -> usize,
 ) -> (Vec<Found>, Option<ProtocolError>) {
-    let (mut found, mut buffer, mut progress, mut spans) = (vec![], vec![], Progress::default(), vec![]);
+    let (mut found, mut buffer, mut progress) = (vec![], vec![], Progress::default());
+    let (mut spans, mut words) = (vec![], vec![]);
     let (mut begin, mut rest) = (0, bytes);
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(piece_len().clamp(1, rest.len()));
         rest = after;
         buffer.extend_from_slice(piece);
         loop {
-            match parse_request(&mut buffer, &mut progress, &mut spans, limits) {
+            match parse_request(&buffer, &mut progress, &mut spans, &mut words, limits) {
                 Ok(Some(len)) => {
                     assert!(len > 0, "a request takes bytes");
                     assert!(progress.is_fresh());
-                    let request = Args::new(&buffer[..len], &spans).iter().map(<[u8]>::to_vec).collect();
+                    let source = if words.is_empty() { &buffer[..len] } else { &words };
+                    let request = Args::new(source, &spans).iter().map(<[u8]>::to_vec).collect();
                     found.push(Found { request, begin, end: begin + len });
                     begin += len;
                     buffer.drain(..len);
                     spans.clear();
+                    words.clear();
                 }
                 Ok(None) => break,
                 Err(error) => return (found, Some(error)),

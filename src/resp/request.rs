@@ -179,15 +179,17 @@ impl fmt::Display for ProtocolError {
     }
 }
 
-/// Parses the request at the start of `buffer`. The arguments found are appended to `spans`.
+/// Parses the request at the start of `buffer`. The arguments found are appended to `spans`. They lie in `buffer`, but for
+/// those of an inline command: its words are appended to `words` without their quotes, and lie where those begin.
 ///
 /// Returns the request's length in bytes, or `None` while it is incomplete: then the call is repeated with the same
 /// `progress` and with the arguments found so far still at the end of `spans`, once more bytes have been appended. An
 /// empty request (a blank line, `*0`) has no arguments.
 pub fn parse_request(
-    buffer: &mut [u8],
+    buffer: &[u8],
     progress: &mut Progress,
     spans: &mut Vec<Span>,
+    words: &mut Vec<u8>,
     limits: &RequestLimits,
 ) -> Result<Option<usize>, ProtocolError> {
     if buffer.len() < progress.needed.max(1) {
@@ -212,7 +214,7 @@ pub fn parse_request(
             progress.consumed = next;
             count.max(0) as u32
         }
-        None => return parse_inline(buffer, spans),
+        None => return parse_inline(buffer, spans, words),
     };
     let mut at = progress.consumed;
     let plain_len_max = if limits.authenticated { limits.bulk_bytes_max as usize } else { 0 };
@@ -317,7 +319,7 @@ fn parse_length(line: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-fn parse_inline(buffer: &mut [u8], spans: &mut Vec<Span>) -> Result<Option<usize>, ProtocolError> {
+fn parse_inline(buffer: &[u8], spans: &mut Vec<Span>, words: &mut Vec<u8>) -> Result<Option<usize>, ProtocolError> {
     // Like Redis, which takes the line for a C string, we find no end behind a zero byte.
     let newline = memchr::memchr2(b'\n', 0, buffer).filter(|&end| buffer[end] == b'\n');
     let Some(newline) = newline else {
@@ -327,14 +329,14 @@ fn parse_inline(buffer: &mut [u8], spans: &mut Vec<Span>) -> Result<Option<usize
         return Err(ProtocolError::TooBigInline);
     }
     let end = if newline > 0 && buffer[newline - 1] == b'\r' { newline - 1 } else { newline };
-    split_line(&mut buffer[..end], spans).ok_or(ProtocolError::UnbalancedQuotes)?;
+    split_line(&buffer[..end], spans, words).ok_or(ProtocolError::UnbalancedQuotes)?;
     Ok(Some(newline + 1))
 }
 
 /// Splits a line into words, as lines of redis.conf are split: `"…"` with escapes, `'…'` with `\'`. `None` if a quote is
-/// not closed or something follows a closing quote directly. Words are unescaped in place: an escape is never shorter than
-/// what it stands for.
-fn split_line(line: &mut [u8], spans: &mut Vec<Span>) -> Option<()> {
+/// not closed or something follows a closing quote directly. The line stays as it is: it may be parsed again.
+fn split_line(line: &[u8], spans: &mut Vec<Span>, words: &mut Vec<u8>) -> Option<()> {
+    let first = words.len();
     let mut read = 0;
     loop {
         while read < line.len() && is_space(line[read]) {
@@ -343,8 +345,7 @@ fn split_line(line: &mut [u8], spans: &mut Vec<Span>) -> Option<()> {
         if read == line.len() {
             return Some(());
         }
-        let start = read;
-        let mut write = read;
+        let start = words.len();
         let mut quote = 0u8;
         loop {
             let Some(&byte) = line.get(read) else {
@@ -377,10 +378,9 @@ fn split_line(line: &mut [u8], spans: &mut Vec<Span>) -> Option<()> {
                 }
                 (_, byte) => byte,
             };
-            line[write] = kept;
-            write += 1;
+            words.push(kept);
         }
-        spans.push(Span { start: start as u32, len: (write - start) as u32 });
+        spans.push(Span { start: (start - first) as u32, len: (words.len() - start) as u32 });
     }
 }
 
@@ -414,13 +414,16 @@ mod tests {
 
     /// Feeds `bytes` in pieces of `step` and returns all requests found.
     fn parse_all(bytes: &[u8], step: usize, limits: &RequestLimits) -> Result<Vec<Vec<Vec<u8>>>, ProtocolError> {
-        let (mut found, mut buffer, mut progress, mut spans) = (vec![], vec![], Progress::default(), vec![]);
+        let (mut found, mut buffer, mut progress) = (vec![], vec![], Progress::default());
+        let (mut spans, mut words) = (vec![], vec![]);
         for piece in bytes.chunks(step) {
             buffer.extend_from_slice(piece);
-            while let Some(consumed) = parse_request(&mut buffer, &mut progress, &mut spans, limits)? {
-                found.push(Args::new(&buffer, &spans).iter().map(<[u8]>::to_vec).collect());
+            while let Some(consumed) = parse_request(&buffer, &mut progress, &mut spans, &mut words, limits)? {
+                let request = if words.is_empty() { &buffer } else { &words };
+                found.push(Args::new(request, &spans).iter().map(<[u8]>::to_vec).collect());
                 buffer.drain(..consumed);
                 spans.clear();
+                words.clear();
             }
         }
         Ok(found)
@@ -484,8 +487,8 @@ mod tests {
     fn a_huge_announced_length_allocates_nothing() {
         let mut spans = Vec::new();
         let mut progress = Progress::default();
-        let mut bytes = b"*2000000000\r\n$500000000\r\nx".to_vec();
-        assert_eq!(parse_request(&mut bytes, &mut progress, &mut spans, &LIMITS), Ok(None));
+        let bytes = b"*2000000000\r\n$500000000\r\nx".to_vec();
+        assert_eq!(parse_request(&bytes, &mut progress, &mut spans, &mut Vec::new(), &LIMITS), Ok(None));
         assert_eq!(spans.capacity(), 0);
         assert_eq!(progress.needed(), 25 + 500_000_000 + 2);
     }

@@ -94,10 +94,11 @@ proptest! {
             sent.resize(begin + frame.encode_len(false), 0);
             resp2::encode::encode(&mut sent[begin..], &frame, false).expect("a frame can be encoded");
         }
-        let (mut found, mut buffer, mut progress, mut spans) = (vec![], vec![], Progress::default(), vec![]);
+        let (mut found, mut buffer, mut progress) = (vec![], vec![], Progress::default());
+        let (mut spans, mut words) = (vec![], vec![]);
         for piece in sent.chunks(piece_len) {
             buffer.extend_from_slice(piece);
-            while let Some(len) = parse_request(&mut buffer, &mut progress, &mut spans, &limits).expect("it is right") {
+            while let Some(len) = parse_request(&buffer, &mut progress, &mut spans, &mut words, &limits).expect("it is right") {
                 found.push(Args::new(&buffer, &spans).iter().map(<[u8]>::to_vec).collect::<Vec<_>>());
                 buffer.drain(..len);
                 spans.clear();

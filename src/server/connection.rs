@@ -2,6 +2,7 @@
 //! socket, its mailbox or a timer has something for it.
 
 use super::stream::Stream;
+use super::unsent::{SLICES_MAX, Unsent};
 use super::worker::{Parsed, Worker};
 use crate::client::{ClientFlags, Message, Session};
 use crate::client_eviction;
@@ -10,7 +11,8 @@ use crate::config::Directive;
 use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, RequestLimits, Span, parse_request};
 use crate::state::unix_time_ms;
 use crate::stats::Figure;
-use std::collections::VecDeque;
+use bytes::{Buf, BytesMut};
+use std::io::IoSlice;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -29,8 +31,6 @@ const REPLY_BYTES_MAX: usize = 64 * 1024;
 const REPLY_BYTES_CHECKED: usize = 16 * 1024;
 /// Replies of fewer bytes are as small as a reply buffer is said to be at least.
 const REPLY_BYTES_NOTED: usize = 1024;
-/// Bytes that are read ahead while a client is blocked or paused.
-const READ_AHEAD_BYTES_MAX: usize = 64 * 1024;
 /// Room of a buffer that a client keeps for its next large request; given back when it is idle or sends a small one.
 const QUERY_BYTES_KEPT: usize = 1024 * 1024;
 /// Most that is allocated ahead for an argument that has been announced, in bytes; beyond it the room doubles as the
@@ -48,37 +48,10 @@ struct Ended;
 /// What is left of the bytes that a client sent, between two reads. Empty for a client at rest.
 #[derive(Default)]
 struct Pending {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     progress: Progress,
     /// Arguments of the request that is not complete.
     spans: Vec<Span>,
-}
-
-/// Replies that the socket did not take yet.
-#[derive(Default)]
-struct Unsent {
-    blocks: VecDeque<Vec<u8>>,
-    /// Bytes of the first block that have been sent.
-    sent: usize,
-    bytes: usize,
-}
-
-impl Unsent {
-    fn push(&mut self, block: Vec<u8>) {
-        if !block.is_empty() {
-            self.bytes += block.len();
-            self.blocks.push_back(block);
-        }
-    }
-
-    fn advance(&mut self, sent: usize) {
-        self.bytes -= sent;
-        self.sent += sent;
-        if self.blocks.front().is_some_and(|block| block.len() == self.sent) {
-            self.blocks.pop_front();
-            self.sent = 0;
-        }
-    }
 }
 
 pub struct Connection {
@@ -138,7 +111,7 @@ impl Connection {
                 return Poll::Ready(Ended);
             }
             if self.session.close_after_reply {
-                return if self.unsent.bytes == 0 { self.finish(cx) } else { Poll::Pending };
+                return if self.unsent.is_empty() { self.finish(cx) } else { Poll::Pending };
             }
             self.poll_timer(cx);
             if self.session.blocked.is_some() || self.is_postponed {
@@ -175,7 +148,7 @@ impl Connection {
         }
         for message in self.session.client.mailbox.take() {
             match message {
-                Message::Push(bytes) => self.unsent.push(bytes.into()),
+                Message::Push(bytes) => self.unsent.push(bytes),
                 Message::Unblocked(reply) => {
                     command::end_wait(&mut self.session);
                     self.timer = None;
@@ -227,17 +200,21 @@ impl Connection {
         }
     }
 
-    /// While the client waits: notices that it left, and keeps what it sends for later.
+    /// While the client waits: notices that it left, and keeps what it sends for later, up to the limit of any query.
     fn read_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        while self.pending.bytes.len() < READ_AHEAD_BYTES_MAX {
-            let read = tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.pending.bytes);
-            match read {
+        loop {
+            match tokio_util::io::poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.pending.bytes) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ended),
-                Poll::Ready(Ok(read)) => self.note_input(read),
-                Poll::Pending => break,
+                Poll::Ready(Ok(read)) => {
+                    self.note_input(read);
+                    self.note_query();
+                    if self.session.client.is_killed() {
+                        return Poll::Pending;
+                    }
+                }
+                Poll::Pending => return Poll::Pending,
             }
         }
-        Poll::Pending
     }
 
     /// Reads once and executes what is complete.
@@ -272,7 +249,7 @@ impl Connection {
             return Poll::Ready(Err(Ended));
         }
         self.note_input(read);
-        let consumed = self.execute(&mut buffer[..read], cx);
+        let consumed = self.execute(&buffer[..read], cx);
         if consumed == read {
             self.give_back_room();
         }
@@ -284,11 +261,14 @@ impl Connection {
     /// Executes what is complete in `pending`; whether there was anything.
     fn execute_pending(&mut self, cx: &mut Context<'_>) -> bool {
         let mut bytes = std::mem::take(&mut self.pending.bytes);
-        let consumed = self.execute(&mut bytes, cx);
-        if consumed == bytes.len() && bytes.capacity() > QUERY_BYTES_KEPT {
-            bytes = Vec::new();
-        } else if consumed > 0 {
-            bytes.drain(..consumed);
+        let consumed = self.execute(&bytes, cx);
+        if consumed < bytes.len() {
+            // What stays is not moved: much may have been read ahead, of which each turn takes a little.
+            bytes.advance(consumed);
+        } else if bytes.capacity() > QUERY_BYTES_KEPT {
+            bytes = BytesMut::new();
+        } else {
+            bytes.clear();
         }
         self.pending.bytes = bytes;
         self.note_query();
@@ -298,20 +278,20 @@ impl Connection {
     /// Gives back what a large request left behind, unless there is another on its way.
     fn give_back_room(&mut self) {
         if self.pending.bytes.is_empty() && self.pending.bytes.capacity() > 0 {
-            self.pending.bytes = Vec::new();
+            self.pending.bytes = BytesMut::new();
             self.note_query();
         }
     }
 
     /// Executes the complete requests at the start of `buffer` and returns how many bytes they were. Stops early when
     /// the client blocks, is postponed or is to leave.
-    fn execute(&mut self, buffer: &mut [u8], cx: &mut Context<'_>) -> usize {
+    fn execute(&mut self, buffer: &[u8], cx: &mut Context<'_>) -> usize {
         let worker = Rc::clone(&self.worker);
         let mut parsed = worker.parsed.borrow_mut();
         let mut reply = worker.reply.borrow_mut();
         reply.set_protocol(self.session.protocol);
         let room = command::limits::output_bytes_max(&worker.state, &self.session.client);
-        reply.set_limit(room.saturating_sub(self.unsent.bytes));
+        reply.set_limit(room.saturating_sub(self.unsent.bytes()));
         let mut at = 0;
         crate::memory::publish();
         loop {
@@ -372,7 +352,7 @@ impl Connection {
     }
 
     /// Parses up to a batch of requests from `start` on. Returns where the first incomplete one begins.
-    fn parse_batch(&mut self, buffer: &mut [u8], start: usize, parsed: &mut Parsed) -> (usize, Option<ProtocolError>) {
+    fn parse_batch(&mut self, buffer: &[u8], start: usize, parsed: &mut Parsed) -> (usize, Option<ProtocolError>) {
         let limits = RequestLimits {
             bulk_bytes_max: self.worker.state.settings.int(Directive::ProtoMaxBulkLen),
             authenticated: self.session.is_authenticated,
@@ -389,7 +369,13 @@ impl Connection {
         let mut at = start;
         while parsed.requests.len() < parsed.limit && at < buffer.len() {
             let first = parsed.requests.last().map_or(0, |request| request.last);
-            match parse_request(&mut buffer[at..], &mut self.pending.progress, &mut parsed.spans, &limits) {
+            match parse_request(
+                &buffer[at..],
+                &mut self.pending.progress,
+                &mut parsed.spans,
+                &mut parsed.words,
+                &limits,
+            ) {
                 Ok(Some(len)) => {
                     parsed.push(at, at + len, first);
                     at += len;
@@ -419,7 +405,7 @@ impl Connection {
     /// Sends what is in `reply`, or keeps what the socket does not take.
     fn send(&mut self, reply: &mut Reply, cx: &mut Context<'_>) {
         if reply.is_exceeded() {
-            let bytes = self.unsent.bytes + reply.len();
+            let bytes = self.unsent.bytes() + reply.len();
             command::limits::close_for_output(&self.worker.state, &self.session.client, bytes as u64);
             reply.clear();
         }
@@ -437,7 +423,7 @@ impl Connection {
             reply.clear();
             return;
         }
-        if self.unsent.bytes == 0 {
+        if self.unsent.is_empty() {
             while sent < reply.len() {
                 match Pin::new(&mut self.stream).poll_write(cx, &reply.as_bytes()[sent..]) {
                     Poll::Ready(Ok(count)) if count > 0 => sent += count,
@@ -471,11 +457,13 @@ impl Connection {
 
     /// Sends what was kept; ready when nothing is left.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        if self.unsent.bytes == 0 {
+        if self.unsent.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        while let Some(block) = self.unsent.blocks.front() {
-            match Pin::new(&mut self.stream).poll_write(cx, &block[self.unsent.sent..]) {
+        while !self.unsent.is_empty() {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = self.unsent.fill(&mut slices);
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]) {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.unsent.advance(count);
                     self.worker.state.stats.add(Figure::NetOutputBytes, count as u64);
@@ -534,9 +522,9 @@ impl Connection {
     /// Publishes the size of the unsent replies, and ends the connection when they are above their limit.
     fn note_output(&mut self) {
         let client = &self.session.client;
-        client.output_bytes.store(self.unsent.bytes, Ordering::Relaxed);
-        client.output_blocks.store(self.unsent.blocks.len(), Ordering::Relaxed);
-        if self.unsent.bytes > 0 || client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
+        client.output_bytes.store(self.unsent.bytes(), Ordering::Relaxed);
+        client.output_blocks.store(self.unsent.blocks(), Ordering::Relaxed);
+        if !self.unsent.is_empty() || client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
             command::limits::check_output(&self.worker.state, client, client.output_memory(), unix_time_ms());
         }
         client_eviction::note(&self.worker.state, client);

@@ -6,6 +6,7 @@ mod listen;
 mod listeners;
 mod signals;
 mod stream;
+mod unsent;
 mod worker;
 
 use crate::config::{Directive, error_text};

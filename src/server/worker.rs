@@ -20,13 +20,15 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// Arguments that there is room for between two batches.
 const SPANS_KEPT: usize = 64 * 1024;
 
-/// A request in the read buffer: its bytes, and its arguments among the batch's spans.
+/// A request in the read buffer: its bytes, its arguments among the batch's spans, and the words that they are if it is an
+/// inline command.
 #[derive(Clone, Copy)]
 pub struct Request {
     pub start: usize,
     pub end: usize,
     pub first: usize,
     pub last: usize,
+    words: (usize, usize),
 }
 
 /// The requests that are executed together. Reused, so that parsing allocates nothing.
@@ -34,6 +36,8 @@ pub struct Request {
 pub struct Parsed {
     pub requests: Vec<Request>,
     pub spans: Vec<Span>,
+    /// The words of inline commands, without their quotes.
+    pub words: Vec<u8>,
     /// Requests that this batch may have.
     pub limit: usize,
 }
@@ -42,6 +46,7 @@ impl Parsed {
     pub fn clear(&mut self) {
         self.requests.clear();
         self.spans.clear();
+        self.words.clear();
         if self.spans.capacity() > SPANS_KEPT {
             self.spans.shrink_to(SPANS_KEPT);
         }
@@ -49,14 +54,18 @@ impl Parsed {
 
     /// Adds a request whose arguments are the spans from `first` on.
     pub fn push(&mut self, start: usize, end: usize, first: usize) {
-        self.requests.push(Request { start, end, first, last: self.spans.len() });
+        let words_before = self.requests.last().map_or(0, |request| request.words.1);
+        let words = (words_before, self.words.len());
+        self.requests.push(Request { start, end, first, last: self.spans.len(), words });
     }
 
     /// The request at `index`, all of which were parsed from `buffer`.
     #[inline]
     pub fn args<'a>(&'a self, buffer: &'a [u8], index: usize) -> Args<'a> {
         let request = self.requests[index];
-        Args::new(&buffer[request.start..request.end], &self.spans[request.first..request.last])
+        let (begin, end) = request.words;
+        let bytes = if begin == end { &buffer[request.start..request.end] } else { &self.words[begin..end] };
+        Args::new(bytes, &self.spans[request.first..request.last])
     }
 }
 
