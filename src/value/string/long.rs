@@ -263,6 +263,8 @@ impl LongString {
             let piece_len = (len - index * PIECE_LEN).min(PIECE_LEN);
             match self.pieces_mut().get_mut(index) {
                 Some(Piece::Zeros(zeros)) => *zeros = piece_len as u32,
+                // The piece of a string that is empty so far.
+                Some(piece) if piece.len() == 0 => *piece = Piece::Zeros(piece_len as u32),
                 Some(piece) => {
                     let raw = piece.raw_mut();
                     raw.reserve_exact(piece_len - raw.len());
