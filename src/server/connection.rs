@@ -443,6 +443,7 @@ impl Connection {
         } else {
             let mut rest = reply.take();
             rest.drain(..sent);
+            rest.shrink_to_fit();
             self.unsent.push(rest);
             self.note_output();
         }
