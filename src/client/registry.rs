@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes that a name costs beside its own, in the client's table and in the one that leads to the client.
 const NAME_BYTES: usize = 96;
@@ -310,6 +310,8 @@ pub struct Registry {
     next_id: AtomicU64,
     /// What all clients cost, as far as [`Registry::note_memory`] is told.
     memory: AtomicUsize,
+    /// Clients that were killed and whose connections have not ended yet.
+    leaving: AtomicIsize,
 }
 
 impl Registry {
@@ -322,10 +324,25 @@ impl Registry {
         self.clients.insert(client.id, Arc::clone(client));
     }
 
-    pub fn remove(&self, id: u64) {
-        if let Some((_, client)) = self.clients.remove(&id) {
-            self.count(&client, 0);
+    /// The connection has ended, and what it held is free.
+    pub fn remove(&self, client: &Client) {
+        if !self.forget(client) {
+            self.leaving.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether the client was known until now.
+    fn forget(&self, client: &Client) -> bool {
+        let was_known = self.clients.remove(&client.id).is_some();
+        if was_known {
+            self.count(client, 0);
+        }
+        was_known
+    }
+
+    /// Whether there are clients that were killed and still hold what they held.
+    pub fn are_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed) > 0
     }
 
     /// Takes note of what a client costs now, unless it is gone. Returns what all clients cost; threads that get in
@@ -357,7 +374,9 @@ impl Registry {
 
     /// Ends a connection. It is gone at once for everybody who looks, however long its thread takes to notice.
     pub fn kill(&self, client: &Client) {
-        self.remove(client.id);
+        if self.forget(client) {
+            self.leaving.fetch_add(1, Ordering::Relaxed);
+        }
         client.kill();
     }
 

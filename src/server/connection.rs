@@ -319,10 +319,12 @@ impl Connection {
                 at = request.end;
                 if reply.len() >= REPLY_BYTES_MAX {
                     self.send(&mut reply, cx);
+                    // What was evicted to make room is to be gone before more is added.
+                    stopped = state.clients.are_leaving();
                 }
                 let session = &self.session;
-                if session.blocked.is_some() || session.close_after_reply || session.client.is_killed() {
-                    stopped = true;
+                stopped |= session.blocked.is_some() || session.close_after_reply || session.client.is_killed();
+                if stopped {
                     break;
                 }
             }
@@ -346,9 +348,9 @@ impl Connection {
         at
     }
 
-    /// Whether it is time to let the other connections of the thread go on.
+    /// Whether it is time to let the other connections of the thread go on, or to let them go.
     fn is_turn_over(&self) -> bool {
-        crate::access::nanoseconds_since(self.turn_begun) >= TURN_NS_MAX
+        crate::access::nanoseconds_since(self.turn_begun) >= TURN_NS_MAX || self.worker.state.clients.are_leaving()
     }
 
     /// Parses up to a batch of requests from `start` on. Returns where the first incomplete one begins.

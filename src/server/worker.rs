@@ -131,7 +131,7 @@ pub fn run(
                     }
                     Err(error) => tracing::warn!("Error registering fd event for the new client: {error}"),
                 }
-                worker.state.clients.remove(client.id);
+                worker.state.clients.remove(&client);
                 connections.fetch_sub(1, Ordering::Relaxed);
             });
         }
