@@ -48,6 +48,12 @@ impl Reply {
         Reply { out: Vec::new(), protocol, bytes_max: usize::MAX, is_exceeded: false }
     }
 
+    /// A buffer with the room that it keeps when it is empty: what it takes in memory does not depend on the replies
+    /// that it happened to hold.
+    pub fn with_room(protocol: Protocol) -> Self {
+        Reply { out: Vec::with_capacity(CAPACITY_KEPT), ..Reply::new(protocol) }
+    }
+
     /// Sets how many bytes of bulk strings there may be. What would go beyond is not written, and the handler that tries
     /// gets an error, so that a small request cannot fill the memory with its reply (`MGET key key key …`).
     pub fn set_limit(&mut self, bytes_max: usize) {
@@ -111,6 +117,20 @@ impl Reply {
     /// Hands the bytes over and starts with an empty buffer.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
+    }
+
+    /// Hands the bytes from `start` on over, in no more memory than they need, and drops those before. The buffer
+    /// stays for the next replies if it is not large.
+    pub fn take_from(&mut self, start: usize) -> Vec<u8> {
+        if self.out.capacity() <= CAPACITY_KEPT {
+            let rest = self.out[start..].to_vec();
+            self.out.clear();
+            return rest;
+        }
+        let mut rest = std::mem::replace(&mut self.out, Vec::with_capacity(CAPACITY_KEPT));
+        rest.drain(..start);
+        rest.shrink_to_fit();
+        rest
     }
 
     /// Appends replies that are encoded already.
@@ -342,6 +362,17 @@ mod tests {
         assert_eq!(both(|r| r.boolean(true)), (":1\r\n".into(), "#t\r\n".into()));
         assert_eq!(both(|r| r.double_text("1.5")), ("$3\r\n1.5\r\n".into(), ",1.5\r\n".into()));
         assert_eq!(both(|r| r.verbatim("txt", b"hi")), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
+    }
+
+    #[test]
+    fn what_is_left_over_takes_no_more_than_it_needs() {
+        let mut reply = Reply::with_room(Protocol::Resp2);
+        for bytes in [1000, 1_000_000] {
+            reply.bulk(&vec![b'x'; bytes]).unwrap();
+            let rest = reply.take_from(10);
+            assert!(rest.ends_with(b"xx\r\n") && rest.capacity() == rest.len(), "{bytes}");
+            assert_eq!((reply.len(), reply.capacity()), (0, CAPACITY_KEPT));
+        }
     }
 
     #[test]

@@ -443,10 +443,7 @@ impl Connection {
         if sent == reply.len() {
             reply.clear();
         } else {
-            let mut rest = reply.take();
-            rest.drain(..sent);
-            rest.shrink_to_fit();
-            self.unsent.push(rest);
+            self.unsent.push(reply.take_from(sent));
             self.note_output();
         }
     }

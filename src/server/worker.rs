@@ -113,7 +113,7 @@ pub fn run(
         state,
         read_buffer: RefCell::new(vec![0; READ_BUFFER_BYTES]),
         parsed: RefCell::new(Parsed::default()),
-        reply: RefCell::new(Reply::new(Protocol::Resp2)),
+        reply: RefCell::new(Reply::with_room(Protocol::Resp2)),
     });
     let local = LocalSet::new();
     let connections = Arc::clone(&handle.connections);
