@@ -5,10 +5,10 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use radish::client::{Client, Endpoint, Identity, Session};
-use radish::command::spec::Table;
 use radish::command::{self, BATCH_REQUESTS_MAX, Batch, Outcome};
 use radish::config::Settings;
 use radish::resp::{OwnedRequest, Protocol, Reply};
+use radish::spec::Table;
 use radish::state::State;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};

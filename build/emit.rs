@@ -16,6 +16,17 @@ pub fn table(commands: &[Command]) -> String {
     )
 }
 
+/// The source of `command_handlers.rs`: the functions in the order of the commands' ids.
+pub fn handlers(commands: &[Command]) -> String {
+    let all = commands.iter().flat_map(|command| std::iter::once(command).chain(&command.subcommands));
+    let handlers = all.map(|command| match &command.handler {
+        Some(path) => format!("    Some(super::{path}),\n"),
+        None => "    None,\n".into(),
+    });
+    let handlers = handlers.collect::<String>();
+    format!("static HANDLERS: [Option<Handler>; COMMAND_COUNT] = [\n{handlers}];\n")
+}
+
 fn spec(command: &Command, next_id: &mut u16) -> String {
     let id = *next_id;
     *next_id += 1;
@@ -23,10 +34,6 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
     let subcommands = command.subcommands.iter().map(|sub| spec(sub, next_id)).collect::<String>();
     let (legacy_range, movable) = legacy_range(&command.keys);
     let flags = if movable { command.flags.union(CommandFlags::MOVABLE_KEYS) } else { command.flags };
-    let handler = match &command.handler {
-        Some(path) => format!("Some(crate::command::{path})"),
-        None => "None".into(),
-    };
     let protected_by = match &entry.protected_by {
         Some(directive) => format!("Some(Directive::{})", in_camel_case(directive)),
         None => "None".into(),
@@ -36,10 +43,10 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
     format!(
         "CommandSpec {{ name: {:?}, id: {id}, arity: {}, flags: CommandFlags::from_bits({}), \
          acl: AclCategories::from_bits({}), tips: &{:?}, keys: &[{}], layout: {layout}, locks: Locks::{:?}, \
-         protected_by: {protected_by}, legacy_range: {legacy_range:?}, \
+         protected_by: {protected_by}, secrets: Secrets::{:?}, legacy_range: {legacy_range:?}, \
          docs: Docs {{ summary: {:?}, since: {:?}, group: {:?}, complexity: {:?}, flags: DocFlags::from_bits({}), \
          deprecated: {deprecated:?}, history: &{:?}, arguments: &[{}] }}, \
-         help: &{:?}, subcommands: &[{subcommands}], handler: {handler} }},\n",
+         help: &{:?}, subcommands: &[{subcommands}] }},\n",
         command.name,
         entry.arity,
         flags.bits(),
@@ -47,6 +54,7 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
         entry.tips,
         command.keys.iter().map(key).collect::<String>(),
         entry.locks,
+        entry.secrets,
         entry.summary,
         entry.since,
         command.group,

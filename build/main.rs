@@ -1,4 +1,4 @@
-//! Compiles `commands/*.toml` into the command table that `src/command/spec` includes.
+//! Compiles `commands/*.toml` into the command table that `src/spec` includes, and the handlers for `src/command`.
 //!
 //! `schema` says what an entry may hold, `check` what must be consistent in it, `emit` writes it down as Rust.
 //! A mistake stops the build with the file, the entry and the reason.
@@ -7,7 +7,7 @@ mod check;
 mod emit;
 mod schema;
 
-#[path = "../src/command/spec/flags.rs"]
+#[path = "../src/spec/flags.rs"]
 #[allow(dead_code, reason = "the server uses the rest")]
 mod flags;
 
@@ -19,11 +19,15 @@ use std::{env, fs};
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=commands");
     println!("cargo::rerun-if-changed=build");
-    println!("cargo::rerun-if-changed=src/command/spec/flags.rs");
+    println!("cargo::rerun-if-changed=src/spec/flags.rs");
     match compile(Path::new("commands")) {
-        Ok(table) => {
-            let target = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("command_table.rs");
-            fs::write(&target, table).expect("cargo's output directory is writable");
+        Ok(commands) => {
+            let target = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+            for (name, text) in
+                [("command_table.rs", emit::table(&commands)), ("command_handlers.rs", emit::handlers(&commands))]
+            {
+                fs::write(target.join(name), text).expect("cargo's output directory is writable");
+            }
             ExitCode::SUCCESS
         }
         Err(errors) => {
@@ -35,8 +39,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads, checks and translates all files of a directory.
-fn compile(directory: &Path) -> Result<String, Vec<String>> {
+/// Reads and checks all files of a directory.
+fn compile(directory: &Path) -> Result<Vec<Command>, Vec<String>> {
     let mut paths: Vec<PathBuf> = fs::read_dir(directory)
         .map_err(|error| vec![format!("{}: {error}", directory.display())])?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
@@ -60,5 +64,5 @@ fn compile(directory: &Path) -> Result<String, Vec<String>> {
     }
     commands.retain_mut(Command::retain_ready);
     commands.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(emit::table(&commands))
+    Ok(commands)
 }

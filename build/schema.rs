@@ -45,6 +45,9 @@ pub struct Entry {
     /// A case of `Locks`.
     #[serde(default)]
     pub locks: Locks,
+    /// A case of `Secrets`.
+    #[serde(default)]
+    pub secrets: Secrets,
     /// The directive that must allow the command.
     pub protected_by: Option<String>,
     /// One of the cases of `Finder`, in lowercase.
@@ -63,6 +66,17 @@ pub struct Entry {
     handler: Option<String>,
     #[serde(default)]
     pending: bool,
+}
+
+/// Which arguments are secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Secrets {
+    #[default]
+    None,
+    All,
+    AfterAuth,
+    Directives,
 }
 
 /// Which shards are held while the command runs.

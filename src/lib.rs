@@ -19,6 +19,7 @@ pub mod reconfigure;
 pub mod resp;
 pub mod server;
 pub mod server_log;
+pub mod spec;
 pub mod start;
 pub mod state;
 pub mod stats;

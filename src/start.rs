@@ -1,8 +1,8 @@
 //! From the command line to a serving process.
 
 use crate::REDIS_VERSION;
-use crate::command::spec::{RenameError, Table};
 use crate::config::{Arguments, Directive, Invocation, LoadError, RenameCommand, Settings, error_text};
+use crate::spec::{RenameError, Table};
 use crate::state::State;
 use crate::{crash, daemon, logging};
 use clap::CommandFactory;

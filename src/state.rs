@@ -1,11 +1,11 @@
 //! What all threads share.
 
 use crate::client::{Monitors, Registry};
-use crate::command::spec::Table;
 use crate::compression::Compression;
 use crate::config::{Directive, Settings};
 use crate::pubsub::Pubsub;
 use crate::server_log::{LatencyMonitor, SlowLog};
+use crate::spec::Table;
 use crate::stats::Stats;
 use crate::store::{Keyspace, LazyFree};
 use parking_lot::Mutex;

@@ -1,7 +1,7 @@
 //! What the server counts. Each thread has figures of its own, so that counting is a plain load and store; readers add
 //! them up.
 
-use crate::command::spec::COMMAND_COUNT;
+use crate::spec::COMMAND_COUNT;
 use parking_lot::Mutex;
 use std::cell::Cell;
 use std::collections::VecDeque;

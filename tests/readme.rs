@@ -1,7 +1,7 @@
 //! The lists in README.md are what the server's own tables say. `UPDATE=1 cargo test --test readme` writes them anew.
 
-use radish::command::spec;
 use radish::config::Directive;
+use radish::spec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;

@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use radish::client::{Client, Endpoint, Identity, Session};
-use radish::command::spec::Table;
+use radish::spec::Table;
 use radish::command::{self, Batch};
 use radish::config::{Arguments, Directive, Settings};
 use radish::resp::{Args, Progress, Protocol, Reply, RequestLimits, parse_request};

@@ -1,7 +1,7 @@
 //! Writes what the fuzz targets start from: `seeds DIRECTORY` makes a directory of inputs for each target in it, and a
 //! dictionary of the words that commands and directives are made of. Run by `fuzz/run`.
 
-use radish::command::spec::{self, Argument};
+use radish::spec::{self, Argument};
 use radish::config::{Directive, Rewrite, Settings};
 use std::collections::BTreeSet;
 use std::io;

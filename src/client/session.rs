@@ -1,8 +1,8 @@
 //! What a connection has agreed on with the server. Belongs to the connection's own thread.
 
 use super::Client;
-use crate::command::spec::CommandSpec;
 use crate::resp::{OwnedRequest, Protocol};
+use crate::spec::CommandSpec;
 use crate::store::{Waiter, WatchFlag};
 use std::collections::HashSet;
 use std::sync::Arc;

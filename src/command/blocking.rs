@@ -2,40 +2,18 @@
 //!
 //! A wait changes hands only while the shards of its keys are locked, so that it is served once or ends, never both.
 
-use super::call::Mode;
-use super::dispatch;
+use super::call::{Mode, Wait};
 use super::keys::Keys;
-use super::spec::{CommandFlags, CommandSpec, KeyFlags, keys as key_specs};
+use super::run;
 use crate::client::{BlockedCommand, Client, ClientFlags, Identity, Message, ReplyMode, Session};
-use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
+use crate::resp::{Args, ErrorReply, OwnedRequest, Reply};
+use crate::spec::{CommandFlags, CommandSpec, KeyFlags, keys as key_specs};
 use crate::state::State;
 use crate::store::{Locked, ShardSet, TicketState, Waiter, Wanted};
-use crate::value::Type;
 use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// What a command that found nothing waits for.
-pub struct Wait {
-    /// The keys, in the order in which they are looked at.
-    pub keys: Vec<Box<[u8]>>,
-    /// When the wait ends, in milliseconds of Unix time; `None`: never.
-    pub deadline_ms: Option<i64>,
-    /// The key that is fed when the wait is served (`BLMOVE`'s destination).
-    pub feeds: Option<Box<[u8]>>,
-    /// The type of value that serves the wait; a key of another type does not wake the client.
-    pub wanted: Type,
-    /// In a transaction, which must not wait, the answer is a null value rather than a null array.
-    pub refused_with_value: bool,
-}
-
-impl Wait {
-    /// What the client gets if it must not wait.
-    pub fn write_refusal(&self, reply: &mut Reply) -> CommandResult {
-        if self.refused_with_value { reply.null() } else { reply.null_array() }
-    }
-}
 
 /// How a waiting client is served: its command is run again, and the reply goes to its mailbox.
 struct Service {
@@ -72,7 +50,7 @@ pub(super) fn begin(
         database: session.database,
         keys: wait.keys.into(),
         value: wait.wanted,
-        shards: dispatch::request_shards(state, spec, args),
+        shards: run::request_shards(state, spec, args),
         feeds: wait.feeds,
     };
     let waiter = Arc::new(Waiter::new(state.keyspace.next_wait(), wanted, Box::new(service)));
@@ -167,7 +145,7 @@ fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Waiter) {
     let mut reply = Reply::new(session.protocol);
     let args = service.request.args();
     let outer = keys.set_no_touch(session.no_touch);
-    let (_, still_waits) = dispatch::call(state, &mut session, service.spec, args, keys, &mut reply, Mode::Serving);
+    let (_, still_waits) = run::call(state, &mut session, service.spec, args, keys, &mut reply, Mode::Serving);
     keys.set_no_touch(outer);
     if still_waits.is_some() {
         return;
@@ -241,7 +219,7 @@ pub fn unblock(state: &State, keys: &mut Keys<'_>, client: &Client, with_error: 
     }
     let reply = if with_error {
         let mut reply = Reply::new(service.identity.protocol);
-        dispatch::write_error(state, &ErrorReply::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK"), &mut reply);
+        run::write_error(state, &ErrorReply::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK"), &mut reply);
         state.stats.failed(service.spec.id);
         reply.take()
     } else {
@@ -255,9 +233,10 @@ pub fn unblock(state: &State, keys: &mut Keys<'_>, client: &Client, with_error: 
 mod tests {
     use super::*;
     use crate::client::Endpoint;
-    use crate::command::{Batch, execute, spec::Table};
+    use crate::command::{Batch, execute};
     use crate::config::Settings;
     use crate::resp::Protocol;
+    use crate::spec::Table;
 
     fn request(line: &str) -> OwnedRequest {
         OwnedRequest::new(line.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter())
@@ -288,7 +267,7 @@ mod tests {
     fn taken(state: &State, session: &Session, line: &str) -> ShardSet {
         let request = request(line);
         let spec = state.table.lookup(request.args().at(0)).unwrap();
-        let mut set = dispatch::request_shards(state, spec, request.args());
+        let mut set = run::request_shards(state, spec, request.args());
         loop {
             let wanted = closure(state, session, spec, request.args(), &state.keyspace.lock(set));
             if wanted.is_subset(set) {

@@ -1,12 +1,11 @@
 //! What a handler gets: the request, its keys, the client, and where its reply goes.
 
-use super::blocking::Wait;
 use super::keys::Keys;
-use super::spec::CommandSpec;
 use crate::client::Session;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::spec::CommandSpec;
 use crate::state::State;
-use crate::value::number;
+use crate::value::{Type, number};
 
 /// How a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +16,27 @@ pub enum Mode {
     Transaction,
     /// For a client that waits already, because one of its keys got elements.
     Serving,
+}
+
+/// What a command that found nothing waits for.
+pub struct Wait {
+    /// The keys, in the order in which they are looked at.
+    pub keys: Vec<Box<[u8]>>,
+    /// When the wait ends, in milliseconds of Unix time; `None`: never.
+    pub deadline_ms: Option<i64>,
+    /// The key that is fed when the wait is served (`BLMOVE`'s destination).
+    pub feeds: Option<Box<[u8]>>,
+    /// The type of value that serves the wait; a key of another type does not wake the client.
+    pub wanted: Type,
+    /// In a transaction, which must not wait, the answer is a null value rather than a null array.
+    pub refused_with_value: bool,
+}
+
+impl Wait {
+    /// What the client gets if it must not wait.
+    pub fn write_refusal(&self, reply: &mut Reply) -> CommandResult {
+        if self.refused_with_value { reply.null() } else { reply.null_array() }
+    }
 }
 
 /// One run of one command.

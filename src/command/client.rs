@@ -124,7 +124,7 @@ fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
 /// The name of the latest command of a client, `NULL` if there was none.
 fn command_name(client: &Client) -> &'static str {
     let id = client.last_command.load(Ordering::Relaxed);
-    super::spec::all().find(|spec| u32::from(spec.id) == id).map_or("NULL", |spec| spec.name)
+    crate::spec::all().find(|spec| u32::from(spec.id) == id).map_or("NULL", |spec| spec.name)
 }
 
 /// `CLIENT KILL addr:port` and `CLIENT KILL filter value [filter value …]`

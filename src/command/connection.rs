@@ -1,7 +1,7 @@
 //! Commands about the connection itself, but for CLIENT.
 
 use super::call::{Call, Mode};
-use super::dispatch::needs_password;
+use super::limits::needs_password;
 use super::{monitor, pubsub, transaction};
 use crate::client::{ClientFlags, ReplyMode};
 use crate::config::Directive;

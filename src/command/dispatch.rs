@@ -1,23 +1,21 @@
 //! From a request to its reply: finds the command, checks that it may run now, takes its locks, runs it, serves those
 //! who waited for what it did, and keeps the books.
 
-use super::blocking::{self, Wait};
-use super::call::{Call, Mode};
+use super::blocking;
+use super::call::Mode;
+use super::handlers::handler;
 use super::keys::Keys;
 use super::limits;
 use super::prepare::{Foreknown, Prepared};
-use super::spec::{CommandFlags, CommandSpec, KeyLayout, Locks, errors, keys as key_specs};
+use super::run::{Run, call, note, request_shards, write_error};
 use crate::client::{ReplyMode, Session};
 use crate::config::Directive;
-use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::resp::{Args, ErrorReply, Reply};
+use crate::spec::{CommandFlags, CommandSpec, KeyLayout, Locks, errors};
 use crate::state::{PauseKind, State};
 use crate::stats::Figure;
 use crate::store::ShardSet;
-use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
-
-/// Errors of different kinds that are counted; a client that makes up more ends the counting.
-const ERROR_KINDS_MAX: usize = 128;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +24,6 @@ pub enum Outcome {
     Done,
     /// It may not run while the server is paused: try again later.
     Postponed,
-}
-
-/// Whether clients must give a password.
-pub fn needs_password(state: &State) -> bool {
-    !state.settings.string(Directive::Requirepass).is_empty()
 }
 
 /// When the pause ends by itself, in milliseconds of Unix time; 0 if there is none.
@@ -156,7 +149,7 @@ fn find(
             Some(name) => {
                 spec = spec.subcommand(name).ok_or_else(|| errors::unknown_subcommand(args.at(0), name))?;
             }
-            None if spec.handler.is_none() => return Err(errors::wrong_arity(spec)),
+            None if handler(spec).is_none() => return Err(errors::wrong_arity(spec)),
             None => {}
         }
     }
@@ -244,22 +237,6 @@ fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_
     }
 }
 
-/// The shards that a request needs while others run under the same locks: those of the keys that it names, or all. A
-/// request whose keys cannot be told touches none: its handler refuses it.
-pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
-    if matches!(spec.locks, Locks::All | Locks::Parts) {
-        return state.keyspace.all_shards();
-    }
-    let mut found = SmallVec::new();
-    let mut set = ShardSet::EMPTY;
-    if key_specs::keys(spec, args, &mut found).is_ok() {
-        for key in &found {
-            set.insert(state.keyspace.shard_of(state.keyspace.key(args.at(key.index as usize))));
-        }
-    }
-    set
-}
-
 /// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need.
 fn lock<'k>(
     state: &'k State,
@@ -313,80 +290,14 @@ fn run(
     Outcome::Done
 }
 
-/// How a call went.
-pub(super) struct Run {
-    /// When it began, by the fine clock.
-    pub begun: u64,
-    pub failed: bool,
-    pub reply_bytes: usize,
-}
-
-/// Keeps the books on a call: monitors, statistics, the logs of slow and large commands.
-#[inline]
-pub(super) fn note(state: &State, session: &Session, spec: &'static CommandSpec, args: Args<'_>, run: &Run) {
-    let nanoseconds = crate::access::nanoseconds_since(run.begun);
-    if !state.monitors.is_empty() {
-        super::monitor::feed(state, session, spec, args);
-    }
-    let tracks_latency = state.settings.flag(Directive::LatencyTracking);
-    state.stats.called(spec.id, nanoseconds, run.failed, tracks_latency);
-    if nanoseconds / 1000 >= limits::slow_threshold_us(state) {
-        limits::note_slow(state, session, spec, args, nanoseconds / 1000);
-    }
-    limits::note_large(state, session, spec, args, run.reply_bytes);
-}
-
-/// Calls a handler and writes its error, if that is its answer. Returns whether it failed, and what it waits for.
-pub(super) fn call<'k>(
-    state: &'k State,
-    session: &mut Session,
-    spec: &'static CommandSpec,
-    args: Args<'_>,
-    keys: &mut Keys<'k>,
-    reply: &mut Reply,
-    mode: Mode,
-) -> (bool, Option<Wait>) {
-    let begin = reply.len();
-    let Some(handler) = spec.handler else { unreachable!("containers without handler are refused before") };
-    let mut call = Call { state, spec, session, args, keys, reply, mode, wait: None };
-    let result: CommandResult = handler(&mut call);
-    let wait = call.wait.take();
-    match result {
-        Ok(()) => (false, wait),
-        Err(error) => {
-            reply.truncate(begin);
-            write_error(state, &error, reply);
-            (true, None)
-        }
-    }
-}
-
-/// Writes an error reply and counts it.
-pub(super) fn write_error(state: &State, error: &ErrorReply, reply: &mut Reply) {
-    count_error(state, error);
-    let written = reply.error(error);
-    debug_assert!(written.is_ok());
-}
-
-/// Counts an error reply by its code (`INFO errorstats`).
-fn count_error(state: &State, error: &ErrorReply) {
-    state.stats.add(Figure::ErrorReplies, 1);
-    let mut counts = state.error_counts.lock();
-    if let Some(count) = counts.get_mut(error.code()) {
-        *count += 1;
-    } else if counts.len() < ERROR_KINDS_MAX {
-        counts.insert(error.code().to_vec(), 1);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::client::{Client, Endpoint, Identity};
     use crate::command::Batch;
-    use crate::command::spec::Table;
     use crate::config::Settings;
     use crate::resp::{OwnedRequest, Protocol};
+    use crate::spec::Table;
     use std::sync::Arc;
 
     fn session(state: &State) -> Session {

@@ -1,8 +1,8 @@
 //! `HELP`, the subcommand that every container has. Its lines come from the command table.
 
 use super::call::Call;
-use super::spec::COMMANDS;
 use crate::resp::CommandResult;
+use crate::spec::COMMANDS;
 
 /// `<container> HELP`: how each subcommand is written, and, indented, what it does.
 pub fn container(call: &mut Call) -> CommandResult {

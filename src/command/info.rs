@@ -1,10 +1,10 @@
 //! `INFO`: the state of the server, section by section.
 
 use super::call::Call;
-use super::spec;
 use crate::client::ClientFlags;
 use crate::config::{BUILD_ID, Directive};
 use crate::resp::CommandResult;
+use crate::spec;
 use crate::state::{PauseKind, unix_time_ms, unix_time_us};
 use crate::stats::{Figure, bucket_at, bucket_microseconds};
 use crate::value::string::dictionary;

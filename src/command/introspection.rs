@@ -2,12 +2,12 @@
 //! `COMMAND DOCS`, cluster clients find keys by `COMMAND INFO`.
 
 use super::Call;
-use super::spec::keys::{KeyRefs, keys};
-use super::spec::{
-    AclCategories, Argument, Begin, CommandFlags, CommandSpec, DocFlags, Docs, Find, KeyFlags, KeySpec, Table,
-};
 use crate::glob;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::spec::keys::{KeyRefs, keys};
+use crate::spec::{
+    AclCategories, Argument, Begin, CommandFlags, CommandSpec, DocFlags, Docs, Find, KeyFlags, KeySpec, Table,
+};
 
 /// `COMMAND`: every command as [`command_info`] describes it.
 pub fn command(call: &mut Call) -> CommandResult {

@@ -1,10 +1,10 @@
 //! `LATENCY`: what made the server slow, and how long commands take.
 
 use super::call::Call;
-use super::spec::{self, CommandSpec};
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::server_log::{EventSamples, Sample};
+use crate::spec::{self, CommandSpec};
 use crate::state::unix_time_ms;
 use crate::stats::bucket_microseconds;
 

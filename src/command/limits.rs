@@ -1,14 +1,19 @@
 //! What a client may not do or have: protected commands, buffers, memory; and what is noted of slow commands.
 
 use super::redact::redacted;
-use super::spec::{CommandFlags, CommandSpec};
 use crate::client::{Client, ClientFlags, ClientKind, Endpoint, Session};
 use crate::config::{ClientClass, Directive, OutputLimit, ProtectedAction};
 use crate::resp::{Args, ErrorReply};
 use crate::server_log::SlowLog;
+use crate::spec::{CommandFlags, CommandSpec};
 use crate::state::State;
 use crate::stats::Figure;
 use std::sync::atomic::Ordering;
+
+/// Whether clients must give a password.
+pub fn needs_password(state: &State) -> bool {
+    !state.settings.string(Directive::Requirepass).is_empty()
+}
 
 /// Why this client may not run a protected command, if `enable-debug-command` or its like says so.
 #[cold]

@@ -1,11 +1,11 @@
 //! Commands on lists, but for those that wait.
 
-use super::spec::errors;
 use super::stored_list::{create, edit, find, read};
 use super::{Call, Found};
 use crate::config::Directive;
 use crate::pubsub::EventClass;
 use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::spec::errors;
 use crate::value::list::{End, List, ListLimits, ListRef, PositionQuery};
 use crate::value::packed::{Element, IntegerText};
 use smallvec::SmallVec;

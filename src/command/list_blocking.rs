@@ -1,10 +1,10 @@
 //! Commands on lists that wait until a list has elements.
 
-use super::blocking::Wait;
+use super::Call;
+use super::call::Wait;
 use super::list::{MultiplePop, end, move_element, pop_one};
 use super::stored_list::find;
-use super::{Call, CommandResult};
-use crate::resp::ErrorReply;
+use crate::resp::{CommandResult, ErrorReply};
 use crate::value::Type;
 use crate::value::list::End;
 use std::ops::Range;

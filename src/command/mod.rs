@@ -12,6 +12,7 @@ pub mod database;
 pub mod debug;
 mod dispatch;
 pub mod expiry;
+mod handlers;
 pub mod help;
 pub mod info;
 pub mod introspection;
@@ -27,21 +28,17 @@ pub mod object;
 mod prepare;
 pub mod pubsub;
 mod redact;
+mod run;
 pub mod scan;
 pub mod server;
 pub mod slowlog;
-pub mod spec;
 mod stored_list;
 pub mod string;
 pub mod transaction;
 
 pub use blocking::{count_postponed, end_wait, time_out};
 pub use call::{Call, Mode};
-pub use dispatch::{Outcome, execute, leave, needs_password, pause_end_ms};
+pub use dispatch::{Outcome, execute, leave, pause_end_ms};
 pub use keys::{Detached, Found, Keys};
+pub use limits::needs_password;
 pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared};
-
-use crate::resp::CommandResult;
-
-/// The function that runs a command.
-pub type Handler = fn(&mut Call) -> CommandResult;

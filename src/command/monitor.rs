@@ -2,10 +2,10 @@
 
 use super::call::Call;
 use super::redact::redacted;
-use super::spec::{CommandFlags, CommandSpec};
 use crate::client::{ClientFlags, Session};
 use crate::config::quote;
 use crate::resp::{Args, CommandResult};
+use crate::spec::{CommandFlags, CommandSpec};
 use crate::state::{State, unix_time_us};
 use bytes::Bytes;
 

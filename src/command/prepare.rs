@@ -1,8 +1,8 @@
 //! What is found out about requests before they run: the command, its keys' hashes and shards, and for a batch of
 //! them, in passes whose cache misses overlap, where the keys' records are.
 
-use super::spec::{CommandFlags, CommandSpec, KeyLayout};
 use crate::resp::Args;
+use crate::spec::{CommandFlags, CommandSpec, KeyLayout};
 use crate::state::State;
 use crate::store::{Database, Key, Keyspace, ShardSet, Walk};
 use smallvec::SmallVec;

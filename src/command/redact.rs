@@ -1,18 +1,18 @@
 //! What a request must not show in `MONITOR` and in the logs of commands: passwords.
 
-use super::spec::CommandSpec;
 use crate::config::Directive;
 use crate::resp::Args;
+use crate::spec::{CommandSpec, Secrets};
 
 const REDACTED: &[u8] = b"(redacted)";
 
 /// The arguments, with `(redacted)` in the place of secrets.
 pub fn redacted<'a>(spec: &CommandSpec, args: Args<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
-    let is_secret: fn(Args, usize) -> bool = match spec.name {
-        "auth" => |_, index| index > 0,
-        "config|set" => follows_sensitive_directive,
-        "hello" => follows_auth,
-        _ => |_, _| false,
+    let is_secret: fn(Args, usize) -> bool = match spec.secrets {
+        Secrets::None => |_, _| false,
+        Secrets::All => |_, index| index > 0,
+        Secrets::AfterAuth => follows_auth,
+        Secrets::Directives => follows_sensitive_directive,
     };
     (0..args.len()).map(move |index| if is_secret(args, index) { REDACTED } else { args.at(index) })
 }

@@ -1,10 +1,10 @@
 //! Transactions: commands queued by `MULTI` and run together by `EXEC`, unless a watched key changed.
 
 use super::call::{Call, Mode};
-use super::dispatch::{self, Run};
-use super::spec::CommandSpec;
+use super::run::{self, Run};
 use crate::client::{ClientFlags, Session, Transaction};
 use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
+use crate::spec::CommandSpec;
 use crate::state::State;
 use crate::store::{Locked, ShardSet, WatchFlag};
 use std::sync::Arc;
@@ -70,7 +70,7 @@ pub fn discard(call: &mut Call) -> CommandResult {
 pub(super) fn shards(state: &State, session: &Session) -> ShardSet {
     let mut set = watched_shards(state, session);
     for (spec, request) in session.transaction.iter().flat_map(|transaction| &transaction.commands) {
-        set = set.union(dispatch::request_shards(state, spec, request.args()));
+        set = set.union(run::request_shards(state, spec, request.args()));
     }
     set
 }
@@ -105,10 +105,9 @@ pub fn exec(call: &mut Call) -> CommandResult {
         call.keys.set_database(call.session.database);
         let begin = call.reply.len();
         let args = request.args();
-        let (failed, _) =
-            dispatch::call(call.state, call.session, spec, args, call.keys, call.reply, Mode::Transaction);
-        let run = Run { begun: started, failed, reply_bytes: call.reply.len() - begin };
-        dispatch::note(call.state, call.session, spec, args, &run);
+        let (failed, _) = run::call(call.state, call.session, spec, args, call.keys, call.reply, Mode::Transaction);
+        let how = Run { begun: started, failed, reply_bytes: call.reply.len() - begin };
+        run::note(call.state, call.session, spec, args, &how);
     }
     call.keys.set_database(outer);
     Ok(())

@@ -558,7 +558,11 @@ mod tests {
                 true => text.split(' ').map(|word| word.as_bytes().to_vec()).collect(),
                 false => vec![text.as_bytes().to_vec()],
             };
-            let printed = entry.parse(&words, &entry.default_value()).map(|value| entry.format(&value));
+            let parsed = entry.parse(&words, &entry.default_value()).and_then(|value| match entry.refusal(&value) {
+                Some(reason) => Err(reason.into()),
+                None => Ok(value),
+            });
+            let printed = parsed.map(|value| entry.format(&value));
             let printed = printed.map(|printed| String::from_utf8(printed).unwrap());
             assert_eq!(printed.as_deref().map_err(|reason| reason.as_ref()), *expected, "{name} {text}");
         }

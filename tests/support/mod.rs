@@ -3,9 +3,10 @@
 #![allow(dead_code, reason = "each file of tests uses its own part of this")]
 
 use radish::client::{Client, Endpoint, Identity, Session};
-use radish::command::{Batch, spec::Table};
+use radish::command::Batch;
 use radish::config::Settings;
 use radish::resp::{OwnedRequest, Reply};
+use radish::spec::Table;
 use radish::state::State;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -4,9 +4,9 @@ use super::expiry::{Expiry, Otherwise};
 use super::set::assign;
 use super::write_string;
 use crate::command::Call;
-use crate::command::spec::errors;
 use crate::pubsub::EventClass;
 use crate::resp::{Args, CommandResult, ErrorReply};
+use crate::spec::errors;
 use crate::value::number;
 
 /// `MGET key [key …]`: a missing key, or one of another type, is null.

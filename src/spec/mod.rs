@@ -12,7 +12,6 @@ mod lookup;
 pub use flags::{AclCategories, ArgumentFlags, CommandFlags, DocFlags, KeyFlags};
 pub use lookup::{RenameError, Renames, Table};
 
-use super::Handler;
 use crate::config::Directive;
 
 include!(concat!(env!("OUT_DIR"), "/command_table.rs"));
@@ -40,6 +39,8 @@ pub struct CommandSpec {
     pub locks: Locks,
     /// The directive that must allow it, if it is [`PROTECTED`](CommandFlags::PROTECTED).
     pub protected_by: Option<Directive>,
+    /// Which arguments are not to be seen in `MONITOR` and in the logs of commands.
+    pub secrets: Secrets,
     /// First key, last key and step, as `COMMAND INFO` has had them since before key specs.
     pub legacy_range: [i16; 3],
     /// What `COMMAND DOCS` tells.
@@ -48,8 +49,6 @@ pub struct CommandSpec {
     pub help: &'static [&'static str],
     /// The commands below a container.
     pub subcommands: &'static [CommandSpec],
-    /// The function that runs it; a mere container has none.
-    pub handler: Option<Handler>,
 }
 
 impl CommandSpec {
@@ -190,6 +189,19 @@ pub enum Locks {
     Queued,
     /// Those of the keys that the client watches.
     Watched,
+}
+
+/// Which arguments of a command are secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secrets {
+    /// None.
+    None,
+    /// All.
+    All,
+    /// The name and the password that follow the word `AUTH`.
+    AfterAuth,
+    /// The values of directives that are secrets.
+    Directives,
 }
 
 /// Commands whose options decide what their keys are or how they are used.

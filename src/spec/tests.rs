@@ -29,11 +29,11 @@ const fn command(name: &'static str, arity: i16, keys: &'static [KeySpec], layou
         layout,
         locks: Locks::Keys,
         protected_by: None,
+        secrets: Secrets::None,
         legacy_range: [0, 0, 0],
         docs: DOCS,
         help: &[],
         subcommands: &[],
-        handler: None,
     }
 }
 

@@ -1,0 +1,101 @@
+//! Running one command behind locks that are held already: its handler, and the books that are kept on it. What stands
+//! above decides which command, takes the locks, and does what follows (`dispatch`, `transaction`, `blocking`).
+
+use super::call::{Call, Mode, Wait};
+use super::handlers::handler;
+use super::keys::Keys;
+use super::{limits, monitor};
+use crate::client::Session;
+use crate::config::Directive;
+use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::spec::{CommandSpec, Locks, keys as key_specs};
+use crate::state::State;
+use crate::stats::Figure;
+use crate::store::ShardSet;
+use smallvec::SmallVec;
+
+/// Errors of different kinds that are counted; a client that makes up more ends the counting.
+const ERROR_KINDS_MAX: usize = 128;
+
+/// The shards that a request needs while others run under the same locks: those of the keys that it names, or all. A
+/// request whose keys cannot be told touches none: its handler refuses it.
+pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
+    if matches!(spec.locks, Locks::All | Locks::Parts) {
+        return state.keyspace.all_shards();
+    }
+    let mut found = SmallVec::new();
+    let mut set = ShardSet::EMPTY;
+    if key_specs::keys(spec, args, &mut found).is_ok() {
+        for key in &found {
+            set.insert(state.keyspace.shard_of(state.keyspace.key(args.at(key.index as usize))));
+        }
+    }
+    set
+}
+
+/// How a call went.
+pub(super) struct Run {
+    /// When it began, by the fine clock.
+    pub begun: u64,
+    pub failed: bool,
+    pub reply_bytes: usize,
+}
+
+/// Keeps the books on a call: monitors, statistics, the logs of slow and large commands.
+#[inline]
+pub(super) fn note(state: &State, session: &Session, spec: &'static CommandSpec, args: Args<'_>, run: &Run) {
+    let nanoseconds = crate::access::nanoseconds_since(run.begun);
+    if !state.monitors.is_empty() {
+        monitor::feed(state, session, spec, args);
+    }
+    let tracks_latency = state.settings.flag(Directive::LatencyTracking);
+    state.stats.called(spec.id, nanoseconds, run.failed, tracks_latency);
+    if nanoseconds / 1000 >= limits::slow_threshold_us(state) {
+        limits::note_slow(state, session, spec, args, nanoseconds / 1000);
+    }
+    limits::note_large(state, session, spec, args, run.reply_bytes);
+}
+
+/// Calls a handler and writes its error, if that is its answer. Returns whether it failed, and what it waits for.
+#[inline]
+pub(super) fn call<'k>(
+    state: &'k State,
+    session: &mut Session,
+    spec: &'static CommandSpec,
+    args: Args<'_>,
+    keys: &mut Keys<'k>,
+    reply: &mut Reply,
+    mode: Mode,
+) -> (bool, Option<Wait>) {
+    let begin = reply.len();
+    let Some(handler) = handler(spec) else { unreachable!("containers without handler are refused before") };
+    let mut call = Call { state, spec, session, args, keys, reply, mode, wait: None };
+    let result: CommandResult = handler(&mut call);
+    let wait = call.wait.take();
+    match result {
+        Ok(()) => (false, wait),
+        Err(error) => {
+            reply.truncate(begin);
+            write_error(state, &error, reply);
+            (true, None)
+        }
+    }
+}
+
+/// Writes an error reply and counts it.
+pub(super) fn write_error(state: &State, error: &ErrorReply, reply: &mut Reply) {
+    count_error(state, error);
+    let written = reply.error(error);
+    debug_assert!(written.is_ok());
+}
+
+/// Counts an error reply by its code (`INFO errorstats`).
+fn count_error(state: &State, error: &ErrorReply) {
+    state.stats.add(Figure::ErrorReplies, 1);
+    let mut counts = state.error_counts.lock();
+    if let Some(count) = counts.get_mut(error.code()) {
+        *count += 1;
+    } else if counts.len() < ERROR_KINDS_MAX {
+        counts.insert(error.code().to_vec(), 1);
+    }
+}
