@@ -6,6 +6,10 @@ const STARS_MAX: usize = 1000;
 /// Whether all of `text` matches `pattern`; a pattern with more than [`STARS_MAX`] runs of stars matches nothing. Takes time in proportion to the product of their lengths at worst, however
 /// many stars there are: a star that matched too little is extended, earlier stars never need to be looked at again.
 pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
+    // Stars alone do not match nothing, in Redis. Commands that mean everything by `*` do not ask.
+    if text.is_empty() {
+        return pattern.is_empty();
+    }
     let (mut p, mut t) = (0, 0);
     // Where to go on if what follows the last star does not match.
     let mut retry: Option<(usize, usize)> = None;
@@ -96,7 +100,11 @@ mod tests {
     #[test]
     fn patterns_match_as_in_redis() {
         for (pattern, text, expected) in [
-            ("*", "", true),
+            ("*", "a", true),
+            ("**", "a", true),
+            ("*", "", false),
+            ("", "", true),
+            ("a*", "a", true),
             ("h?llo", "hello", true),
             ("h*llo", "heeeello", true),
             ("h[ae]llo", "hillo", false),

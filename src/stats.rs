@@ -219,11 +219,6 @@ impl Stats {
         }
     }
 
-    /// Counts as failed a call that has been counted before.
-    pub fn failed(&self, command: u16) {
-        self.here().commands[usize::from(command)].failed.add(1);
-    }
-
     /// Counts a call that was refused before its handler ran.
     pub fn rejected(&self, command: u16) {
         self.here().commands[usize::from(command)].rejected.add(1);

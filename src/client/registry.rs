@@ -1,7 +1,7 @@
 //! All connected clients, as other threads see them (`CLIENT LIST`, `CLIENT KILL`, `INFO clients`).
 
 use super::Mailbox;
-use crate::store::{Waiter, WatchFlag};
+use crate::store::{Waiter, Watcher};
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use std::fmt;
@@ -68,8 +68,8 @@ impl ClientFlags {
     pub const TRACKING: u32 = 1 << 4;
     pub const TRACKING_BROKEN_REDIRECT: u32 = 1 << 5;
     pub const TRACKING_BROADCAST: u32 = 1 << 6;
-    /// Not among the flags of a client: its [`Client::watch_flag`] tells.
-    const DIRTY_CAS: u32 = 1 << 7;
+    /// A key that the client watches has changed.
+    pub const DIRTY_CAS: u32 = 1 << 7;
     pub const CLOSE_AFTER_REPLY: u32 = 1 << 8;
     pub const CLOSE_ASAP: u32 = 1 << 9;
     pub const UNIX_SOCKET: u32 = 1 << 10;
@@ -157,8 +157,6 @@ pub struct Client {
     counted_bytes: AtomicUsize,
     /// What the client waits for, if it is blocked.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
-    /// Whether a key that the client watches was changed, if it watches any.
-    pub watch_flag: Mutex<Option<Arc<WatchFlag>>>,
     pub names: RwLock<ClientNames>,
 }
 
@@ -207,7 +205,6 @@ impl Client {
             killed: AtomicBool::new(false),
             counted_bytes: AtomicUsize::new(0),
             waiter: Mutex::new(None),
-            watch_flag: Mutex::new(None),
             names: RwLock::new(ClientNames { user: Box::from(b"default".as_slice()), ..ClientNames::default() }),
         }
     }
@@ -226,9 +223,7 @@ impl Client {
 
     /// The flags as `CLIENT LIST` shows them.
     pub fn flag_letters(&self) -> String {
-        let is_dirty = self.watch_flag.lock().as_ref().is_some_and(|flag| flag.is_raised());
-        let dirty = if is_dirty { ClientFlags::DIRTY_CAS } else { 0 };
-        ClientFlags::letters(self.flags.load(Ordering::Relaxed) | dirty)
+        ClientFlags::letters(self.flags.load(Ordering::Relaxed))
     }
 
     pub fn kind(&self) -> ClientKind {
@@ -245,6 +240,11 @@ impl Client {
     #[inline]
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// Keys that the client watches and that matter to it.
+    pub fn watched_keys(&self) -> usize {
+        if self.is_touched() { 0 } else { self.watched.load(Ordering::Relaxed) }
     }
 
     /// Bytes that the client costs: buffers both ways, what it queued, watches and listens to, and what is fixed.
@@ -300,6 +300,16 @@ impl Client {
     /// Bytes that wait to be sent to the client.
     pub fn output_memory(&self) -> usize {
         self.output_bytes.load(Ordering::Relaxed) + self.mailbox.pending_bytes()
+    }
+}
+
+impl Watcher for Client {
+    fn touch(&self) {
+        self.set(ClientFlags::DIRTY_CAS, true);
+    }
+
+    fn is_touched(&self) -> bool {
+        self.has(ClientFlags::DIRTY_CAS)
     }
 }
 

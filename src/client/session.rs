@@ -3,7 +3,7 @@
 use super::Client;
 use crate::resp::{OwnedRequest, Protocol};
 use crate::spec::CommandSpec;
-use crate::store::{Waiter, WatchFlag};
+use crate::store::Waiter;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -91,7 +91,6 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// The keys being watched, each with its database.
     pub watched: HashSet<(usize, Box<[u8]>)>,
-    pub watch_flag: Option<Arc<WatchFlag>>,
     /// `None` until the first subscription.
     pub subscriptions: Option<Box<Subscriptions>>,
     pub blocked: Option<BlockedCommand>,
@@ -114,7 +113,6 @@ impl Session {
             reply_mode: identity.reply_mode,
             transaction: None,
             watched: HashSet::new(),
-            watch_flag: None,
             subscriptions: None,
             blocked: None,
             no_touch: identity.no_touch,

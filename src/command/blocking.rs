@@ -4,11 +4,11 @@
 
 use super::call::{Mode, Wait};
 use super::keys::Keys;
-use super::run;
+use super::run::{self, Run};
 use crate::client::{BlockedCommand, Client, ClientFlags, Identity, Message, ReplyMode, Session};
 use crate::resp::{Args, ErrorReply, OwnedRequest, Reply};
 use crate::spec::{CommandFlags, CommandSpec, KeyFlags, keys as key_specs};
-use crate::state::State;
+use crate::state::{State, unix_time_ms};
 use crate::store::{Locked, ShardSet, TicketState, Waiter, Wanted};
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -64,8 +64,15 @@ pub(super) fn begin(
     session.blocked = Some(BlockedCommand { waiter, deadline_ms: wait.deadline_ms });
 }
 
-/// Takes a wait out of all its queues; its shards are locked.
-fn remove(locked: &mut Locked<'_>, waiter: &Waiter) {
+/// Takes a wait that is over out of all its queues, and its client off those who are blocked; its shards are locked.
+fn remove(state: &State, locked: &mut Locked<'_>, waiter: &Waiter) {
+    state.blocked_clients.fetch_sub(1, Ordering::Relaxed);
+    if let Some(service) = waiter.action().downcast_ref::<Service>() {
+        let client = &service.identity.client;
+        // Only from now on can it be idle.
+        client.last_active_ms.store(unix_time_ms(), Ordering::Relaxed);
+        client.set(ClientFlags::BLOCKED, false);
+    }
     for key in waiter.keys() {
         let hashed = locked.keyspace().key(key);
         locked.shard_of(hashed).waiters.remove(key, waiter);
@@ -145,22 +152,22 @@ fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Waiter) {
     let mut reply = Reply::new(session.protocol);
     let args = service.request.args();
     let outer = keys.set_no_touch(session.no_touch);
-    let (_, still_waits) = run::call(state, &mut session, service.spec, args, keys, &mut reply, Mode::Serving);
+    let begun = crate::access::ticks();
+    let (failed, still_waits) = run::call(state, &mut session, service.spec, args, keys, &mut reply, Mode::Serving);
     keys.set_no_touch(outer);
     if still_waits.is_some() {
         return;
     }
     let claimed = waiter.claim(TicketState::Served);
     debug_assert!(claimed, "waits end only while their shards are locked");
-    remove(keys.locked(), waiter);
-    state.blocked_clients.fetch_sub(1, Ordering::Relaxed);
+    remove(state, keys.locked(), waiter);
+    run::note_end(state, &session, service.spec, args, &Run { begun, failed, reply_bytes: reply.len() });
     service.post(reply.take());
 }
 
 /// Notes on the client's own side that its wait was served.
 pub fn end_wait(session: &mut Session) {
     session.blocked = None;
-    session.client.set(ClientFlags::BLOCKED, false);
     *session.client.waiter.lock() = None;
 }
 
@@ -174,8 +181,7 @@ fn end_locked(state: &State, locked: &mut Locked<'_>, waiter: &Waiter) -> bool {
     if !waiter.claim(TicketState::Ended) {
         return false;
     }
-    remove(locked, waiter);
-    state.blocked_clients.fetch_sub(1, Ordering::Relaxed);
+    remove(state, locked, waiter);
     true
 }
 
@@ -186,6 +192,7 @@ pub fn time_out(state: &State, session: &mut Session) {
     if end(state, &blocked.waiter)
         && let Some(service) = blocked.waiter.action().downcast_ref::<Service>()
     {
+        run::count(state, &service.identity.client, service.spec, 0, false);
         service.post(service.timeout_reply.clone());
     }
 }
@@ -217,10 +224,10 @@ pub fn unblock(state: &State, keys: &mut Keys<'_>, client: &Client, with_error: 
     if !keys.hold(waiter.shards(), |keys| end_locked(state, keys.locked(), &waiter)) {
         return false;
     }
+    run::count(state, client, service.spec, 0, with_error);
     let reply = if with_error {
         let mut reply = Reply::new(service.identity.protocol);
         run::write_error(state, &ErrorReply::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK"), &mut reply);
-        state.stats.failed(service.spec.id);
         reply.take()
     } else {
         service.timeout_reply.clone()

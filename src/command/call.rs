@@ -5,6 +5,7 @@ use crate::client::Session;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::spec::CommandSpec;
 use crate::state::State;
+use crate::value::long_double::LongDouble;
 use crate::value::{Type, number};
 
 /// How a command runs.
@@ -82,9 +83,9 @@ impl<'c> Call<'c, '_> {
     /// The wait that a blocking command asks for: a timeout in seconds, 0 for ever. Returns the deadline in
     /// milliseconds of Unix time.
     pub fn timeout(&self, index: usize) -> Result<Option<i64>, ErrorReply> {
-        let seconds = parse_seconds(self.arg(index)).ok_or(ErrorReply::TIMEOUT_NOT_FLOAT)?;
-        let milliseconds = seconds * 1000.0;
-        if !milliseconds.is_finite() || milliseconds > i64::MAX as f64 {
+        let seconds = LongDouble::parse(self.arg(index)).ok_or(ErrorReply::TIMEOUT_NOT_FLOAT)?.to_f64();
+        let milliseconds = (seconds * 1000.0).ceil();
+        if milliseconds > i64::MAX as f64 {
             return Err(ErrorReply::TIMEOUT_OUT_OF_RANGE);
         }
         if milliseconds < 0.0 {
@@ -93,7 +94,7 @@ impl<'c> Call<'c, '_> {
         if milliseconds == 0.0 {
             return Ok(None);
         }
-        let deadline = self.keys.now_ms().checked_add(milliseconds.ceil() as i64);
+        let deadline = self.keys.now_ms().checked_add(milliseconds as i64);
         deadline.map(Some).ok_or(ErrorReply::TIMEOUT_OUT_OF_RANGE)
     }
 
@@ -115,10 +116,4 @@ impl<'c> Call<'c, '_> {
             }
         }
     }
-}
-
-/// A number of seconds, which may have a fraction.
-fn parse_seconds(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?;
-    text.parse().ok().filter(|seconds: &f64| !seconds.is_nan())
 }

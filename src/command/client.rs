@@ -113,7 +113,7 @@ fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
     line.text("resp", client.protocol.load(Ordering::Relaxed));
     line.bytes("lib-name", &names.library);
     line.bytes("lib-ver", &names.library_version);
-    line.text("watch", load(&client.watched));
+    line.text("watch", client.watched_keys());
     line.text("tot-net-in", client.net_in.load(Ordering::Relaxed));
     line.text("tot-net-out", client.net_out.load(Ordering::Relaxed));
     line.text("tot-cmds", client.commands.load(Ordering::Relaxed));
@@ -237,7 +237,8 @@ pub fn client_pause(call: &mut Call) -> CommandResult {
         4 if call.is_word(3, "WRITE") => PauseKind::Writes,
         4 if call.is_word(3, "ALL") => PauseKind::All,
         4 => return Err(ErrorReply::fixed("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(ErrorReply::SYNTAX),
+        // Whatever else may follow is not looked at.
+        _ => PauseKind::All,
     };
     let milliseconds =
         number::parse_i64(call.arg(2)).ok_or(ErrorReply::fixed("ERR timeout is not an integer or out of range"))?;

@@ -44,38 +44,40 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// Reads the filters from the argument at `first` on.
+    /// Reads the filters from the argument at `first` on. Of several alike the last counts; but ids are added up.
     pub(super) fn parse(call: &Call, first: usize, purpose: Use) -> Result<Self, ErrorReply> {
         let mut filters = Filters { tests: Vec::new(), skip_self: purpose == Use::Kill };
+        // To list by a name of a filter alone is an error, for whatever filter.
+        if call.args.len() == first + 1 {
+            return Err(ErrorReply::SYNTAX);
+        }
         let mut at = first;
         while at < call.args.len() {
-            let Some(value) = call.args.get(at + 1) else { return Err(ErrorReply::SYNTAX) };
             let word = call.arg(at).to_ascii_uppercase();
-            if word == b"SKIPME" {
-                filters.skip_self = match value.to_ascii_uppercase().as_slice() {
-                    b"YES" => true,
-                    b"NO" => false,
-                    _ => return Err(ErrorReply::SYNTAX),
-                };
-                at += 2;
-                continue;
-            }
             let (name, matches) = match word.strip_prefix(b"NOT-") {
                 Some(name) => (name, false),
                 None => (word.as_slice(), true),
             };
-            let test = match name {
-                b"ID" => {
-                    let ids = ids(call, at + 1, purpose)?;
-                    at += ids.len() - 1;
-                    Test::Ids(ids)
-                }
-                b"MAXAGE" if matches => Test::Age(seconds(value, "maxage")?),
-                b"IDLE" if matches => Test::Idle(seconds(value, "idle")?),
-                name => test(call, name, value, matches)?,
-            };
-            filters.add(test, matches);
+            if name == b"ID" {
+                let ids = ids(call, at + 1, purpose)?;
+                at += 1 + ids.len();
+                filters.add(Test::Ids(ids), matches);
+                continue;
+            }
+            let Some(value) = call.args.get(at + 1) else { return Err(ErrorReply::SYNTAX) };
             at += 2;
+            match name {
+                b"SKIPME" if matches => {
+                    filters.skip_self = match value.to_ascii_uppercase().as_slice() {
+                        b"YES" => true,
+                        b"NO" => false,
+                        _ => return Err(ErrorReply::SYNTAX),
+                    };
+                }
+                b"MAXAGE" if matches => filters.add(Test::Age(seconds(value, "maxage")?), true),
+                b"IDLE" if matches => filters.add(Test::Idle(seconds(value, "idle")?), true),
+                name => filters.add(test(call, name, value, matches)?, matches),
+            }
         }
         for (test, _) in &mut filters.tests {
             if let Test::Ids(ids) = test {
@@ -105,19 +107,14 @@ impl Filters {
     }
 }
 
-/// The ids from the argument at `first` on; at least one.
+/// The ids from the argument at `first` on; at least one to kill, while a list of none is a list of nobody.
 fn ids(call: &Call, first: usize, purpose: Use) -> Result<Vec<u64>, ErrorReply> {
     let mut ids = Vec::new();
     for arg in call.args.from(first).iter() {
         match number::parse_i64(arg) {
-            Some(id) if id > 0 || purpose == Use::List => ids.push(u64::try_from(id).unwrap_or(0)),
-            None if !ids.is_empty() => break,
-            _ => {
-                return Err(match purpose {
-                    Use::List => ErrorReply::fixed("ERR Invalid client ID"),
-                    Use::Kill => ErrorReply::fixed("ERR client-id should be greater than 0"),
-                });
-            }
+            Some(id) if id > 0 => ids.push(id.unsigned_abs()),
+            None if purpose == Use::List || !ids.is_empty() => break,
+            _ => return Err(ErrorReply::fixed("ERR client-id should be greater than 0")),
         }
     }
     Ok(ids)
@@ -172,6 +169,7 @@ fn kind(name: &[u8]) -> Result<ClientKind, ErrorReply> {
 
 fn database(call: &Call, value: &[u8], what: &str) -> Result<u32, ErrorReply> {
     let number = number::parse_i64(value)
+        .filter(|number| i32::try_from(*number).is_ok())
         .ok_or_else(|| ErrorReply::new(format!("ERR {what} is not an integer or out of range")))?;
     let last = call.state.keyspace.databases() as i64 - 1;
     if !(0..=last).contains(&number) {
@@ -183,6 +181,8 @@ fn database(call: &Call, value: &[u8], what: &str) -> Result<u32, ErrorReply> {
 impl Test {
     fn accepts(&self, client: &Client, now_ms: i64) -> bool {
         let is = |endpoint: &Endpoint, text: &[u8]| endpoint.to_string().as_bytes() == text;
+        // Who has no name is not called by the empty one.
+        let is_called = |name: &[u8], wanted: &[u8]| !name.is_empty() && name == wanted;
         match self {
             Test::Ids(ids) => ids.binary_search(&client.id).is_ok(),
             Test::Kind(kind) => client.kind() == *kind,
@@ -190,9 +190,9 @@ impl Test {
             Test::Address(address) => is(&client.address, address),
             Test::LocalAddress(address) => is(&client.local_address, address),
             Test::Ip(ip) => client.address.ip().as_bytes() == ip,
-            Test::Name(name) => *client.names.read().name == **name,
-            Test::LibraryName(name) => *client.names.read().library == **name,
-            Test::LibraryVersion(version) => *client.names.read().library_version == **version,
+            Test::Name(name) => is_called(&client.names.read().name, name),
+            Test::LibraryName(name) => is_called(&client.names.read().library, name),
+            Test::LibraryVersion(version) => is_called(&client.names.read().library_version, version),
             Test::Database(database) => client.database.load(Ordering::Relaxed) == *database,
             Test::Flags(letters) => {
                 let flags = client.flag_letters();

@@ -111,19 +111,21 @@ pub fn hello(call: &mut Call) -> CommandResult {
             None => return Err(ErrorReply::fixed("ERR Protocol version is not an integer or out of range")),
         },
     };
-    let mut name = None;
+    let (mut login, mut name) = (None, None);
     let mut at = 2;
     while at < call.args.len() {
         if call.is_word(at, "AUTH") && at + 2 < call.args.len() {
-            log_in(call, call.arg(at + 1), call.arg(at + 2))?;
+            login = Some((call.arg(at + 1), call.arg(at + 2)));
             at += 3;
         } else if call.is_word(at, "SETNAME") && at + 1 < call.args.len() {
             name = Some(super::client::checked_name(call.arg(at + 1))?);
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(call.arg(at));
-            return Err(ErrorReply::new(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(ErrorReply::about("ERR Syntax error in HELLO option '", call.arg(at), "'"));
         }
+    }
+    if let Some((user, password)) = login {
+        log_in(call, user, password)?;
     }
     if !call.session.is_authenticated {
         return Err(ErrorReply::fixed(

@@ -63,7 +63,7 @@ fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
             call.keys.free_emptied(tree);
         }
     }
-    call.keys.count_changes(removed + 1);
+    call.keys.count_changes(removed);
 }
 
 /// Tells those who watch keys of `database` which are in one of the databases of `sources`.

@@ -5,6 +5,7 @@ use super::string::put_bytes;
 use crate::config::{Directive, Rewrite, error_text};
 use crate::memory;
 use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::spec::errors;
 use crate::state::REPLY_PEAK_RESET_MS;
 use crate::value::digest::Digest;
 use crate::value::packed::IntegerText;
@@ -100,7 +101,8 @@ pub fn debug(call: &mut Call) -> CommandResult {
             call.reply.ok()
         }
         (b"CONFIG-REWRITE-FORCE-ALL", 2) => super::config::rewrite(call, Rewrite::All),
-        (b"ERROR", 3) => Err(ErrorReply::new(call.arg(2))),
+        // It is asked for, and does not count as a failure.
+        (b"ERROR", 3) => call.reply.error(&ErrorReply::new(call.arg(2))),
         (b"PAUSE-CRON", 3) => {
             let on = call.integer_in(2, 0..=1, ErrorReply::NOT_INTEGER)? != 0;
             call.state.cron_paused.store(on, Ordering::Relaxed);
@@ -131,11 +133,7 @@ pub fn debug(call: &mut Call) -> CommandResult {
         (b"RELOAD" | b"LOADAOF", _) => {
             Err(ErrorReply::fixed("ERR There is no persistence yet, so nothing can be saved and loaded again"))
         }
-        _ => {
-            let name = String::from_utf8_lossy(call.arg(1)).into_owned();
-            let text = format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try DEBUG HELP.");
-            Err(ErrorReply::new(text))
-        }
+        _ => Err(errors::subcommand_syntax(call.args)),
     }
 }
 

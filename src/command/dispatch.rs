@@ -7,7 +7,7 @@ use super::handlers::handler;
 use super::keys::Keys;
 use super::limits;
 use super::prepare::{Foreknown, Prepared};
-use super::run::{Run, call, note, request_shards, write_error};
+use super::run::{Run, call, feed_monitors, note, request_shards, write_error};
 use crate::client::{ReplyMode, Session};
 use crate::config::Directive;
 use crate::resp::{Args, ErrorReply, Reply};
@@ -55,6 +55,7 @@ pub fn execute(
             }
             Ok(())
         }
+        Ok(Admitted::Queue(spec)) if postpones(state, session, spec) => return Outcome::Postponed,
         Ok(Admitted::Queue(spec)) => super::transaction::queue(session, spec, args, reply),
         Err(error) => Err(error),
     };
@@ -70,9 +71,7 @@ pub fn execute(
             let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
             error = ErrorReply::new([b"EXECABORT Transaction discarded because of: ", reason].concat());
         }
-        if let Some(transaction) = &mut session.transaction {
-            transaction.is_broken = true;
-        }
+        super::transaction::spoil(session);
         reply.truncate(begin);
         write_error(state, &error, reply);
     }
@@ -109,7 +108,6 @@ fn admit(
     named: Option<&'static CommandSpec>,
 ) -> Result<Admitted, ErrorReply> {
     let spec = find(state, session, args, named)?;
-    session.client.last_command.store(u32::from(spec.id), Ordering::Relaxed);
     let refused = refusal(state, session, spec);
     if let Some(error) = refused {
         state.stats.rejected(spec.id);
@@ -128,44 +126,48 @@ fn find(
     args: Args<'_>,
     named: Option<&'static CommandSpec>,
 ) -> Result<&'static CommandSpec, ErrorReply> {
-    let name = args.at(0);
-    let Some(mut spec) = named else {
-        if !session.is_authenticated {
-            return Err(ErrorReply::NO_AUTH);
+    let spec = named.and_then(|spec| match args.get(1) {
+        Some(name) if spec.is_container() => spec.subcommand(name),
+        _ => Some(spec),
+    });
+    session.client.last_command.store(spec.map_or(u32::MAX, |spec| u32::from(spec.id)), Ordering::Relaxed);
+    // Who is not let in is not told either which commands there are.
+    if !session.is_authenticated && !spec.is_some_and(|spec| spec.has(CommandFlags::NO_AUTH)) {
+        if let Some(spec) = spec {
+            state.stats.rejected(spec.id);
         }
-        if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
-            // Somebody makes a browser speak to us.
-            tracing::warn!(
-                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. \
-                 This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis \
-                 instance. Connection aborted."
-            );
-            session.client.kill();
-        }
-        return Err(errors::unknown_command(args));
-    };
-    if spec.is_container() {
-        match args.get(1) {
-            Some(name) => {
-                spec = spec.subcommand(name).ok_or_else(|| errors::unknown_subcommand(args.at(0), name))?;
-            }
-            None if handler(spec).is_none() => return Err(errors::wrong_arity(spec)),
-            None => {}
-        }
+        return Err(ErrorReply::NO_AUTH);
     }
-    if !spec.accepts(args.len()) {
+    let Some(spec) = spec else { return Err(unknown(session, args, named)) };
+    if !spec.accepts(args.len()) || spec.is_container() && handler(spec).is_none() {
         state.stats.rejected(spec.id);
         return Err(errors::wrong_arity(spec));
     }
     Ok(spec)
 }
 
+/// The error for a request that names no command, or no subcommand of the container that it names.
+#[cold]
+fn unknown(session: &Session, args: Args<'_>, container: Option<&'static CommandSpec>) -> ErrorReply {
+    let name = args.at(0);
+    if container.is_some() {
+        return errors::unknown_subcommand(name, args.at(1));
+    }
+    if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+        // Somebody makes a browser speak to us.
+        tracing::warn!(
+            "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is \
+             likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. \
+             Connection aborted."
+        );
+        session.client.kill();
+    }
+    errors::unknown_command(args)
+}
+
 /// Why a command may not run now.
 #[inline]
 fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<ErrorReply> {
-    if !session.is_authenticated && !spec.has(CommandFlags::NO_AUTH) {
-        return Some(ErrorReply::NO_AUTH);
-    }
     if spec.has(CommandFlags::PROTECTED)
         && let Some(error) = limits::protection(state, session, spec)
     {
@@ -274,19 +276,27 @@ fn run(
         return Outcome::Postponed;
     }
     let (failed, wait) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
+    let waits = wait.is_some();
     if let Some(wait) = wait {
         blocking::begin(state, session, &mut keys, spec, args, wait);
     }
-    if !keys.ready.is_empty() {
+    let run = Run { begun: clock, failed, reply_bytes: reply.len() - begin };
+    // Whom it serves comes after it in every book.
+    let serves = !keys.ready.is_empty();
+    if serves {
+        note(state, session, spec, args, &run);
         blocking::serve_ready(state, &mut keys);
     }
     if keys.changes() > 0 {
         state.stats.add(Figure::Changes, keys.changes());
     }
     drop(keys);
-    session.client.commands.store(session.client.commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    debug_assert!(reply.len() >= begin);
-    note(state, session, spec, args, &Run { begun: clock, failed, reply_bytes: reply.len() - begin });
+    if waits {
+        // The rest follows once it is served.
+        feed_monitors(state, session, spec, args);
+    } else if !serves {
+        note(state, session, spec, args, &run);
+    }
     Outcome::Done
 }
 

@@ -88,7 +88,7 @@ fn set_deadline(call: &mut Call, unit_ms: i64, base_ms: i64) -> CommandResult {
         return call.reply.flag(false);
     }
     if deadline <= call.keys.now_ms() {
-        call.keys.delete(found, key);
+        call.keys.expire_now(found, key);
     } else {
         call.keys.set_deadline(found, key, Some(deadline));
         call.keys.changed(key);

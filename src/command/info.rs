@@ -166,7 +166,7 @@ fn clients(call: &mut Call, text: &mut Text) {
         output = output.max(client.output_memory());
         pubsub += usize::from(client.has(ClientFlags::PUBSUB));
         tracking += usize::from(client.has(ClientFlags::TRACKING));
-        watching += usize::from(client.watched.load(Ordering::Relaxed) > 0);
+        watching += usize::from(client.watched_keys() > 0);
     }
     let databases = state.keyspace.databases();
     let (mut watched_keys, mut blocking_keys) = (0, 0);

@@ -263,7 +263,16 @@ impl<'k> Keys<'k> {
         found
     }
 
-    /// Looks up a key without any trace (`OBJECT`, `DEL`).
+    /// Looks up a key about which the command tells how it is kept: counts a hit or a miss and leaves no other trace
+    /// (`OBJECT`).
+    pub fn examine(&mut self, key: &[u8]) -> Option<Found> {
+        let found = self.locate(key);
+        let figure = if found.is_some() { Figure::KeyspaceHits } else { Figure::KeyspaceMisses };
+        self.state.stats.add(figure, 1);
+        found
+    }
+
+    /// Looks up a key without any trace (`DEL`, `MEMORY USAGE`).
     pub fn peek(&mut self, key: &[u8]) -> Option<Found> {
         self.locate(key)
     }

@@ -158,14 +158,13 @@ pub fn latency_histogram(call: &mut Call) -> CommandResult {
     for command in commands {
         let figures = call.state.stats.command(command.id);
         let steps = steps(&figures.latency);
-        if steps.is_empty() {
-            continue;
-        }
+        // The last step counts all calls that were tracked.
+        let Some((_, calls)) = steps.last().copied() else { continue };
         count += 1;
         call.reply.bulk(command.name.as_bytes())?;
         call.reply.map(2)?;
         call.reply.bulk(b"calls")?;
-        call.reply.integer(figures.calls as i64)?;
+        call.reply.integer(calls as i64)?;
         call.reply.bulk(b"histogram_usec")?;
         call.reply.map(steps.len())?;
         for (microseconds, calls) in steps {

@@ -219,7 +219,15 @@ pub fn linsert(call: &mut Call) -> CommandResult {
 /// `LREM key count element`: removes the first `count` that are equal, the last if negative, all if zero.
 pub fn lrem(call: &mut Call) -> CommandResult {
     let key = call.arg(1);
-    let (count, element, limits) = (call.integer(2)?, call.arg(3), limits(call));
+    let count = call.integer(2)?;
+    if count == i64::MIN {
+        return Err(ErrorReply::new(format!(
+            "ERR value is out of range, value must between {} and {}",
+            -i64::MAX,
+            i64::MAX
+        )));
+    }
+    let (element, limits) = (call.arg(3), limits(call));
     let Some(found) = find(call.keys, key)? else { return call.reply.integer(0) };
     let (removed, len) = edit(call.keys, found, key, |list| list.remove_equal(element, count, &limits));
     if removed > 0 {
@@ -367,14 +375,16 @@ impl MultiplePop {
             return Err(ErrorReply::SYNTAX);
         }
         let end = end(call, keys.end)?;
-        let count = match call.args.len() - keys.end {
-            1 => 1,
-            3 if call.is_word(keys.end + 1, "COUNT") => {
-                let error = ErrorReply::fixed("ERR count should be greater than 0");
-                call.integer_in(keys.end + 2, 1..=i64::MAX, error)? as usize
-            }
-            _ => return Err(ErrorReply::SYNTAX),
-        };
+        let mut count = 1;
+        let mut options = keys.end + 1;
+        if call.is_word(options, "COUNT") && call.args.len() > options + 1 {
+            let error = ErrorReply::fixed("ERR count should be greater than 0");
+            count = call.integer_in(options + 1, 1..=i64::MAX, error)? as usize;
+            options += 2;
+        }
+        if call.args.len() > options {
+            return Err(ErrorReply::SYNTAX);
+        }
         Ok(MultiplePop { keys, end, count })
     }
 

@@ -42,3 +42,4 @@ pub use dispatch::{Outcome, execute, leave, pause_end_ms};
 pub use keys::{Detached, Found, Keys};
 pub use limits::needs_password;
 pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared};
+pub use run::write_error;

@@ -20,7 +20,7 @@ const SHARED_INTEGERS: std::ops::Range<i64> = 0..10_000;
 
 /// Answers by `tell` about the key that the request names, or null if there is none.
 fn tell(call: &mut Call, tell: impl FnOnce(&mut Call, Found) -> CommandResult) -> CommandResult {
-    match call.keys.peek(call.args.at(2)) {
+    match call.keys.examine(call.args.at(2)) {
         Some(found) => tell(call, found),
         None => call.reply.null(),
     }

@@ -3,6 +3,7 @@
 use super::call::{Call, Mode};
 use crate::client::{ClientFlags, Session, Subscriptions};
 use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::spec::errors;
 use crate::state::State;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -183,14 +184,22 @@ pub fn spublish(call: &mut Call) -> CommandResult {
     call.reply.count(receivers)
 }
 
+/// The pattern of the channels that are asked for, if there is one.
+fn pattern<'c>(call: &Call<'c, '_>) -> Result<Option<&'c [u8]>, ErrorReply> {
+    match call.args.len() {
+        2 | 3 => Ok(call.args.get(2)),
+        _ => Err(errors::subcommand_syntax(call.args)),
+    }
+}
+
 /// `PUBSUB CHANNELS [pattern]`
 pub fn pubsub_channels(call: &mut Call) -> CommandResult {
-    call.reply.bulk_array(&call.state.pubsub.channels(call.args.get(2)))
+    call.reply.bulk_array(&call.state.pubsub.channels(pattern(call)?))
 }
 
 /// `PUBSUB SHARDCHANNELS [pattern]`
 pub fn pubsub_shardchannels(call: &mut Call) -> CommandResult {
-    call.reply.bulk_array(&call.state.pubsub.shard_channels(call.args.get(2)))
+    call.reply.bulk_array(&call.state.pubsub.shard_channels(pattern(call)?))
 }
 
 /// `PUBSUB NUMPAT`

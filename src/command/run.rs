@@ -5,7 +5,7 @@ use super::call::{Call, Mode, Wait};
 use super::handlers::handler;
 use super::keys::Keys;
 use super::{limits, monitor};
-use crate::client::Session;
+use crate::client::{Client, Session};
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::spec::{CommandSpec, Locks, keys as key_specs};
@@ -13,6 +13,7 @@ use crate::state::State;
 use crate::stats::Figure;
 use crate::store::ShardSet;
 use smallvec::SmallVec;
+use std::sync::atomic::Ordering;
 
 /// Errors of different kinds that are counted; a client that makes up more ends the counting.
 const ERROR_KINDS_MAX: usize = 128;
@@ -44,16 +45,34 @@ pub(super) struct Run {
 /// Keeps the books on a call: monitors, statistics, the logs of slow and large commands.
 #[inline]
 pub(super) fn note(state: &State, session: &Session, spec: &'static CommandSpec, args: Args<'_>, run: &Run) {
+    feed_monitors(state, session, spec, args);
+    note_end(state, session, spec, args, run);
+}
+
+/// The same without monitors, which see a command that waits when it comes.
+#[inline]
+pub(super) fn note_end(state: &State, session: &Session, spec: &'static CommandSpec, args: Args<'_>, run: &Run) {
     let nanoseconds = crate::access::nanoseconds_since(run.begun);
-    if !state.monitors.is_empty() {
-        monitor::feed(state, session, spec, args);
-    }
-    let tracks_latency = state.settings.flag(Directive::LatencyTracking);
-    state.stats.called(spec.id, nanoseconds, run.failed, tracks_latency);
+    count(state, &session.client, spec, nanoseconds, run.failed);
     if nanoseconds / 1000 >= limits::slow_threshold_us(state) {
         limits::note_slow(state, session, spec, args, nanoseconds / 1000);
     }
     limits::note_large(state, session, spec, args, run.reply_bytes);
+}
+
+/// Counts a call.
+#[inline]
+pub(super) fn count(state: &State, client: &Client, spec: &CommandSpec, nanoseconds: u64, failed: bool) {
+    // Only one thread at a time runs commands of a client.
+    client.commands.store(client.commands.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    state.stats.called(spec.id, nanoseconds, failed, state.settings.flag(Directive::LatencyTracking));
+}
+
+#[inline]
+pub(super) fn feed_monitors(state: &State, session: &Session, spec: &'static CommandSpec, args: Args<'_>) {
+    if !state.monitors.is_empty() {
+        monitor::feed(state, session, spec, args);
+    }
 }
 
 /// Calls a handler and writes its error, if that is its answer. Returns whether it failed, and what it waits for.
@@ -83,7 +102,7 @@ pub(super) fn call<'k>(
 }
 
 /// Writes an error reply and counts it.
-pub(super) fn write_error(state: &State, error: &ErrorReply, reply: &mut Reply) {
+pub fn write_error(state: &State, error: &ErrorReply, reply: &mut Reply) {
     count_error(state, error);
     let written = reply.error(error);
     debug_assert!(written.is_ok());

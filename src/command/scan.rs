@@ -6,7 +6,7 @@ use crate::glob;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::store::{SHARDS_MAX, ShardSet};
 use crate::tree::Entry;
-use crate::value::Value;
+use crate::value::{Value, number};
 use rand::Rng;
 use std::ops::ControlFlow;
 
@@ -86,7 +86,7 @@ pub fn scan(call: &mut Call) -> CommandResult {
             let is_over = entry.record.deadline.is_some_and(|deadline| deadline < now_ms);
             let type_name = value_of(entry.record.payload).type_of().name();
             let is_wanted = wanted.is_none_or(|name| type_name.as_bytes().eq_ignore_ascii_case(name));
-            if !is_over && is_wanted && glob::matches(pattern, entry.key, false) {
+            if !is_over && is_wanted && (pattern == b"*" || glob::matches(pattern, entry.key, false)) {
                 keys += usize::from(written.bulk(entry.key).is_ok());
             }
         };
@@ -125,8 +125,22 @@ impl Cursor {
 }
 
 /// A cursor is any unsigned number; those that were never given end the scan somewhere.
+///
+/// A number that has no sign and no zeros in front, or else whatever `strtoull` takes: space in front, a sign, a zero byte
+/// behind.
 pub(super) fn parse_cursor(text: &[u8]) -> Result<u64, ErrorReply> {
-    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(ErrorReply::fixed("ERR invalid cursor"))
+    const INVALID: ErrorReply = ErrorReply::fixed("ERR invalid cursor");
+    if let Some(number) = number::parse_i64(text) {
+        return u64::try_from(number).map_err(|_| INVALID);
+    }
+    let text = text.split(|byte| *byte == 0).next().and_then(|text| std::str::from_utf8(text).ok()).ok_or(INVALID)?;
+    let text = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    let (digits, negative) = match text.strip_prefix('-') {
+        Some(digits) => (digits, true),
+        None => (text.strip_prefix('+').unwrap_or(text), false),
+    };
+    let number: u64 = digits.parse().ok().filter(|_| !digits.starts_with('+')).ok_or(INVALID)?;
+    Ok(if negative { number.wrapping_neg() } else { number })
 }
 
 /// `RANDOMKEY`: draws from all keys alike. After too many draws that were over already it takes the first key that is
@@ -198,7 +212,10 @@ mod tests {
     #[test]
     fn cursors_are_unsigned_numbers() {
         assert_eq!(parse_cursor(b"18446744073709551615"), Ok(u64::MAX));
-        for wrong in ["", "x", "-1", "1 ", "18446744073709551616"] {
+        for (lenient, expected) in [(" +5", 5), ("-0", 0), ("007", 7), ("5\0x", 5), ("-18446744073709551615", 1)] {
+            assert_eq!(parse_cursor(lenient.as_bytes()), Ok(expected), "{lenient}");
+        }
+        for wrong in ["", "x", "-1", "1 ", "+-1", "+", "18446744073709551616", "0x5"] {
             assert!(parse_cursor(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }

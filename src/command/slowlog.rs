@@ -3,6 +3,7 @@
 use super::call::Call;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::server_log::SlowLog;
+use crate::spec::errors;
 use crate::state::State;
 use crate::value::number;
 
@@ -52,11 +53,7 @@ pub fn slowlog_get(call: &mut Call) -> CommandResult {
     let count = match call.args.len() {
         2 => COUNT_DEFAULT,
         3 => count(call, 2)?,
-        _ => {
-            let name = String::from_utf8_lossy(call.arg(1)).into_owned();
-            let text = format!("ERR unknown subcommand or wrong number of arguments for '{name}'. Try SLOWLOG HELP.");
-            return Err(ErrorReply::new(text));
-        }
+        _ => return Err(errors::subcommand_syntax(call.args)),
     };
     let log = &call.state.slow_log;
     write_latest(call, log, count)

@@ -6,7 +6,7 @@ use crate::client::{ClientFlags, Session, Transaction};
 use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::spec::CommandSpec;
 use crate::state::State;
-use crate::store::{Locked, ShardSet, WatchFlag};
+use crate::store::{Locked, ShardSet, Watcher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -28,7 +28,10 @@ pub(super) fn queue(
     args: Args<'_>,
     reply: &mut Reply,
 ) -> CommandResult {
-    if let Some(transaction) = &mut session.transaction {
+    let is_touched = session.client.is_touched();
+    // What will not run need not be kept.
+    if let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.is_broken && !is_touched)
+    {
         let request = args.to_owned();
         transaction.bytes += request.memory() + size_of::<(&CommandSpec, OwnedRequest)>();
         transaction.commands.push((spec, request));
@@ -36,6 +39,15 @@ pub(super) fn queue(
         session.client.queued_bytes.store(transaction.bytes, Ordering::Relaxed);
     }
     reply.simple("QUEUED")
+}
+
+/// Notes that a command of a transaction was refused: it will not run, and what is kept of it is of no use.
+pub(super) fn spoil(session: &mut Session) {
+    if let Some(transaction) = &mut session.transaction {
+        **transaction = Transaction { is_broken: true, ..Transaction::default() };
+        session.client.queued.store(0, Ordering::Relaxed);
+        session.client.queued_bytes.store(0, Ordering::Relaxed);
+    }
 }
 
 /// Ends the transaction of a client that holds no locks, and its watching.
@@ -50,11 +62,11 @@ pub(super) fn abandon_held(call: &mut Call) {
     end(call.session);
 }
 
-fn end(session: &mut Session) -> Option<Box<Transaction>> {
+fn end(session: &mut Session) {
+    session.transaction = None;
     session.client.set(ClientFlags::MULTI, false);
     session.client.queued.store(-1, Ordering::Relaxed);
     session.client.queued_bytes.store(0, Ordering::Relaxed);
-    session.transaction.take()
 }
 
 /// `DISCARD`
@@ -91,7 +103,14 @@ pub fn exec(call: &mut Call) -> CommandResult {
     }
     let is_dirty = watched_changed(call);
     forget_watched(call.session, call.keys.locked());
-    let Some(transaction) = end(call.session) else { return call.reply.null_array() };
+    let Some(transaction) = call.session.transaction.take() else { return call.reply.null_array() };
+    // Until then the client counts as being in a transaction.
+    let result = run(call, &transaction, is_dirty);
+    end(call.session);
+    result
+}
+
+fn run(call: &mut Call, transaction: &Transaction, is_dirty: bool) -> CommandResult {
     if transaction.is_broken {
         return Err(ErrorReply::fixed("EXECABORT Transaction discarded because of previous errors."));
     }
@@ -124,19 +143,22 @@ fn watched_changed(call: &mut Call) -> bool {
     }
     call.keys.set_database(outer);
     call.session.watched = watched;
-    call.session.watch_flag.as_ref().is_some_and(|flag| flag.is_raised())
+    call.session.client.is_touched()
 }
 
 /// Stops watching; the shards are held.
 fn forget_watched(session: &mut Session, locked: &mut Locked<'_>) {
-    let Some(flag) = session.watch_flag.take() else { return };
-    for (database, key) in std::mem::take(&mut session.watched) {
-        session.client.remove_name(&key);
-        let hashed = locked.keyspace().key(&key);
-        locked.shard_of(hashed).watched.remove(database, &key, &flag);
+    if session.watched.is_empty() {
+        return;
     }
-    session.client.watched.store(0, Ordering::Relaxed);
-    *session.client.watch_flag.lock() = None;
+    let client = &session.client;
+    for (database, key) in std::mem::take(&mut session.watched) {
+        client.remove_name(&key);
+        let hashed = locked.keyspace().key(&key);
+        locked.shard_of(hashed).watched.remove(database, &key, &**client);
+    }
+    client.watched.store(0, Ordering::Relaxed);
+    client.set(ClientFlags::DIRTY_CAS, false);
 }
 
 /// Stops watching, for a client that holds no locks.
@@ -150,9 +172,11 @@ pub fn watch(call: &mut Call) -> CommandResult {
     if call.session.transaction.is_some() {
         return Err(ErrorReply::fixed("ERR WATCH inside MULTI is not allowed"));
     }
+    // Once a key has changed, no other can make a difference.
+    if call.session.client.is_touched() {
+        return call.reply.ok();
+    }
     let database = call.session.database;
-    let flag = Arc::clone(call.session.watch_flag.get_or_insert_with(|| Arc::new(WatchFlag::default())));
-    *call.session.client.watch_flag.lock() = Some(Arc::clone(&flag));
     for key in call.args.from(1).iter() {
         if !call.session.watched.insert((database, key.into())) {
             continue;
@@ -161,7 +185,7 @@ pub fn watch(call: &mut Call) -> CommandResult {
         // A key that is over already must not count as changed when it is removed.
         call.keys.peek(key);
         let hashed = call.state.keyspace.key(key);
-        call.keys.locked().shard_of(hashed).watched.add(database, key, &flag);
+        call.keys.locked().shard_of(hashed).watched.add(database, key, Arc::clone(&call.session.client) as _);
     }
     call.session.client.watched.store(call.session.watched.len(), Ordering::Relaxed);
     call.reply.ok()

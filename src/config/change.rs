@@ -112,6 +112,8 @@ impl Settings {
             let old = self.load(directive);
             let failed = |reason| SetError::Failed { name: name.into(), reason };
             let new = parse_argument(directive.entry(), text, &old).map_err(failed)?;
+            // By another of its names it may be set again.
+            changes.retain(|change: &Change| change.directive != directive);
             changes.push(Change { directive, name, old, new });
         }
         changes.retain(|change| change.old != change.new);
@@ -179,7 +181,7 @@ fn find_all<'a>(
         if entry.denied_while_loading && asker.is_loading {
             return Err(SetError::Loading);
         }
-        if wanted.iter().any(|(known, ..)| *known == directive) {
+        if wanted.iter().any(|(_, known, _)| *known == lower_case) {
             return Err(failed("duplicate parameter"));
         }
         wanted.push((directive, lower_case, text));
@@ -239,7 +241,7 @@ mod tests {
             (&["daemonize", "yes", "nope", "2"], failed("daemonize", "can't set immutable config")),
             (&["dir", "/"], failed("dir", "can't set protected config")),
             (&["maxmemory", "1", "MAXMEMORY", "2"], failed("MAXMEMORY", "duplicate parameter")),
-            (&["replica-priority", "1", "slave-priority", "2"], failed("slave-priority", "duplicate parameter")),
+            (&["replica-priority", "1", "Replica-Priority", "2"], failed("Replica-Priority", "duplicate parameter")),
             (
                 &["maxmemory", "1", "maxmemory-clients", "200%"],
                 failed("maxmemory-clients", "percentage argument must be less or equal to 100"),
@@ -253,6 +255,18 @@ mod tests {
         let loading = Asker { may_set_protected: true, is_loading: true };
         assert_eq!(set_as(&settings, loading, &["dir", "/"], |_| Ok(())), Err(SetError::Loading.to_string()));
         assert_eq!(set_as(&settings, loading, &["loglevel", "debug"], |_| Ok(())), Ok(()));
+    }
+
+    #[test]
+    fn the_last_of_several_names_counts() {
+        let settings = Settings::new();
+        for (pairs, expected) in [
+            (["replica-priority", "1", "slave-priority", "2"], 2),
+            (["slave-priority", "3", "replica-priority", "2"], 2),
+        ] {
+            assert_eq!(set(&settings, &pairs), Ok(()));
+            assert_eq!(settings.int(Directive::ReplicaPriority), expected);
+        }
     }
 
     #[test]

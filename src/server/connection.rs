@@ -294,6 +294,8 @@ impl Connection {
         reply.set_limit(room.saturating_sub(self.unsent.bytes()));
         let mut at = 0;
         crate::memory::publish();
+        // What was sent to the client before these requests reached it.
+        self.read_mail();
         loop {
             let (end, error) = self.parse_batch(buffer, at, &mut parsed);
             let mut stopped = false;
@@ -321,6 +323,11 @@ impl Connection {
                     self.send(&mut reply, cx);
                     // What was evicted to make room is to be gone before more is added.
                     stopped = state.clients.are_leaving();
+                }
+                if self.session.is_subscriber() && self.session.client.mailbox.has_mail() {
+                    // A client that publishes to itself gets the message behind the reply.
+                    self.send(&mut reply, cx);
+                    self.read_mail();
                 }
                 let session = &self.session;
                 stopped |= session.blocked.is_some() || session.close_after_reply || session.client.is_killed();
@@ -398,8 +405,7 @@ impl Connection {
 
     fn refuse(&mut self, error: ProtocolError, reply: &mut Reply) {
         tracing::debug!("{error} from client {}", self.session.client.address);
-        let written = reply.error(&ErrorReply::new(format!("ERR {error}")));
-        debug_assert!(written.is_ok());
+        command::write_error(&self.worker.state, &ErrorReply::new(format!("ERR {error}")), reply);
         self.session.close_after_reply = true;
         self.pending = Pending::default();
     }

@@ -30,6 +30,15 @@ pub fn unknown_subcommand(container: &[u8], subcommand: &[u8]) -> ErrorReply {
     ErrorReply::new([b"ERR unknown subcommand '", subcommand, b"'. Try ", &container, b" HELP."].concat())
 }
 
+/// `ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.`: what subcommands say that take some
+/// arguments or none.
+pub fn subcommand_syntax(args: Args<'_>) -> ErrorReply {
+    let subcommand = quotable(args.at(1), QUOTE_LEN_MAX);
+    let container = args.at(0).to_ascii_uppercase();
+    let before = b"ERR unknown subcommand or wrong number of arguments for '";
+    ErrorReply::new([before, subcommand, b"'. Try ", &container, b" HELP."].concat())
+}
+
 /// `ERR wrong number of arguments for 'client|kill' command`
 pub fn wrong_arity(spec: &CommandSpec) -> ErrorReply {
     ErrorReply::new(format!("ERR wrong number of arguments for '{}' command", spec.name))

@@ -13,6 +13,6 @@ pub use lazy_free::LazyFree;
 pub use shard::{Database, KeyspaceLayout, Shard};
 pub use shard_set::{SHARDS_MAX, ShardSet};
 pub use waiters::{TicketState, WaitQueue, Waiter, Waiters, Wanted};
-pub use watched::{WatchFlag, Watched};
+pub use watched::{Watched, Watcher};
 
 pub use crate::tree::{Key, Position, Trail, Walk};

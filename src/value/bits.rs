@@ -68,9 +68,15 @@ impl Encoding {
         window.copy_from_slice(&bits.to_be_bytes()[..WINDOW]);
     }
 
-    /// What a client means by `value`: without a sign, a negative number is one of 64 bits with the highest set.
-    pub fn operand(self, value: i64) -> i128 {
-        if self.is_signed { value.into() } else { i128::from(value as u64) }
+    /// What a client means by `value`: without a sign, a negative number is one of 64 bits with the highest set. With one,
+    /// a number so far below zero that 64 bits do not hold its distance from the largest one is too large and not too
+    /// small, when it comes to saturation: Redis counts like that, and so do those who came from it.
+    pub fn operand(self, value: i64, overflow: Overflow) -> i128 {
+        if !self.is_signed {
+            return i128::from(value as u64);
+        }
+        let too_far = self.width < 64 && self.range().end() - i128::from(value) > i64::MAX.into();
+        if too_far && overflow == Overflow::Saturate { i64::MAX.into() } else { value.into() }
     }
 
     /// The value that stands for `value`; `None` if there is to be none.
@@ -126,7 +132,12 @@ mod tests {
             assert_eq!(encoding.fit(value, Overflow::Saturate), Some(saturated));
             assert_eq!(encoding.fit(value, Overflow::Fail), None);
         }
+        assert_eq!(i8.operand(i64::MIN, Overflow::Saturate), i64::MAX.into());
+        assert_eq!(i8.operand(i64::MIN, Overflow::Wrap), i64::MIN.into());
+        assert_eq!(i8.operand(-i64::MAX + 127, Overflow::Saturate), (-i64::MAX + 127).into());
+        assert_eq!(u8.operand(-1, Overflow::Saturate), u64::MAX.into());
         let i64 = Encoding { is_signed: true, width: 64 };
+        assert_eq!(i64.operand(i64::MIN, Overflow::Saturate), i64::MIN.into());
         assert_eq!(i64.fit(i128::from(i64::MAX) + 1, Overflow::Wrap), Some(i64::MIN));
         assert_eq!(i64.fit(i64::MIN.into(), Overflow::Fail), Some(i64::MIN));
     }

@@ -61,6 +61,18 @@ impl LongDouble {
         Some(LongDouble { negative, magnitude })
     }
 
+    /// The same with fewer digits: what is too large is infinite, and what is not zero does not become so.
+    pub fn to_f64(self) -> f64 {
+        let magnitude = match self.magnitude {
+            Magnitude::Finite { significand: 0, .. } => 0.0,
+            Magnitude::Finite { significand, exponent } => {
+                (significand as f64 * 2.0_f64.powi(exponent)).max(f64::MIN_POSITIVE)
+            }
+            Magnitude::Infinite => f64::INFINITY,
+        };
+        if self.negative { -magnitude } else { magnitude }
+    }
+
     /// The sum; none if it is not finite.
     pub fn checked_add(self, other: LongDouble) -> Option<LongDouble> {
         let (
@@ -322,6 +334,22 @@ mod tests {
 
     fn parsed(literal: &str) -> String {
         text(LongDouble::parse(literal.as_bytes()))
+    }
+
+    #[test]
+    fn doubles_keep_sign_and_whether_it_is_zero() {
+        let double = |literal: &str| LongDouble::parse(literal.as_bytes()).map(LongDouble::to_f64);
+        for (literal, expected) in [
+            ("1.5", Some(1.5)),
+            ("-0x10", Some(-16.0)),
+            ("0", Some(0.0)),
+            ("1e400", Some(f64::INFINITY)),
+            ("-1e-400", Some(-f64::MIN_POSITIVE)),
+            ("9223372036854775", Some(9_223_372_036_854_775.0)),
+            ("1e-5000", None),
+        ] {
+            assert_eq!(double(literal), expected, "{literal}");
+        }
     }
 
     fn sum(a: &str, b: &str) -> String {

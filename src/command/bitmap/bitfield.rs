@@ -109,17 +109,17 @@ fn read(call: &mut Call, steps: &[Step]) -> CommandResult {
 fn change(call: &mut Call, steps: &[Step]) -> CommandResult {
     let key = call.arg(1);
     let found = call.keys.write(key);
-    let len = match found {
-        None => 0,
-        Some(found) => view(call.keys, found)?.len(),
-    };
-    // The string grows to where it may be written, be it that every step fails.
+    // The string grows to where it may be written and becomes one that was changed in part, be it that every step fails.
     let last = steps.iter().filter(|step| !matches!(step.action, Action::Get));
     let last = last.map(|step| *step.encoding.bytes_at(step.offset).end()).max().unwrap_or(0);
-    let grows = last >= len;
-    if grows {
-        write_at(call.keys, found, key, last, &[0]);
-    }
+    let (grows, byte) = match found {
+        None => (true, 0),
+        Some(found) => {
+            let string = view(call.keys, found)?;
+            (last >= string.len(), byte_at(&string, last))
+        }
+    };
+    write_at(call.keys, found, key, last, &[byte]);
     call.reply.array(steps.len())?;
     let mut changes = 0;
     for step in steps {
@@ -132,7 +132,7 @@ fn change(call: &mut Call, steps: &[Step]) -> CommandResult {
                 call.reply.integer(before)?;
                 continue;
             }
-            Action::Set(value, overflow) => encoding.fit(encoding.operand(value), overflow),
+            Action::Set(value, overflow) => encoding.fit(encoding.operand(value, overflow), overflow),
             Action::Add(value, overflow) => encoding.fit(i128::from(before) + i128::from(value), overflow),
         };
         let Some(after) = after else {

@@ -32,8 +32,9 @@ pub fn setbit(call: &mut Call) -> CommandResult {
         }
     };
     let after = if bit == 1 { before | mask } else { before & !mask };
+    // Also what stays as it is becomes a string that was changed in part.
+    write_at(call.keys, found, key, index, &[after]);
     if after != before || grows {
-        write_at(call.keys, found, key, index, &[after]);
         call.keys.changed(key);
         call.keys.notify(EventClass::String, "setbit", key);
     }

@@ -17,9 +17,6 @@ enum Unit {
 
 /// Reads the optional unit of a range, which is the last argument.
 fn unit(call: &Call, index: usize) -> Result<Unit, ErrorReply> {
-    if call.args.len() > index + 1 {
-        return Err(ErrorReply::SYNTAX);
-    }
     match call.args.get(index) {
         None => Ok(Unit::Byte),
         Some(_) if call.is_word(index, "BYTE") => Ok(Unit::Byte),
@@ -68,12 +65,11 @@ fn visit(string: &StringView<'_>, bits: &Range<usize>, filler: u8, mut visit: im
 /// `BITCOUNT key [start end [BYTE | BIT]]`
 pub fn bitcount(call: &mut Call) -> CommandResult {
     let key = call.arg(1);
-    let (start, end) = match call.args.len() {
-        2 => (0, -1),
-        3 => return Err(ErrorReply::SYNTAX),
-        _ => (call.integer(2)?, call.integer(3)?),
+    let (start, unit, end) = match call.args.len() {
+        2 => (0, Unit::Byte, -1),
+        4 | 5 => (call.integer(2)?, unit(call, 4)?, call.integer(3)?),
+        _ => return Err(ErrorReply::SYNTAX),
     };
-    let unit = unit(call, 4)?;
     let Some(found) = call.keys.read(key) else { return call.reply.integer(0) };
     let len = view(call.keys, found)?.len();
     let Some(bits) = bit_range(start, end, unit, len) else { return call.reply.integer(0) };
@@ -94,10 +90,13 @@ pub fn bitpos(call: &mut Call) -> CommandResult {
         1 => true,
         _ => return Err(ErrorReply::fixed("ERR The bit argument must be 1 or 0.")),
     };
+    if call.args.len() > 6 {
+        return Err(ErrorReply::SYNTAX);
+    }
     let start = if call.args.len() > 3 { call.integer(3)? } else { 0 };
     let has_end = call.args.len() > 4;
-    let end = if has_end { call.integer(4)? } else { -1 };
     let unit = unit(call, 5)?;
+    let end = if has_end { call.integer(4)? } else { -1 };
     let Some(found) = call.keys.read(key) else { return call.reply.integer(if is_set { -1 } else { 0 }) };
     let len = view(call.keys, found)?.len();
     let units = if unit == Unit::Bit { len * 8 } else { len } as i64;

@@ -45,7 +45,7 @@ pub fn incrbyfloat(call: &mut Call) -> CommandResult {
     let increment = LongDouble::parse(call.arg(2)).ok_or(ErrorReply::NOT_FLOAT)?;
     let sum = before.checked_add(increment).ok_or(ErrorReply::fixed("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_text();
-    let string = NewString::classify(&text, 0);
+    let string = NewString::text(&text);
     match found {
         None => put_string(call.keys, key, string, None),
         Some(found) => replace_string(call.keys, found, key, string),
