@@ -1,72 +1,185 @@
 //! When two replies count as equal: byte for byte, but for what is random, unordered, or read from a clock.
 
-use crate::grammar::Command;
+use crate::differences::Differences;
+use crate::generator::Command;
+use crate::plan::written;
 use crate::reply::Reply;
+use crate::server::Server;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Seconds or milliseconds by which the rest of a key's time may differ: the servers got the command one after the other.
-const CLOCK_TOLERANCE: i64 = 5_000;
+/// Seconds or milliseconds by which what is read from a clock may differ: the servers got the command one after the other.
+const CLOCK_TOLERANCE: u64 = 10_000;
 
-/// Whether the replies agree. `queued` are the commands of the transaction that the command executes.
-pub fn agree(command: &Command, queued: &[Command], ours: &Reply, theirs: &Reply) -> bool {
-    if ours == theirs {
-        return true;
-    }
-    if ours.kind != theirs.kind || command.is_empty() {
-        return false;
-    }
-    if ours.is_error() {
-        // An error may quote the id of a client, which is each server's own.
-        return command.iter().any(|word| word.starts_with(b"\0id:")) && without_digits(ours) == without_digits(theirs);
-    }
-    let name = command[0].to_ascii_uppercase();
-    let subcommand = command.get(1).map(|word| word.to_ascii_uppercase()).unwrap_or_default();
-    match (&name[..], &subcommand[..]) {
-        (b"EXEC", _) => {
-            let (ours, theirs) = (&ours.items, &theirs.items);
-            ours.len() == theirs.len()
-                && queued.len() == ours.len()
-                && queued
-                    .iter()
-                    .zip(ours.iter().zip(theirs))
-                    .all(|(command, (ours, theirs))| agree(command, &[], ours, theirs))
+/// Fields of `CLIENT LIST` that do not depend on the server.
+const CLIENT_FIELDS: &[&str] = &[
+    "name", "flags", "db", "sub", "psub", "ssub", "multi", "cmd", "user", "redir", "resp", "lib-name", "lib-ver",
+    "watch",
+];
+
+/// The client under this name is the program's own.
+pub const OWN_NAME: &str = "program";
+
+/// Compares the replies of the server under test with those of one peer.
+pub struct Judge<'a> {
+    pub differences: &'a Differences,
+    /// Which peer.
+    pub peer: &'a Server,
+    /// Commands that all servers have.
+    pub common: &'a BTreeSet<String>,
+}
+
+impl Judge<'_> {
+    /// Whether the replies agree, or differ as they are meant to. `queued` are the commands of the transaction that the command
+    /// executes.
+    pub fn agree(&self, command: &Command, queued: &[Command], ours: &Reply, theirs: &Reply) -> bool {
+        if ours == theirs {
+            return true;
         }
-        (b"KEYS" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"HKEYS" | b"HVALS", _) => {
-            sorted(ours) == sorted(theirs)
+        if command.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC"))
+            && ours.kind == theirs.kind
+            && ours.items.len() == theirs.items.len()
+            && ours.items.len() == queued.len()
+        {
+            let pairs = ours.items.iter().zip(&theirs.items);
+            return queued.iter().zip(pairs).all(|(command, (ours, theirs))| self.agree(command, &[], ours, theirs));
         }
-        (b"PUBSUB", b"CHANNELS" | b"SHARDCHANNELS") => sorted(ours) == sorted(theirs),
-        (b"HGETALL", _) | (b"CONFIG", b"GET") => sorted_pairs(ours) == sorted_pairs(theirs),
-        (b"HSCAN", _) => match (&ours.items[..], &theirs.items[..]) {
-            ([_, ours], [_, theirs]) => sorted_pairs(ours) == sorted_pairs(theirs),
-            _ => false,
-        },
-        (b"SSCAN", _) => match (&ours.items[..], &theirs.items[..]) {
-            ([_, ours], [_, theirs]) => sorted(ours) == sorted(theirs),
-            _ => false,
-        },
-        (b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME", _) => match (ours.number(), theirs.number()) {
-            (Some(ours), Some(theirs)) => ours >= 0 && theirs >= 0 && ours.abs_diff(theirs) <= CLOCK_TOLERANCE as u64,
-            _ => false,
-        },
-        (b"OBJECT", b"ENCODING") => is_list_encoding(ours) && is_list_encoding(theirs),
-        // A cursor, an id, a clock, a size in this server's memory or a random choice: only that there is one.
-        (b"RANDOMKEY" | b"TIME" | b"LASTSAVE" | b"INFO" | b"HELLO" | b"SCAN", _)
-        | (b"CLIENT", b"ID" | b"INFO" | b"LIST")
-        | (b"OBJECT", b"IDLETIME" | b"FREQ" | b"REFCOUNT" | b"HELP")
-        | (b"MEMORY", b"USAGE" | b"DOCTOR" | b"STATS" | b"MALLOC-STATS" | b"HELP")
-        | (b"LATENCY" | b"SLOWLOG" | b"CONFIG" | b"CLIENT" | b"PUBSUB", _)
-        | (b"SRANDMEMBER" | b"HRANDFIELD" | b"ZRANDMEMBER", _) => ours.text.is_some() == theirs.text.is_some(),
-        _ => false,
+        self.equal(command, ours, theirs) || self.explained(&written(command), ours, theirs)
     }
+
+    /// Whether a difference is one of those that are meant to be.
+    pub fn explained(&self, about: &str, ours: &Reply, theirs: &Reply) -> bool {
+        let is_explained = self.differences.explain(&self.peer.kind, about, &ours.to_string(), &theirs.to_string());
+        if is_explained && ours.is_error() != theirs.is_error() {
+            self.differences.counts_differ.set(true);
+        }
+        is_explained
+    }
+
+    fn equal(&self, command: &Command, ours: &Reply, theirs: &Reply) -> bool {
+        let [name, arguments @ ..] = &command[..] else { return false };
+        if ours.kind != theirs.kind {
+            return false;
+        }
+        if ours.is_error() {
+            // An error may quote the id or the port of a client, which is each server's own.
+            return command.iter().any(|word| word.starts_with(b"\0"))
+                && without_digits(ours) == without_digits(theirs);
+        }
+        let subcommand = arguments.first().map(|word| word.to_ascii_uppercase()).unwrap_or_default();
+        let (ours_text, theirs_text) = (ours.string(), theirs.string());
+        match (&name.to_ascii_uppercase()[..], &subcommand[..]) {
+            (b"KEYS" | b"SPOP" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"HKEYS" | b"HVALS", _)
+            | (b"PUBSUB", b"CHANNELS" | b"SHARDCHANNELS") => sorted(ours) == sorted(theirs),
+            (b"COMMAND", b"LIST") => self.common_names(ours) == self.common_names(theirs),
+            (b"CONFIG", b"GET") => self.same_settings(ours, theirs),
+            (b"HGETALL", _) => sorted_pairs(ours) == sorted_pairs(theirs),
+            (b"HSCAN" | b"SSCAN", _) => match (&ours.items[..], &theirs.items[..]) {
+                ([_, ours], [_, theirs]) if &name[..1] == b"H" => sorted_pairs(ours) == sorted_pairs(theirs),
+                ([_, ours], [_, theirs]) => sorted(ours) == sorted(theirs),
+                _ => false,
+            },
+            // Time left, of what has some.
+            (b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME", _) | (b"OBJECT", b"IDLETIME") => is_near(ours, theirs),
+            (b"TIME", _) => match (&ours.items[..], &theirs.items[..]) {
+                ([ours, _], [theirs, _]) => is_near(ours, theirs),
+                _ => false,
+            },
+            (b"INFO", _) => sections(&ours_text) == sections(&theirs_text),
+            (b"CLIENT", b"INFO" | b"LIST") => {
+                let (ours, theirs) = (clients(&ours_text), clients(&theirs_text));
+                ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(ours, theirs)| same_client(ours, theirs))
+            }
+            (b"DEBUG", b"OBJECT") => {
+                let encoding =
+                    |text: &str| text.split(' ').find(|field| field.starts_with("encoding:")).map(str::to_owned);
+                encoding(&ours_text) == encoding(&theirs_text)
+            }
+            (b"HELLO", _) => {
+                let lasting = |reply: &Reply| -> Vec<Vec<Reply>> {
+                    let own = ["server", "version", "id", "modules", "availability_zone"];
+                    let mut pairs = sorted_pairs(reply);
+                    pairs.retain(|pair| !own.contains(&&*pair[0].string()));
+                    pairs
+                };
+                lasting(ours) == lasting(theirs)
+            }
+            (b"LATENCY", b"HISTOGRAM") => {
+                self.calls(ours) == self.calls(theirs) || self.differences.counts_differ.get()
+            }
+            (b"SLOWLOG", b"GET") => slow(ours) == slow(theirs),
+            (b"COMMAND", b"" | b"INFO") => {
+                let name_and_arity = |reply: &Reply| -> BTreeSet<Vec<Reply>> {
+                    let known = reply.items.iter().filter(|command| {
+                        command.items.first().is_some_and(|name| self.common.contains(&name.string()))
+                    });
+                    known.map(|command| command.items.iter().take(2).cloned().collect()).collect()
+                };
+                name_and_arity(ours) == name_and_arity(theirs)
+            }
+            (b"COMMAND", b"DOCS") => {
+                let names =
+                    |reply: &Reply| Reply { items: reply.items.iter().step_by(2).cloned().collect(), ..reply.clone() };
+                self.common_names(&names(ours)) == self.common_names(&names(theirs))
+            }
+            (_, b"HELP") if arguments.len() == 1 => ours.items.first() == theirs.items.first() && ours.items.len() > 2,
+            // A cursor, an id, a clock, a size in this server's memory or a random choice: only that there is one.
+            (b"RANDOMKEY" | b"LASTSAVE" | b"LOLWUT", _)
+            | (b"CLIENT", b"ID")
+            | (b"COMMAND", b"COUNT")
+            | (b"OBJECT", b"FREQ")
+            | (b"MEMORY", b"USAGE" | b"DOCTOR" | b"MALLOC-STATS")
+            | (b"LATENCY", b"DOCTOR") => ours.text.is_some() == theirs.text.is_some(),
+            (b"SCAN" | b"SRANDMEMBER" | b"HRANDFIELD" | b"ZRANDMEMBER", _) => {
+                ours.text.is_some() == theirs.text.is_some() && ours.items.len() == theirs.items.len()
+            }
+            (b"MEMORY", b"STATS") => ours.items.is_empty() == theirs.items.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Whether all directives that the peer knows have its values.
+    fn same_settings(&self, ours: &Reply, theirs: &Reply) -> bool {
+        let of_this_run = ["port", "dir"];
+        let settings = |reply: &Reply| -> BTreeMap<String, Reply> {
+            let pairs = reply.items.chunks_exact(2).map(|pair| (pair[0].string(), pair[1].clone()));
+            let is_compared =
+                |name: &str| self.peer.directives.contains(&name.to_lowercase()) && !of_this_run.contains(&name);
+            pairs.filter(|(name, _)| is_compared(name)).collect()
+        };
+        let (ours, theirs) = (settings(ours), settings(theirs));
+        let none = Reply::fact("none");
+        let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+        names.iter().all(|name| {
+            let (ours, theirs) = (ours.get(*name).unwrap_or(&none), theirs.get(*name).unwrap_or(&none));
+            ours == theirs || self.explained(&format!("CONFIG GET {name}"), ours, theirs)
+        })
+    }
+
+    fn common_names(&self, reply: &Reply) -> BTreeSet<String> {
+        reply.items.iter().map(|name| name.string().to_lowercase()).filter(|name| self.common.contains(name)).collect()
+    }
+
+    /// The calls by command that `LATENCY HISTOGRAM` tells, but for those that the program makes as often as it needs.
+    fn calls(&self, reply: &Reply) -> BTreeMap<String, Option<Reply>> {
+        let pairs = reply.items.chunks_exact(2).map(|pair| (pair[0].string(), pair[1].items.get(1).cloned()));
+        pairs.filter(|(name, _)| !is_polled(name)).collect()
+    }
+}
+
+/// Whether the program sends this command as often as it takes until something happens, which is not the same for all servers.
+pub fn is_polled(command: &str) -> bool {
+    matches!(command, "client|list" | "scan")
 }
 
 fn without_digits(reply: &Reply) -> Option<Vec<u8>> {
     reply.text.as_ref().map(|text| text.iter().copied().filter(|byte| !byte.is_ascii_digit()).collect())
 }
 
-/// A list is a quicklist, as small as it may be, in Redis 7.0, whose suite asserts it, and a listpack while it is small from
-/// 7.2 on.
-fn is_list_encoding(reply: &Reply) -> bool {
-    reply.is_text(b"quicklist") || reply.is_text(b"listpack")
+fn is_near(ours: &Reply, theirs: &Reply) -> bool {
+    match (ours.number(), theirs.number()) {
+        (Some(ours), Some(theirs)) => ours >= 0 && theirs >= 0 && ours.abs_diff(theirs) <= CLOCK_TOLERANCE,
+        _ => false,
+    }
 }
 
 fn sorted(reply: &Reply) -> Vec<Reply> {
@@ -81,17 +194,117 @@ fn sorted_pairs(reply: &Reply) -> Vec<Vec<Reply>> {
     pairs
 }
 
-/// What a subscriber got, in a form that does not depend on the order in which a server walks its subscriptions.
-pub fn unordered_messages(replies: &[Reply]) -> Vec<Reply> {
-    let mut replies = replies.to_vec();
-    for reply in &mut replies {
-        let unsubscribed = |kind: &Reply| {
-            ["unsubscribe", "punsubscribe", "sunsubscribe"].iter().any(|word| kind.is_text(word.as_bytes()))
-        };
-        if reply.items.first().is_some_and(unsubscribed) {
-            reply.items.truncate(2);
+/// The headings of `INFO`, but for those that one server has and others do not.
+pub fn sections(info: &str) -> Vec<&str> {
+    let own = ["# Threads", "# Keysizes", "# TLS", "# Cluster Info", "# Scripting Engines"];
+    info.lines().filter(|line| line.starts_with('#') && !own.contains(line)).collect()
+}
+
+/// The fields of the lines of `CLIENT LIST` that do not depend on the server, in the order in which the clients came.
+fn clients(text: &str) -> Vec<BTreeMap<&str, &str>> {
+    let mut lines: Vec<(u64, BTreeMap<&str, &str>)> = Vec::new();
+    for line in text.lines() {
+        // A verbatim string begins with its format.
+        let line = line.strip_prefix("txt:").unwrap_or(line);
+        let fields: BTreeMap<_, _> = line.split(' ').filter_map(|field| field.split_once('=')).collect();
+        let id = fields.get("id").and_then(|id| id.parse().ok());
+        let is_lasting = |name: &&str| CLIENT_FIELDS.contains(name);
+        let lasting = fields.into_iter().filter(|(name, _)| is_lasting(name)).collect::<BTreeMap<_, _>>();
+        if lasting.get("name") != Some(&OWN_NAME) {
+            lines.push((id.unwrap_or(0), lasting));
         }
     }
-    replies.sort();
-    replies
+    lines.sort();
+    lines.into_iter().map(|(_, fields)| fields).collect()
+}
+
+/// Whether two servers say the same of a client. An older server has fewer fields.
+fn same_client(ours: &BTreeMap<&str, &str>, theirs: &BTreeMap<&str, &str>) -> bool {
+    let flags = theirs.get("flags").copied().unwrap_or_default();
+    // It was served and goes on only when its turn comes, which may be at once where there are more threads.
+    let was_served = flags.contains('u');
+    theirs.iter().all(|(name, value)| match *name {
+        // Outside of a transaction the number may be -1 or 0.
+        "multi" if !flags.contains('x') => true,
+        // Keys are not always let go once one has changed.
+        "watch" if flags.contains('d') => true,
+        "flags" | "cmd" if was_served => true,
+        name => ours.get(name) == Some(value),
+    })
+}
+
+/// The commands in a slow log, and who gave them.
+fn slow(log: &Reply) -> Vec<(Option<Reply>, Option<Reply>)> {
+    let entries = log.items.iter().map(|entry| (entry.items.get(3).cloned(), entry.items.get(5).cloned()));
+    entries.filter(|(_, name)| name.as_ref().is_none_or(|name| name.string() != OWN_NAME)).collect()
+}
+
+/// Replies that differ from this one a little: whoever compares them with it must notice.
+pub fn distortions(reply: &Reply) -> Vec<Reply> {
+    let mut all = Vec::new();
+    let mut distort = |change: &dyn Fn(&mut Reply)| {
+        let mut distorted = reply.clone();
+        change(&mut distorted);
+        if distorted != *reply {
+            all.push(distorted);
+        }
+    };
+    distort(&|reply| reply.kind = if reply.kind == b'$' { b'+' } else { b'$' });
+    if reply.text.is_some() {
+        distort(&|reply| reply.text.iter_mut().for_each(|text| text.push(b'7')));
+        distort(&|reply| reply.text = None);
+    }
+    if let Some(last) = reply.items.len().checked_sub(1) {
+        distort(&|reply| drop(reply.items.pop()));
+        distort(&|reply| reply.items.push(reply.items[last].clone()));
+        distort(&|reply| {
+            reply.items[last].kind = b'?';
+        });
+        distort(&|reply| reply.items[last].text = Some(b"distorted".to_vec()));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Server {
+        Server { kind: "redis-8.2".to_owned(), ..Server::default() }
+    }
+
+    fn judged(command: &str, ours: &[u8], theirs: &[u8]) -> bool {
+        let judge = Judge { differences: &Differences::read(), peer: &peer(), common: &BTreeSet::new() };
+        let command: Command = command.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        let parse = |bytes| Reply::parse(bytes).expect("a whole reply").0;
+        judge.agree(&command, &[], &parse(ours), &parse(theirs))
+    }
+
+    #[test]
+    fn replies_that_differ_are_told_apart() {
+        assert!(judged("GET k", b"$1\r\na\r\n", b"$1\r\na\r\n"));
+        assert!(!judged("GET k", b"$1\r\na\r\n", b"$1\r\nb\r\n"));
+        assert!(!judged("GET k", b"$1\r\na\r\n", b"+a\r\n"));
+        assert!(!judged("GET k", b"$-1\r\n", b"$0\r\n\r\n"));
+        assert!(!judged("GET k", b"$-1\r\n", b"*-1\r\n"));
+        assert!(!judged("GET k", b"$-1\r\n", b"_\r\n"));
+        assert!(!judged("INCR k", b"-ERR a\r\n", b"-ERR b\r\n"));
+        assert!(!judged("CLIENT GETNAME", b"$1\r\na\r\n", b"$1\r\nb\r\n"));
+        assert!(judged("KEYS *", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n"));
+        assert!(!judged("LRANGE k 0 -1", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n"));
+        assert!(judged("TTL k", b":100\r\n", b":101\r\n"));
+        assert!(!judged("TTL k", b":-1\r\n", b":-2\r\n"));
+        assert!(!judged("TTL k", b":0\r\n", b":100000\r\n"));
+        assert!(judged("RANDOMKEY", b"$1\r\na\r\n", b"$1\r\nb\r\n"));
+        assert!(!judged("RANDOMKEY", b"$1\r\na\r\n", b"$-1\r\n"));
+    }
+
+    #[test]
+    fn every_distortion_of_an_exact_reply_is_noticed() {
+        let (reply, _) = Reply::parse(b"*2\r\n$1\r\na\r\n*1\r\n:5\r\n").expect("a whole reply");
+        let judge = Judge { differences: &Differences::read(), peer: &peer(), common: &BTreeSet::new() };
+        let command = vec![b"LMPOP".to_vec()];
+        assert!(distortions(&reply).len() > 4);
+        assert!(distortions(&reply).iter().all(|distorted| !judge.agree(&command, &[], distorted, &reply)));
+    }
 }

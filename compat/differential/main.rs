@@ -1,19 +1,27 @@
 //! Random commands to Radish and to servers whose behaviour is right, every reply and the data compared.
 //!
-//! Everything follows from the seed. A run is a sequence of rounds of some 2,000 commands, each on empty servers with a seed of its own, so
-//! that a disagreement is found again by `--seed N --commands 1`. What counts as equal is in `compare.rs`; where the peers disagree
-//! with each other, either is right.
+//! Everything follows from the seed and the commands that all servers have. A run is a sequence of rounds of some 2,000 commands,
+//! each on empty servers with a seed of its own, so that a disagreement is found again by `--seed N --commands 1`. What counts as
+//! equal is in `compare.rs`; what differs on purpose, in `differences.txt`.
 
 mod compare;
+mod data;
+mod differences;
+mod generator;
 mod grammar;
+mod messages;
 mod plan;
 mod reply;
 mod run;
 mod server;
 mod shrink;
+mod steps;
+mod tame;
+mod words;
 
 use clap::Parser;
-use grammar::Grammar;
+use differences::Differences;
+use grammar::{GROUPS, Grammars};
 use plan::Plan;
 use run::{Fleet, Tally};
 use server::Server;
@@ -38,12 +46,8 @@ struct Options {
     /// Seed of the first round; the following rounds count up from it. Random if not given.
     #[arg(long)]
     seed: Option<u64>,
-    /// Command groups.
-    #[arg(
-        long,
-        value_delimiter = ',',
-        default_value = "strings,bitmaps,keys,lists,blocking,transactions,connection,server"
-    )]
+    /// Command groups; all of them if not given.
+    #[arg(long, value_delimiter = ',')]
     groups: Vec<String>,
     /// Disagreements after which to stop.
     #[arg(long, default_value_t = 1)]
@@ -51,6 +55,9 @@ struct Options {
     /// Print a table of all commands.
     #[arg(long)]
     table: bool,
+    /// Alter replies, and print how many alterations go unnoticed, by command.
+    #[arg(long)]
+    distort: bool,
 }
 
 fn main() -> ExitCode {
@@ -66,10 +73,19 @@ fn main() -> ExitCode {
 
 /// Runs all rounds; the number of disagreements.
 fn compare_servers(options: &Options) -> Result<usize, Box<dyn std::error::Error>> {
-    let grammar = Grammar::of(&options.groups)?;
-    let subscriber_grammar = Grammar::of_subscribers();
     let names: Vec<_> = std::iter::once(&options.server).chain(&options.peer).collect();
-    let mut fleet = Fleet { servers: names.iter().map(|name| Server::open(name)).collect::<Result<_, _>>()? };
+    let servers = names.iter().map(|name| Server::open(name)).collect::<Result<Vec<_>, _>>()?;
+    let groups = match options.groups.is_empty() {
+        true => GROUPS.map(|(name, _)| name.to_owned()).to_vec(),
+        false => options.groups.clone(),
+    };
+    let grammars = Grammars::of(&groups, &servers)?;
+    if !grammars.left_out.is_empty() {
+        let left_out: Vec<_> = grammars.left_out.iter().map(String::as_str).collect();
+        println!("left out, because not all servers have it: {}", left_out.join(", "));
+    }
+    let common = servers[1..].iter().fold(servers[0].commands.clone(), |common, server| &common & &server.commands);
+    let mut fleet = Fleet { servers, differences: Differences::read(), common, distort: options.distort };
     let first_seed = options.seed.unwrap_or_else(|| rand::random::<u32>().into());
     println!("seed {first_seed}");
     let started = Instant::now();
@@ -77,7 +93,7 @@ fn compare_servers(options: &Options) -> Result<usize, Box<dyn std::error::Error
     let mut disagreements: BTreeMap<String, usize> = BTreeMap::new();
     let rounds = options.commands.div_ceil(COMMANDS_PER_ROUND) as u64;
     for seed in first_seed..first_seed + rounds {
-        let plan = Plan::draw(&grammar, &subscriber_grammar, seed, COMMANDS_PER_ROUND);
+        let plan = Plan::draw(&grammars, seed, COMMANDS_PER_ROUND);
         if let Some(mismatch) = fleet.run(&plan, &mut tally)? {
             println!("\n--- disagreement about {}; again by: --seed {seed} --commands 1", mismatch.about);
             let crashed = restart_if_ended(&mut fleet, &names)?;
@@ -86,7 +102,7 @@ fn compare_servers(options: &Options) -> Result<usize, Box<dyn std::error::Error
                     for step in &smallest.steps {
                         println!("{step}");
                     }
-                    println!("{}\nclients speak RESP {:?}, {:?}", mismatch.details, smallest.clients, smallest.config);
+                    println!("{}\n{}", mismatch.details, smallest.character());
                 }
                 None => {
                     println!("{}\n{}\nA replay does not show it again.", plan.steps[mismatch.step], mismatch.details)
@@ -95,13 +111,18 @@ fn compare_servers(options: &Options) -> Result<usize, Box<dyn std::error::Error
             if crashed | restart_if_ended(&mut fleet, &names)? {
                 println!("A server ended and was started again.");
             }
-            *disagreements.entry(mismatch.about.split(" key ").next().unwrap_or_default().to_owned()).or_default() += 1;
+            *disagreements.entry(shrink::subject(&mismatch.about).to_owned()).or_default() += 1;
             if disagreements.values().sum::<usize>() >= options.failures_max {
                 break;
             }
         }
     }
-    print_tables(&tally, &disagreements, options.table);
+    print_tables(&tally, &disagreements, options);
+    let seen = fleet.differences.seen();
+    if !seen.is_empty() {
+        println!("\nmeant to be different:");
+        seen.iter().for_each(|(count, difference)| println!("{count:>8} {difference}"));
+    }
     println!("{:.1} s", started.elapsed().as_secs_f64());
     Ok(disagreements.values().sum())
 }
@@ -111,7 +132,7 @@ fn restart_if_ended(fleet: &mut Fleet, names: &[&String]) -> std::io::Result<boo
     let mut any = false;
     for (server, name) in fleet.servers.iter_mut().zip(names) {
         if server.exited() {
-            println!("{} has ended:\n{}", server.name, server.log_tail());
+            println!("{} has ended:\n{}", server.kind, server.log_tail());
             *server = Server::open(name)?;
             any = true;
         }
@@ -119,15 +140,20 @@ fn restart_if_ended(fleet: &mut Fleet, names: &[&String]) -> std::io::Result<boo
     Ok(any)
 }
 
-fn print_tables(tally: &Tally, disagreements: &BTreeMap<String, usize>, all: bool) {
-    if all {
-        println!("\n{:<28} {:>9} {:>9}", "command", "sent", "errors");
-        for (name, (sent, errors)) in &tally.commands {
-            println!("{name:<28} {sent:>9} {errors:>9}");
+fn print_tables(tally: &Tally, disagreements: &BTreeMap<String, usize>, options: &Options) {
+    if options.table || options.distort {
+        println!("\n{:<28} {:>9} {:>9} {:>9} {:>9}", "command", "sent", "errors", "altered", "unnoticed");
+        for (name, counts) in &tally.commands {
+            if options.table || counts.missed > 0 {
+                println!(
+                    "{name:<28} {:>9} {:>9} {:>9} {:>9}",
+                    counts.sent, counts.errors, counts.distorted, counts.missed
+                );
+            }
         }
     }
-    let sent: u64 = tally.commands.values().map(|counts| counts.0).sum();
-    let errors: u64 = tally.commands.values().map(|counts| counts.1).sum();
+    let sent: u64 = tally.commands.values().map(|counts| counts.sent).sum();
+    let errors: u64 = tally.commands.values().map(|counts| counts.errors).sum();
     println!("\n{:<28} {:>9} {:>9} {:>14}", "commands of", "sent", "errors", "disagreements");
     println!(
         "{:<28} {sent:>9} {errors:>9} {:>14}",

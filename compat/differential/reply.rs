@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+/// Bytes of a reply that are printed.
+pub const SHOWN_MAX: usize = 4000;
+
 /// A reply: its type byte, and either its text or its items.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Reply {
     /// The byte that the reply starts with on the wire.
     pub kind: u8,
@@ -31,8 +34,13 @@ impl Reply {
                     at += length + 2;
                 }
             }
-            b'*' | b'~' | b'>' | b'%' => {
-                let count = length() * if kind == b'%' { 2 } else { 1 };
+            b'*' | b'~' | b'>' | b'%' | b'|' => {
+                // Attributes stand before the reply that they are about; it becomes the last of their items.
+                let count = match kind {
+                    b'%' => length() * 2,
+                    b'|' => length() * 2 + 1,
+                    _ => length(),
+                };
                 for _ in 0..count {
                     let (item, used) = Reply::parse(&input[at..])?;
                     reply.items.push(item);
@@ -57,16 +65,28 @@ impl Reply {
         self.text.as_deref() == Some(text)
     }
 
+    /// The text, or nothing.
+    pub fn string(&self) -> String {
+        String::from_utf8_lossy(self.text.as_deref().unwrap_or_default()).into_owned()
+    }
+
     /// The text as a number.
     pub fn number(&self) -> Option<i64> {
         std::str::from_utf8(self.text.as_deref()?).ok()?.parse().ok()
     }
 }
 
+impl Reply {
+    /// A reply that no server gave: a fact that is compared like one.
+    pub fn fact(text: impl fmt::Display) -> Reply {
+        Reply { kind: b'+', text: Some(text.to_string().into_bytes()), items: Vec::new() }
+    }
+}
+
 impl fmt::Display for Reply {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.text {
-            Some(text) => write!(out, "{}{}", self.kind as char, readable(text)),
+            Some(text) => write!(out, "{}{}", self.kind as char, readable(text, SHOWN_MAX)),
             None if self.kind == b'$' => write!(out, "$null"),
             None => {
                 write!(out, "{}[", self.kind as char)?;
@@ -80,11 +100,10 @@ impl fmt::Display for Reply {
 }
 
 /// Bytes as redis-cli takes them between quotes, shortened when long.
-pub fn readable(bytes: &[u8]) -> String {
-    const SHOWN_MAX: usize = 400;
-    let shown = bytes[..bytes.len().min(SHOWN_MAX)].escape_ascii();
+pub fn readable(bytes: &[u8], shown_max: usize) -> String {
+    let shown = bytes[..bytes.len().min(shown_max)].escape_ascii().to_string().replace("\\'", "'");
     match bytes.len() {
-        0..=SHOWN_MAX => format!("\"{shown}\""),
+        length if length <= shown_max => format!("\"{shown}\""),
         length => format!("\"{shown}…\" ({length} bytes)"),
     }
 }

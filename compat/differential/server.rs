@@ -1,32 +1,56 @@
 //! Servers under comparison, and plain connections to them.
 
 use crate::reply::Reply;
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a reply may take before it counts as missing.
 pub const REPLY_MAX: Duration = Duration::from_secs(5);
 
+/// How long a server may take to start.
+const START_MAX: Duration = Duration::from_secs(10);
+
 /// A server: one that was started here and ends with this value, or one that runs elsewhere.
+#[derive(Default)]
 pub struct Server {
-    pub name: String,
-    address: SocketAddr,
+    /// What it is and in which version: `radish`, `redis-8.2`, `valkey-9.1`.
+    pub kind: String,
+    /// What `COMMAND LIST` says, `container|subcommand` included.
+    pub commands: BTreeSet<String>,
+    /// The commands that it refuses inside of a transaction, which is discarded then.
+    pub refused_in_transaction: BTreeSet<String>,
+    /// The directives of `CONFIG GET *`.
+    pub directives: BTreeSet<String>,
+    address: Option<SocketAddr>,
     process: Option<(Child, tempfile::TempDir)>,
 }
 
 impl Server {
     /// Starts a binary, or takes `host:port` as it is.
     pub fn open(name: &str) -> io::Result<Server> {
-        if let Ok(address) = name.parse() {
-            return Ok(Server { name: name.to_owned(), address, process: None });
+        let mut server = Server::default();
+        match name.parse() {
+            Ok(address) => server.address = Some(address),
+            Err(_) => server.start(name)?,
         }
+        let mut connection = server.connect()?;
+        server.kind = kind(&String::from_utf8_lossy(&connection.call(&["INFO", "server"])?.text.unwrap_or_default()));
+        let lower = |name: &Reply| name.string().to_lowercase();
+        server.commands = connection.call(&["COMMAND", "LIST"])?.items.iter().map(lower).collect();
+        note_refused(&connection.call(&["COMMAND"])?, &mut server.refused_in_transaction);
+        server.directives = connection.call(&["CONFIG", "GET", "*"])?.items.iter().step_by(2).map(lower).collect();
+        Ok(server)
+    }
+
+    fn start(&mut self, binary: &str) -> io::Result<()> {
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        self.address = Some(address);
         let directory = tempfile::tempdir()?;
         let log = std::fs::File::create(directory.path().join("log"))?;
-        let process = Command::new(name)
+        let process = Command::new(binary)
             .args(["--port", &address.port().to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(["--enable-debug-command", "yes"])
             .arg("--dir")
@@ -35,23 +59,24 @@ impl Server {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let short = Path::new(name).file_name().map_or(name.into(), |file| file.to_string_lossy().into_owned());
-        let mut server = Server { name: short, address, process: Some((process, directory)) };
+        self.process = Some((process, directory));
         let started = Instant::now();
-        while server.connect().and_then(|mut connection| connection.call(&["PING"])).is_err() {
-            if server.exited() || started.elapsed() > Duration::from_secs(10) {
-                return Err(io::Error::other(format!("{name} does not start: {}", server.log_tail())));
+        while self.connect().and_then(|mut connection| connection.call(&["PING"])).is_err() {
+            if self.exited() || started.elapsed() > START_MAX {
+                return Err(io::Error::other(format!("{binary} does not start: {}", self.log_tail())));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Ok(server)
+        Ok(())
     }
 
     /// A new connection.
     pub fn connect(&self) -> io::Result<Connection> {
-        let stream = TcpStream::connect(self.address)?;
+        let stream = TcpStream::connect(self.address.ok_or(ErrorKind::NotConnected)?)?;
         stream.set_nodelay(true)?;
-        Ok(Connection { stream, buffer: Vec::new() })
+        stream.set_read_timeout(Some(REPLY_MAX))?;
+        let address = stream.local_addr()?.to_string();
+        Ok(Connection { stream, wait: REPLY_MAX, buffer: Vec::new(), used: 0, address })
     }
 
     /// Whether the process has ended.
@@ -78,36 +103,86 @@ impl Drop for Server {
     }
 }
 
+/// Adds the commands with the flag `no_multi`, of a reply to `COMMAND`.
+fn note_refused(commands: &Reply, refused: &mut BTreeSet<String>) {
+    for command in &commands.items {
+        if let [name, _, flags, ..] = &command.items[..]
+            && flags.items.iter().any(|flag| flag.is_text(b"no_multi"))
+        {
+            refused.insert(name.string());
+        }
+        if let Some(subcommands) = command.items.get(9) {
+            note_refused(subcommands, refused);
+        }
+    }
+}
+
+/// What a server is, from `INFO server`.
+fn kind(info: &str) -> String {
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let branch = |version: &str| version.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+    match (field("radish_version"), field("valkey_version"), field("redis_version")) {
+        (Some(_), ..) => "radish".to_owned(),
+        (_, Some(version), _) => format!("valkey-{}", branch(version)),
+        (.., Some(version)) => format!("redis-{}", branch(version)),
+        _ => "unknown".to_owned(),
+    }
+}
+
 /// A connection that sends commands and reads replies when it is asked to.
 pub struct Connection {
     stream: TcpStream,
+    /// The timeout that the socket has; zero: it does not block.
+    wait: Duration,
     buffer: Vec<u8>,
+    /// Bytes at the front of the buffer that have been read as replies.
+    used: usize,
+    /// This end, as the server names the client.
+    pub address: String,
 }
 
 impl Connection {
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.wait.is_zero() {
+            self.set_wait(REPLY_MAX)?;
+        }
         self.stream.write_all(bytes)
+    }
+
+    fn set_wait(&mut self, wait: Duration) -> io::Result<()> {
+        if wait != self.wait {
+            if wait.is_zero() != self.wait.is_zero() {
+                self.stream.set_nonblocking(wait.is_zero())?;
+            }
+            if !wait.is_zero() {
+                self.stream.set_read_timeout(Some(wait))?;
+            }
+            self.wait = wait;
+        }
+        Ok(())
     }
 
     /// The next reply, in its bytes too. `Ok(None)` when there is none within `wait`.
     pub fn receive(&mut self, wait: Duration) -> io::Result<Option<Reply>> {
-        let deadline = Instant::now() + wait;
+        let begun = Instant::now();
+        let mut left = wait;
         loop {
-            if let Some((reply, used)) = Reply::parse(&self.buffer) {
-                self.buffer.drain(..used);
+            if let Some((reply, length)) = Reply::parse(&self.buffer[self.used..]) {
+                self.used += length;
+                if self.used == self.buffer.len() {
+                    self.buffer.clear();
+                    self.used = 0;
+                }
                 return Ok(Some(reply));
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            // A timeout is rounded up to the kernel's tick, so that the least of them is no substitute for not waiting.
-            self.stream.set_nonblocking(left.is_zero())?;
-            self.stream.set_read_timeout((!left.is_zero()).then_some(left))?;
+            self.buffer.drain(..std::mem::take(&mut self.used));
+            self.set_wait(left)?;
             let mut chunk = [0; 1 << 16];
-            let received = self.stream.read(&mut chunk);
-            self.stream.set_nonblocking(false)?;
-            match received {
+            match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    left = wait.saturating_sub(begun.elapsed());
                     if left.is_zero() {
                         return Ok(None);
                     }
@@ -120,7 +195,7 @@ impl Connection {
 
     /// Sends bytes and nothing more; all that comes back until the server closes the connection.
     pub fn exchange(mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        self.stream.set_read_timeout(Some(REPLY_MAX))?;
+        self.set_wait(REPLY_MAX)?;
         let mut answer = Vec::new();
         let sent = self.stream.write_all(bytes).and_then(|()| self.stream.shutdown(Shutdown::Write));
         let received = self.stream.read_to_end(&mut answer);

@@ -14,8 +14,8 @@ pub fn shrink(fleet: &Fleet, plan: &Plan, mismatch: &Mismatch) -> Option<(Plan, 
     let attempt = |steps: Vec<Step>| -> Option<(Plan, Mismatch)> {
         let plan = plan.with_steps(steps);
         let found = fleet.run(&plan, &mut Tally::default()).ok()??;
-        let same = found.about.split(' ').next() == mismatch.about.split(' ').next();
-        same.then(|| (plan.with_steps(plan.steps[..=found.step].to_vec()), found))
+        (subject(&found.about) == subject(&mismatch.about))
+            .then(|| (plan.with_steps(plan.steps[..=found.step].to_vec()), found))
     };
     let mut best = attempt(plan.steps[..=mismatch.step].to_vec())?;
     // Whole steps first, in ever smaller runs; then single commands of what is left.
@@ -35,10 +35,8 @@ pub fn shrink(fleet: &Fleet, plan: &Plan, mismatch: &Mismatch) -> Option<(Plan, 
     let (mut step, mut command) = (0, 0);
     while step < best.0.steps.len() && Instant::now() < deadline {
         let mut steps = best.0.steps.clone();
-        let removable = match &mut steps[step] {
-            Step::Pipeline { commands, .. } | Step::Subscriber { commands, .. }
-                if command < commands.len() && commands.len() > 1 =>
-            {
+        let removable = match steps[step].commands_mut() {
+            Some(commands) if command < commands.len() && commands.len() > 1 => {
                 commands.remove(command);
                 true
             }
@@ -51,4 +49,9 @@ pub fn shrink(fleet: &Fleet, plan: &Plan, mismatch: &Mismatch) -> Option<(Plan, 
         }
     }
     Some(best)
+}
+
+/// What a disagreement is about, without the key.
+pub fn subject(about: &str) -> &str {
+    about.split(" key ").next().unwrap_or_default()
 }

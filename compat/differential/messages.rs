@@ -1,0 +1,103 @@
+//! What subscribers hear: replies to what they send, and messages, in order.
+
+use crate::compare::Judge;
+use crate::generator::Command;
+use crate::reply::Reply;
+use crate::run::{Round, Stop, name_of};
+use crate::server::{REPLY_MAX, encode};
+use std::io::ErrorKind;
+
+impl Round<'_> {
+    pub fn subscriber(&mut self, subscriber: usize, commands: &[Command]) -> Result<(), Stop> {
+        let bytes: Vec<u8> = commands.iter().flat_map(|command| encode(command)).collect();
+        for (server, connection) in self.subscribers[subscriber].connections.iter_mut().enumerate() {
+            let sent = connection.send(&bytes);
+            sent.map_err(|error| Stop::Io { server, about: "subscriber".to_owned(), error })?;
+        }
+        for command in commands {
+            self.tally.commands.entry(name_of(command)).or_default().sent += 1;
+        }
+        let about = commands.first().map_or("message".to_owned(), name_of);
+        self.messages(subscriber, &about)
+    }
+
+    /// Compares what has come to a subscriber, up to the reply to a PING with a word that is new each time: what was published
+    /// before arrives before.
+    pub fn messages(&mut self, subscriber: usize, about: &str) -> Result<(), Stop> {
+        let marker = self.marker();
+        let mut received: Vec<Vec<Reply>> = Vec::new();
+        for (server, connection) in self.subscribers[subscriber].connections.iter_mut().enumerate() {
+            let failed = |error| Stop::Io { server, about: about.to_owned(), error };
+            connection.send(&encode(&[b"PING", &marker[..]])).map_err(failed)?;
+            let mut replies = Vec::new();
+            loop {
+                match connection.receive(REPLY_MAX).map_err(failed)? {
+                    None => return Err(failed(ErrorKind::TimedOut.into())),
+                    Some(reply) if reply.is_text(&marker) => break,
+                    Some(reply) if reply.items.iter().any(|item| item.is_text(&marker)) => break,
+                    Some(reply) => replies.push(reply),
+                }
+            }
+            received.push(in_any_walk(&replies));
+        }
+        if self.fleet.agrees(&received, |judge, ours, theirs| first_difference(&judge, ours, theirs).is_none()) {
+            return Ok(());
+        }
+        let same = (0..)
+            .take_while(|at| received.iter().all(|list| list.get(*at).is_some_and(|reply| *reply == received[0][*at])));
+        let same = same.count();
+        let said = received.iter().map(|list| {
+            let shown: Vec<_> = list.iter().skip(same).take(6).map(Reply::to_string).collect();
+            format!("{} in all, from the first that differs: {}", list.len(), shown.join(" "))
+        });
+        Err(self.mismatch(about, &said.collect::<Vec<_>>()))
+    }
+}
+
+/// The index in `ours` where two lists of messages differ and are not meant to. A message that one of them lacks is compared with
+/// the fact "nothing".
+fn first_difference(judge: &Judge<'_>, ours: &[Reply], theirs: &[Reply]) -> Option<usize> {
+    let nothing = Reply::fact("nothing");
+    // The only reply to a subscriber that does not have to be the same.
+    let hello = vec![b"HELLO".to_vec()];
+    let (mut our, mut their) = (0, 0);
+    loop {
+        match (ours.get(our), theirs.get(their)) {
+            (None, None) => return None,
+            (Some(a), Some(b)) if a == b || judge.agree(&hello, &[], a, b) || judge.explained("message", a, b) => {
+                (our, their) = (our + 1, their + 1);
+            }
+            (Some(a), _) if judge.explained("message", a, &nothing) => our += 1,
+            (_, Some(b)) if judge.explained("message", &nothing, b) => their += 1,
+            _ => return Some(our),
+        }
+    }
+}
+
+/// The replies in a form that does not depend on the order in which a server walks its subscriptions: one publication that
+/// reaches a client by several of them, and the names in the replies to `UNSUBSCRIBE` of all.
+fn in_any_walk(replies: &[Reply]) -> Vec<Reply> {
+    let kind = |reply: &Reply| reply.items.first().map(Reply::string).unwrap_or_default();
+    let publication = |reply: &Reply| match &*kind(reply) {
+        "message" | "pmessage" => Some(reply.items[reply.items.len() - 2..].to_vec()),
+        _ => None,
+    };
+    let is_unsubscription = |reply: &Reply| matches!(&*kind(reply), "unsubscribe" | "punsubscribe" | "sunsubscribe");
+    let mut all = Vec::new();
+    let same_walk = |a: &Reply, b: &Reply| {
+        publication(a).is_some_and(|published| publication(b) == Some(published))
+            || (is_unsubscription(a) && is_unsubscription(b) && kind(a) == kind(b))
+    };
+    for walk in replies.chunk_by(same_walk) {
+        let mut walk = walk.to_vec();
+        if walk.iter().all(is_unsubscription) {
+            let mut names: Vec<_> = walk.iter().filter_map(|reply| reply.items.get(1).cloned()).collect();
+            names.sort();
+            walk.iter_mut().zip(names).for_each(|(reply, name)| reply.items[1] = name);
+        } else {
+            walk.sort();
+        }
+        all.extend(walk);
+    }
+    all
+}
