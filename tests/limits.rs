@@ -250,6 +250,23 @@ fn unread_replies_above_the_hard_limit_end_the_connection() {
 }
 
 #[test]
+fn replies_to_a_pipeline_that_are_together_above_the_hard_limit_end_the_connection_and_none_is_sent() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal 100000 0 0"]);
+    let mut bystander = server.connect();
+    assert_eq!(bystander.ask(&format!("SET large {}", "x".repeat(10_000))), "OK");
+    let get = request(&[b"GET", b"large"]);
+    let mut greedy = server.connect();
+    greedy.send_raw(&[get.repeat(15), request(&[b"SET", b"reached", b"1"])].concat());
+    assert_eq!(greedy.rest(), b"");
+    assert_eq!(bystander.ask("EXISTS reached"), "0");
+    let mut modest = server.connect();
+    modest.send_raw(&get.repeat(9));
+    for _ in 0..9 {
+        assert_eq!(modest.reply().len(), 10_000);
+    }
+}
+
+#[test]
 fn unread_replies_above_the_soft_limit_end_the_connection_after_a_while() {
     let server = Server::start(&["--client-output-buffer-limit", "normal 0 1mb 1"]);
     let mut bystander = server.connect();

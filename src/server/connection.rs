@@ -27,6 +27,9 @@ const READS_PER_TURN: usize = 8;
 const TURN_NS_MAX: u64 = 1_000_000;
 /// Replies are sent at the latest when so many bytes have gathered.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
+/// So many, if the client's hard limit lies between the two: replies to one batch of requests that are together above the
+/// limit end the connection as one reply would, and none of them is sent.
+const REPLY_BYTES_LIMITED_MAX: usize = 256 * 1024;
 /// Replies of fewer bytes are offered to the socket without a look at the limits of the output buffer.
 const REPLY_BYTES_CHECKED: usize = 16 * 1024;
 /// Replies of fewer bytes are as small as a reply buffer is said to be at least.
@@ -292,6 +295,7 @@ impl Connection {
         reply.set_protocol(self.session.protocol);
         let room = command::limits::output_bytes_max(&worker.state, &self.session.client);
         reply.set_limit(room.saturating_sub(self.unsent.bytes()));
+        let bytes_max = if room < REPLY_BYTES_LIMITED_MAX { room.max(REPLY_BYTES_MAX) } else { REPLY_BYTES_MAX };
         let mut at = 0;
         crate::memory::publish();
         // What was sent to the client before these requests reached it.
@@ -319,7 +323,7 @@ impl Connection {
                     }
                 }
                 at = request.end;
-                if reply.len() >= REPLY_BYTES_MAX {
+                if reply.len() >= bytes_max || reply.is_exceeded() {
                     self.send(&mut reply, cx);
                     // What was evicted to make room is to be gone before more is added.
                     stopped = state.clients.are_leaving();
