@@ -301,6 +301,20 @@ fn the_largest_clients_leave_when_all_together_are_too_large() {
 }
 
 #[test]
+fn what_is_flushed_is_free_when_the_reply_comes() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    for flush in ["FLUSHALL", "FLUSHDB", "FLUSHALL SYNC"] {
+        let before = info(&mut client, "used_memory");
+        assert_eq!(client.ask("DEBUG POPULATE 30000 key 200"), "OK");
+        assert!(info(&mut client, "used_memory") > before + 5_000_000);
+        assert_eq!(client.ask(flush), "OK");
+        let left = info(&mut client, "used_memory").saturating_sub(before);
+        assert!(left < 1_000_000, "{flush} leaves {left} bytes");
+    }
+}
+
+#[test]
 fn wrong_types_are_errors_and_change_nothing() {
     let server = Server::start(&[]);
     let mut client = server.connect();

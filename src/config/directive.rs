@@ -248,7 +248,7 @@ directives! {
     LazyfreeLazyServerDel = Entry::yes_no("lazyfree-lazy-server-del", true).without_effect(LAZY_FREE);
     LazyfreeLazyUserDel = Entry::yes_no("lazyfree-lazy-user-del", true).without_effect(LAZY_FREE);
     /// Whether FLUSHALL and FLUSHDB are ASYNC unless they say SYNC.
-    LazyfreeLazyUserFlush = Entry::yes_no("lazyfree-lazy-user-flush", true);
+    LazyfreeLazyUserFlush = Entry::yes_no("lazyfree-lazy-user-flush", false);
     ActiveExpireEffort = Entry::integer("active-expire-effort", 1, 1, 10).without_effect(EXPIRY);
     LazyexpireNestedArbitraryKeys = Entry::yes_no("lazyexpire-nested-arbitrary-keys", true).hidden().without_effect(EXPIRY);
     /// Whether expired keys stay, for a client that imports data.
