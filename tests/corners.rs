@@ -70,6 +70,16 @@ fn arguments_are_read_in_the_order_and_as_leniently_as_in_redis() {
 }
 
 #[test]
+fn an_argument_that_an_error_ends_with_is_quoted_without_its_line_end() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    for (option, quoted) in [("a\r\n", "a"), ("a\nb\n\n", "a b"), ("a\n ", "a  "), ("\n", "")] {
+        let error = client.ask_words(&["EXPIRE", "k", "1", option]);
+        assert_eq!(error, format!("(ERR Unsupported option {quoted})"));
+    }
+}
+
+#[test]
 fn strings_that_were_changed_in_part_say_so() {
     Server::start(&[]).connect().play(
         "

@@ -87,7 +87,8 @@ impl Judge<'_> {
             (b"INFO", _) => sections(&ours_text) == sections(&theirs_text),
             (b"CLIENT", b"INFO" | b"LIST") => {
                 let (ours, theirs) = (clients(&ours_text), clients(&theirs_text));
-                ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(ours, theirs)| same_client(ours, theirs))
+                ours.len() == theirs.len()
+                    && ours.iter().zip(&theirs).all(|(ours, theirs)| self.same_client(ours, theirs))
             }
             (b"DEBUG", b"OBJECT") => {
                 let encoding =
@@ -155,6 +156,25 @@ impl Judge<'_> {
         })
     }
 
+    /// Whether two servers say the same of a client. An older server has fewer fields.
+    fn same_client(&self, ours: &BTreeMap<&str, &str>, theirs: &BTreeMap<&str, &str>) -> bool {
+        let flags = theirs.get("flags").copied().unwrap_or_default();
+        // It was served and goes on only when its turn comes, which may be at once where there are more threads.
+        let was_served = flags.contains('u');
+        theirs.iter().all(|(name, value)| match *name {
+            // Outside of a transaction the number may be -1 or 0.
+            "multi" if !flags.contains('x') => true,
+            // Keys are not always let go once one has changed.
+            "watch" if flags.contains('d') => true,
+            "flags" | "cmd" if was_served => true,
+            name => {
+                let own = ours.get(name).copied().unwrap_or("none");
+                let about = format!("CLIENT LIST {name}");
+                own == *value || self.explained(&about, &Reply::fact(own), &Reply::fact(value))
+            }
+        })
+    }
+
     fn common_names(&self, reply: &Reply) -> BTreeSet<String> {
         reply.items.iter().map(|name| name.string().to_lowercase()).filter(|name| self.common.contains(name)).collect()
     }
@@ -215,22 +235,9 @@ fn clients(text: &str) -> Vec<BTreeMap<&str, &str>> {
         }
     }
     lines.sort();
+    // Redis lists a client twice that is named twice.
+    lines.dedup_by_key(|(id, _)| *id);
     lines.into_iter().map(|(_, fields)| fields).collect()
-}
-
-/// Whether two servers say the same of a client. An older server has fewer fields.
-fn same_client(ours: &BTreeMap<&str, &str>, theirs: &BTreeMap<&str, &str>) -> bool {
-    let flags = theirs.get("flags").copied().unwrap_or_default();
-    // It was served and goes on only when its turn comes, which may be at once where there are more threads.
-    let was_served = flags.contains('u');
-    theirs.iter().all(|(name, value)| match *name {
-        // Outside of a transaction the number may be -1 or 0.
-        "multi" if !flags.contains('x') => true,
-        // Keys are not always let go once one has changed.
-        "watch" if flags.contains('d') => true,
-        "flags" | "cmd" if was_served => true,
-        name => ours.get(name) == Some(value),
-    })
 }
 
 /// The commands in a slow log, and who gave them.

@@ -83,13 +83,20 @@ fn in_any_walk(replies: &[Reply]) -> Vec<Reply> {
         _ => None,
     };
     let is_unsubscription = |reply: &Reply| matches!(&*kind(reply), "unsubscribe" | "punsubscribe" | "sunsubscribe");
-    let mut all = Vec::new();
-    let same_walk = |a: &Reply, b: &Reply| {
-        publication(a).is_some_and(|published| publication(b) == Some(published))
-            || (is_unsubscription(a) && is_unsubscription(b) && kind(a) == kind(b))
+    // What a client has heard already is of the next publication.
+    let continues = |walk: &[Reply], reply: &Reply| match publication(reply) {
+        Some(published) => publication(&walk[0]) == Some(published) && !walk.contains(reply),
+        None => is_unsubscription(reply) && kind(&walk[0]) == kind(reply),
     };
-    for walk in replies.chunk_by(same_walk) {
-        let mut walk = walk.to_vec();
+    let mut walks: Vec<Vec<Reply>> = Vec::new();
+    for reply in replies {
+        match walks.last_mut() {
+            Some(walk) if continues(walk, reply) => walk.push(reply.clone()),
+            _ => walks.push(vec![reply.clone()]),
+        }
+    }
+    let mut all = Vec::new();
+    for mut walk in walks {
         if walk.iter().all(is_unsubscription) {
             let mut names: Vec<_> = walk.iter().filter_map(|reply| reply.items.get(1).cloned()).collect();
             names.sort();

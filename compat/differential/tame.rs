@@ -32,7 +32,7 @@ impl Peers {
 pub fn tame(command: &mut Command, peers: Peers) {
     let name = command[0].to_ascii_uppercase();
     lengthen_deadlines(&name, command);
-    if matches!(&name[..], b"CLIENT" | b"HELLO") {
+    if matches!(&name[..], b"CLIENT" | b"HELLO" | b"CONFIG") {
         // Names end at a zero byte for others, and what is behind it is not checked.
         for word in command.iter_mut().filter(|word| !word.starts_with(b"\0id:") && !word.starts_with(b"\0addr:")) {
             word.retain(|byte| *byte != 0);
@@ -61,6 +61,10 @@ pub fn tame(command: &mut Command, peers: Peers) {
         }
         b"CLIENT" if command.len() > 2 && command[1].eq_ignore_ascii_case(b"PAUSE") => {
             replace(command, 0, 9_000_000_000_000_000_000, "0");
+        }
+        // Redis refuses what follows the reason, while others end the wait: their data would differ.
+        b"CLIENT" if peers.redis && command.len() > 4 && command[1].eq_ignore_ascii_case(b"UNBLOCK") => {
+            command.truncate(4)
         }
         // An id that a client has.
         b"CLIENT" => replace(command, 0, 1_000_000_000, "999999999"),
@@ -139,6 +143,15 @@ fn timeout_position(command: &Command) -> Option<usize> {
     (at > 0 && at < command.len()).then_some(at)
 }
 
+/// A number of seconds, where what is too small for a double does not become zero: servers do not take it for that.
+fn seconds(argument: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(argument).ok()?;
+    let value: f64 = text.parse().ok()?;
+    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let is_zero = !digits.contains(|digit: char| matches!(digit, '1'..='9'));
+    Some(if value == 0.0 && !is_zero && !text.starts_with('-') { f64::MIN_POSITIVE } else { value })
+}
+
 /// Whether a lenient parser might take the argument for a time that passes: also a hexadecimal one.
 fn may_be_positive(argument: &[u8]) -> bool {
     let text = String::from_utf8_lossy(argument).to_ascii_lowercase();
@@ -156,7 +169,7 @@ pub fn may_block(command: &Command) -> bool {
 /// Whether the command, if it blocks, comes back by itself at once.
 pub fn has_short_timeout(command: &Command) -> bool {
     let Some(at) = timeout_position(command) else { return false };
-    let seconds = std::str::from_utf8(&command[at]).ok().and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    let seconds = seconds(&command[at]).unwrap_or(0.0);
     let unit = if command[0].first().is_some_and(|byte| byte.eq_ignore_ascii_case(&b'X')) { 1e-3 } else { 1.0 };
     seconds > 0.0 && seconds * unit <= SHORT_TIMEOUT_MAX_S
 }
@@ -185,6 +198,8 @@ mod tests {
         assert_eq!(tamed("BLPOP k 0x10"), "BLPOP k 0");
         assert_eq!(tamed("BLPOP k 0.01"), "BLPOP k 0.01");
         assert_eq!(tamed("BLPOP k 1e18"), "BLPOP k 1e18");
+        assert!(has_short_timeout(&vec![b"BLPOP".to_vec(), b"k".to_vec(), b"1e-400".to_vec()]));
+        assert!(!has_short_timeout(&vec![b"BLPOP".to_vec(), b"k".to_vec(), b"0e-400".to_vec()]));
         assert_eq!(tamed("CLIENT KILL ID 3"), "CLIENT KILL ID 999999999");
     }
 }

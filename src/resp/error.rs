@@ -40,10 +40,15 @@ impl ErrorReply {
         ErrorReply(Cow::Owned(text))
     }
 
-    /// An error that quotes an argument, as far as its first zero byte.
+    /// An error that quotes an argument, as far as its first zero byte. Line ends at the end of the text are left out.
     pub fn about(before: &str, argument: &[u8], after: &str) -> Self {
-        let end = memchr::memchr(0, argument).unwrap_or(argument.len());
-        Self::new([before.as_bytes(), &argument[..end], after.as_bytes()].concat())
+        let mut quoted = argument.split(|&byte| byte == 0).next().unwrap_or_default();
+        while after.is_empty()
+            && let [shorter @ .., b'\r' | b'\n'] = quoted
+        {
+            quoted = shorter;
+        }
+        Self::new([before.as_bytes(), quoted, after.as_bytes()].concat())
     }
 
     pub fn as_bytes(&self) -> &[u8] {

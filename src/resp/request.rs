@@ -244,6 +244,9 @@ pub fn parse_request(
 #[cold]
 fn bulk_header(buffer: &[u8], at: usize, limits: &RequestLimits) -> Result<Option<(usize, usize)>, ProtocolError> {
     let Some(&kind) = buffer.get(at) else { return Ok(None) };
+    if kind == b'\r' && buffer.len() > at + 1 {
+        return Err(ProtocolError::ExpectedDollar(kind));
+    }
     // An unfinished line is looked at only when it ends, as Redis does.
     let Some((line, start)) = length_line(buffer, at, ProtocolError::TooBigBulkLine)? else { return Ok(None) };
     if kind != b'$' {
@@ -452,10 +455,11 @@ mod tests {
     #[test]
     fn malformed_requests_get_their_error() {
         let long = [b"*".as_slice(), &[b'1'; 70_000]].concat();
-        let cases: [(&[u8], ProtocolError); 10] = [
+        let cases: [(&[u8], ProtocolError); 11] = [
             (b"*x\r\n", ProtocolError::InvalidCount),
             (b"*3000000000\r\n", ProtocolError::InvalidCount),
             (b"*1\r\n+OK\r\n", ProtocolError::ExpectedDollar(b'+')),
+            (b"*1\r\n\r\n", ProtocolError::ExpectedDollar(b'\r')),
             (b"*1\r\n$-1\r\n", ProtocolError::InvalidBulkLength),
             (b"*1\r\n$536870913\r\n", ProtocolError::InvalidBulkLength),
             (b"*1\r\n$9223372036854775808\r\n", ProtocolError::InvalidBulkLength),
