@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use radish::client::{Client, Endpoint, Identity, Session};
 use radish::command::{self, BATCH_REQUESTS_MAX, Batch, Outcome};
 use radish::config::Settings;
-use radish::resp::{OwnedRequest, Protocol, Reply};
+use radish::resp::{Args, Progress, Protocol, Reply, RequestLimits, Span, parse_request};
 use radish::spec::Table;
 use radish::state::State;
 use rand::rngs::SmallRng;
@@ -20,6 +20,8 @@ const KEYS: u32 = 1_000_000;
 struct Bench {
     state: State,
     session: Session,
+    spans: Vec<Span>,
+    batch: Batch,
     reply: Reply,
 }
 
@@ -32,29 +34,48 @@ impl Bench {
         Bench {
             session: Session::new(Identity::new(Arc::new(client), true)),
             state,
+            spans: Vec::new(),
+            batch: Batch::default(),
             reply: Reply::new(Protocol::Resp2),
         }
     }
 
     /// Runs requests as a connection runs those that arrived together. Returns the bytes of their replies.
-    fn run(&mut self, requests: &[OwnedRequest]) -> usize {
+    fn run(&mut self, buffer: &[u8]) -> usize {
+        let limits = RequestLimits { bulk_bytes_max: 512 << 20, authenticated: true };
         self.reply.clear();
-        let mut batch = Batch::default();
-        for request in requests {
-            batch.push(&self.state, request.args());
+        self.spans.clear();
+        self.batch.clear();
+        let (mut at, mut requests) = (0, Vec::with_capacity(BATCH_REQUESTS_MAX));
+        while at < buffer.len() {
+            let (first, words) = (self.spans.len(), &mut Vec::new());
+            let parsed = parse_request(&buffer[at..], &mut Progress::default(), &mut self.spans, words, &limits);
+            let len = parsed.expect("it is a request").expect("it is complete");
+            requests.push((at..at + len, first..self.spans.len()));
+            at += len;
         }
-        batch.prefetch(&self.state, 0);
-        for (index, request) in requests.iter().enumerate() {
-            let (args, prepared) = (request.args(), batch.request(index));
-            let done = command::execute(&self.state, &mut self.session, args, prepared, &mut self.reply);
+        let args = |at: usize| Args::new(&buffer[requests[at].0.clone()], &self.spans[requests[at].1.clone()]);
+        for at in 0..requests.len() {
+            self.batch.push(&self.state, buffer, args(at));
+        }
+        self.batch.prefetch(&self.state, buffer, 0);
+        for at in 0..requests.len() {
+            let prepared = self.batch.request(buffer, at);
+            let done = command::execute(&self.state, &mut self.session, args(at), prepared, &mut self.reply);
             assert_eq!(done, Outcome::Done);
         }
         self.reply.len()
     }
 }
 
-fn request(words: &[&[u8]]) -> OwnedRequest {
-    OwnedRequest::new(words.iter().copied())
+fn request(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
 }
 
 fn key(number: u32) -> Vec<u8> {
@@ -65,18 +86,18 @@ fn commands(criterion: &mut Criterion) {
     let mut bench = Bench::new();
     let value = [b'x'; 64];
     for number in 0..KEYS {
-        bench.run(&[request(&[b"SET", &key(number), &value])]);
+        bench.run(&request(&[b"SET", &key(number), &value]));
     }
-    bench.run(&[request(&[b"DEL", b"counter", b"list"])]);
+    bench.run(&request(&[b"DEL", b"counter", b"list"]));
     let mut rng = SmallRng::seed_from_u64(1);
     let mut random_key = move || key(rng.random_range(0..KEYS));
 
     let mut group = criterion.benchmark_group("dispatch");
-    let mut measure = |name: &str, size: usize, make: &mut dyn FnMut() -> OwnedRequest| {
+    let mut measure = |name: &str, size: usize, make: &mut dyn FnMut() -> Vec<u8>| {
         group.throughput(Throughput::Elements(size as u64));
         group.bench_function(format!("{name}, batch of {size}"), |bencher| {
             bencher.iter_batched(
-                || (0..size).map(|_| make()).collect::<Vec<_>>(),
+                || (0..size).flat_map(|_| make()).collect::<Vec<u8>>(),
                 |requests| {
                     black_box(bench.run(&requests));
                     requests

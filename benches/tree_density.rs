@@ -112,7 +112,7 @@ fn measure(name: &str, shape: Shape, count: usize, shuffled: bool) {
             key.trail = tree.trail(walk);
             tree.prefetch_slots(*key, false);
         }
-        for key in keyed {
+        for key in &mut keyed {
             tree.prefetch_record(key);
         }
         for key in keyed {

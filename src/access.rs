@@ -43,7 +43,13 @@ pub fn unix_time_ms_at(ticks: u64) -> i64 {
 /// Nanoseconds since `ticks`.
 #[inline]
 pub fn nanoseconds_since(ticks: u64) -> u64 {
-    FINE_CLOCK.delta_as_nanos(ticks, FINE_CLOCK.raw())
+    nanoseconds_between(ticks, FINE_CLOCK.raw())
+}
+
+/// Nanoseconds from one point of the fine clock to another.
+#[inline]
+pub fn nanoseconds_between(begun: u64, ended: u64) -> u64 {
+    FINE_CLOCK.delta_as_nanos(begun, ended)
 }
 
 /// Whether records are evicted by frequency: then their clock is 16 bits of minutes and 8 bits of a logarithmic

@@ -32,8 +32,10 @@ pub fn evict(state: &State) {
         return;
     }
     let mut clients = state.clients.recount_memory();
+    // Those that are leaving need not make room a second time.
+    clients.retain(|(_, client)| !client.is_killed());
     let mut total: usize = clients.iter().map(|(bytes, _)| bytes).sum();
-    clients.retain(|(_, client)| !client.has(ClientFlags::NO_EVICT) && !client.is_killed());
+    clients.retain(|(_, client)| !client.has(ClientFlags::NO_EVICT));
     clients.sort_unstable_by_key(|(bytes, _)| Reverse(*bytes));
     for (bytes, client) in clients {
         if total <= limit {

@@ -58,10 +58,10 @@ fn run(session: &mut Session, bytes: &[u8], reply: &mut Reply) {
         if !args.is_empty() && !is_left_out(args) {
             reply.set_protocol(session.protocol);
             let mut batch = Batch::default();
-            batch.push(&STATE, args);
-            batch.prefetch(&STATE, session.database);
+            batch.push(&STATE, bytes, args);
+            batch.prefetch(&STATE, bytes, session.database);
             let begin = reply.len();
-            command::execute(&STATE, session, args, batch.request(0), reply);
+            command::execute(&STATE, session, args, batch.request(bytes, 0), reply);
             // HELLO and RESET answer in the protocol that they change to.
             check_frames(&reply.as_bytes()[begin..], session.protocol);
         }

@@ -101,6 +101,8 @@ pub struct Session {
     pub stopped_listening: bool,
     /// The connection ends once what was written has been sent.
     pub close_after_reply: bool,
+    /// The fine clock at the end of the command before, if that was just now; 0 if not.
+    pub clock: u64,
 }
 
 impl Session {
@@ -119,6 +121,7 @@ impl Session {
             confirms: false,
             stopped_listening: false,
             close_after_reply: false,
+            clock: 0,
         }
     }
 

@@ -127,7 +127,7 @@ fn for_each_changed_key<'a>(spec: &CommandSpec, args: Args<'a>, mut each: impl F
 
 /// Serves the clients that wait for keys that got elements, first come first, and those whom that feeds in turn.
 pub(super) fn serve_ready<'k>(state: &'k State, keys: &mut Keys<'k>) {
-    while let Some((database, key)) = keys.ready.pop_front() {
+    while let Some((database, key)) = keys.next_ready() {
         let hashed = state.keyspace.key(&key);
         let outer = keys.set_database(database);
         let mut latest = 0;
@@ -161,7 +161,13 @@ fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Waiter) {
     let claimed = waiter.claim(TicketState::Served);
     debug_assert!(claimed, "waits end only while their shards are locked");
     remove(state, keys.locked(), waiter);
-    run::note_end(state, &session, service.spec, args, &Run { begun, failed, reply_bytes: reply.len() });
+    run::note_end(
+        state,
+        &session,
+        service.spec,
+        args,
+        &Run { begun, ended: crate::access::ticks(), failed, reply_bytes: reply.len() },
+    );
     service.post(reply.take());
 }
 
@@ -258,8 +264,8 @@ mod tests {
     fn run(state: &State, session: &mut Session, line: &str) {
         let request = request(line);
         let mut batch = Batch::default();
-        batch.push(state, request.args());
-        execute(state, session, request.args(), batch.request(0), &mut Reply::new(Protocol::Resp2));
+        batch.push(state, b"", request.args());
+        execute(state, session, request.args(), batch.request(b"", 0), &mut Reply::new(Protocol::Resp2));
     }
 
     /// The shards of keys.

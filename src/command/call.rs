@@ -50,7 +50,7 @@ pub struct Call<'c, 'k> {
     pub reply: &'c mut Reply,
     pub mode: Mode,
     /// What the command waits for, if it found nothing and may wait.
-    pub wait: Option<Wait>,
+    pub wait: Option<Box<Wait>>,
 }
 
 impl<'c> Call<'c, '_> {
@@ -111,7 +111,7 @@ impl<'c> Call<'c, '_> {
         match self.mode {
             Mode::Transaction => wait.write_refusal(self.reply),
             Mode::Direct | Mode::Serving => {
-                self.wait = Some(wait);
+                self.wait = Some(Box::new(wait));
                 Ok(())
             }
         }

@@ -6,7 +6,7 @@ use super::call::Mode;
 use super::handlers::handler;
 use super::keys::Keys;
 use super::limits;
-use super::prepare::{Foreknown, Prepared};
+use super::prepare::Prepared;
 use super::run::{Run, call, feed_monitors, note, request_shards, write_error};
 use crate::client::{ReplyMode, Session};
 use crate::config::Directive;
@@ -222,12 +222,8 @@ fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
 /// The shards that are held while a command runs, as its table entry has it.
 #[inline]
 fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>, prepared: Prepared<'_>) -> ShardSet {
-    if prepared.has_all_keys {
-        let mut set = ShardSet::EMPTY;
-        for placed in prepared.keys {
-            set.insert(placed.shard());
-        }
-        return set;
+    if let Some(shards) = prepared.shards() {
+        return shards;
     }
     match spec.locks {
         Locks::Keys if matches!(spec.layout, KeyLayout::None) => ShardSet::EMPTY,
@@ -253,7 +249,7 @@ fn lock<'k>(
         let locked = state.keyspace.lock(set);
         let wanted = blocking::closure(state, session, spec, args, &locked);
         if wanted.is_subset(set) {
-            return Keys::new(locked, state, session.database, now_ms, session.no_touch, Foreknown::new(prepared.keys));
+            return Keys::new(locked, state, session.database, now_ms, session.no_touch, prepared.foreknown());
         }
         set = set.union(wanted);
     }
@@ -269,8 +265,12 @@ fn run(
     reply: &mut Reply,
 ) -> Outcome {
     let begin = reply.len();
-    let clock = crate::access::ticks();
-    let mut keys = lock(state, session, spec, args, prepared, crate::access::unix_time_ms_at(clock));
+    let begun = match std::mem::take(&mut session.clock) {
+        0 => crate::access::ticks(),
+        // This one begins where the one before ended.
+        clock => clock,
+    };
+    let mut keys = lock(state, session, spec, args, prepared, crate::access::unix_time_ms_at(begun));
     // Behind the locks: whoever begins a pause holds all of them, and nothing can be on its way after that.
     if postpones(state, session, spec) {
         return Outcome::Postponed;
@@ -278,13 +278,13 @@ fn run(
     let (failed, wait) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
     let waits = wait.is_some();
     if let Some(wait) = wait {
-        blocking::begin(state, session, &mut keys, spec, args, wait);
+        blocking::begin(state, session, &mut keys, spec, args, *wait);
     }
-    let run = Run { begun: clock, failed, reply_bytes: reply.len() - begin };
+    let how = |ended, reply: &Reply| Run { begun, ended, failed, reply_bytes: reply.len() - begin };
     // Whom it serves comes after it in every book.
-    let serves = !keys.ready.is_empty();
+    let serves = keys.has_ready();
     if serves {
-        note(state, session, spec, args, &run);
+        note(state, session, spec, args, &how(crate::access::ticks(), reply));
         blocking::serve_ready(state, &mut keys);
     }
     if keys.changes() > 0 {
@@ -295,7 +295,8 @@ fn run(
         // The rest follows once it is served.
         feed_monitors(state, session, spec, args);
     } else if !serves {
-        note(state, session, spec, args, &run);
+        session.clock = crate::access::ticks();
+        note(state, session, spec, args, &how(session.clock, reply));
     }
     Outcome::Done
 }
@@ -305,6 +306,7 @@ mod tests {
     use super::*;
     use crate::client::{Client, Endpoint, Identity};
     use crate::command::Batch;
+    use crate::command::prepare::Foreknown;
     use crate::config::Settings;
     use crate::resp::{OwnedRequest, Protocol};
     use crate::spec::Table;
@@ -322,15 +324,15 @@ mod tests {
         let request = OwnedRequest::new(line.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter());
         let args = request.args();
         let mut batch = Batch::default();
-        batch.push(state, args);
-        let spec = find(state, &mut session, args, batch.request(0).spec).unwrap();
+        batch.push(state, b"", args);
+        let spec = find(state, &mut session, args, batch.request(b"", 0).spec).unwrap();
         let mut reply = Reply::new(Protocol::Resp2);
         let mut keys = match mode {
             Mode::Transaction => {
                 let locked = state.keyspace.lock(request_shards(state, spec, args));
-                Keys::new(locked, state, 0, 0, false, Foreknown::new(&[]))
+                Keys::new(locked, state, 0, 0, false, Foreknown::nothing())
             }
-            _ => lock(state, &session, spec, args, batch.request(0), 0),
+            _ => lock(state, &session, spec, args, batch.request(b"", 0), 0),
         };
         let before = keys.locked().set();
         let (failed, _) = call(state, &mut session, spec, args, &mut keys, &mut reply, mode);

@@ -59,6 +59,14 @@ enum DetachedValue {
 /// A key that got elements for which clients may wait.
 pub(super) type ReadyKey = (usize, Box<[u8]>);
 
+/// What few commands leave to be done.
+#[derive(Default)]
+struct Aftermath {
+    ready: VecDeque<ReadyKey>,
+    /// Emptied databases, which take long to free.
+    emptied: Vec<Database>,
+}
+
 /// The keys of a command, behind locks that are held already.
 pub struct Keys<'k> {
     locked: Locked<'k>,
@@ -70,9 +78,8 @@ pub struct Keys<'k> {
     /// The keys of the command that runs.
     foreknown: Foreknown<'k>,
     changes: u64,
-    pub(super) ready: VecDeque<ReadyKey>,
-    /// Emptied databases, which take long to free: that is done behind the locks, since fields are dropped in order.
-    emptied: Vec<Database>,
+    /// Dropped last, behind the locks, since fields are dropped in order.
+    aftermath: Option<Box<Aftermath>>,
 }
 
 impl<'k> Keys<'k> {
@@ -84,17 +91,7 @@ impl<'k> Keys<'k> {
         no_touch: bool,
         foreknown: Foreknown<'k>,
     ) -> Self {
-        Keys {
-            locked,
-            state,
-            database,
-            now_ms,
-            no_touch,
-            foreknown,
-            changes: 0,
-            ready: VecDeque::new(),
-            emptied: Vec::new(),
-        }
+        Keys { locked, state, database, now_ms, no_touch, foreknown, changes: 0, aftermath: None }
     }
 
     /// Holds some shards for as long as `work` takes, for a command whose table entry says `locks = "parts"`. In a
@@ -106,7 +103,7 @@ impl<'k> Keys<'k> {
         assert!(self.locked.set().is_empty(), "no lock is added to those that are held");
         self.locked = self.state.keyspace.lock(shards);
         let result = work(self);
-        debug_assert!(self.ready.is_empty(), "whoever waits for a key is served before its shard is let go");
+        debug_assert!(!self.has_ready(), "whoever waits for a key is served before its shard is let go");
         self.locked = self.state.keyspace.lock(ShardSet::EMPTY);
         result
     }
@@ -121,19 +118,34 @@ impl<'k> Keys<'k> {
 
     /// Lets all locks go, if the command has looked at its keys for the last time and has long work left.
     pub(super) fn let_go(&mut self) {
-        debug_assert!(self.ready.is_empty(), "whoever waits for a key is served before its shard is let go");
+        debug_assert!(!self.has_ready(), "whoever waits for a key is served before its shard is let go");
         self.locked = self.state.keyspace.lock(ShardSet::EMPTY);
+    }
+
+    fn aftermath(&mut self) -> &mut Aftermath {
+        self.aftermath.get_or_insert_default()
+    }
+
+    /// Whether keys got elements for which clients wait.
+    #[inline]
+    pub(super) fn has_ready(&self) -> bool {
+        self.aftermath.as_ref().is_some_and(|aftermath| !aftermath.ready.is_empty())
+    }
+
+    /// The next of those keys.
+    pub(super) fn next_ready(&mut self) -> Option<ReadyKey> {
+        self.aftermath.as_mut()?.ready.pop_front()
     }
 
     /// Frees a whole database once the locks are let go, and before the reply is sent.
     pub fn free_emptied(&mut self, database: Database) {
-        self.emptied.push(database);
+        self.aftermath().emptied.push(database);
     }
 
     /// What is freed once the locks are let go.
     #[cfg(test)]
     pub fn emptied(&self) -> &[Database] {
-        &self.emptied
+        self.aftermath.as_ref().map_or(&[], |aftermath| &aftermath.emptied)
     }
 
     /// The server that the keys belong to.
@@ -195,7 +207,7 @@ impl<'k> Keys<'k> {
     #[inline]
     fn locate(&mut self, key: &[u8]) -> Option<Found> {
         let placed = self.place(key);
-        let (hashed, shard) = (placed.key, placed.shard());
+        let (hashed, shard) = (placed.key, placed.shard);
         let database = self.database;
         let tree = &self.locked.shard(shard).databases[database];
         let position = tree.find(hashed)?;
@@ -281,8 +293,12 @@ impl<'k> Keys<'k> {
         if self.no_touch {
             return;
         }
-        let clock = crate::access::touched(&self.state.settings, self.tree(found).clock(found.position), self.now_ms);
-        self.tree(found).set_clock(found.position, clock);
+        let before = self.tree(found).clock(found.position);
+        let clock = crate::access::touched(&self.state.settings, before, self.now_ms);
+        // Most keys that are read are read again within a second: their cache lines stay as they are.
+        if clock != before {
+            self.tree(found).set_clock(found.position, clock);
+        }
     }
 
     /// Sets the access clock (`RESTORE`, `DEBUG`), or leaves it where a policy has another meaning for it.
@@ -356,7 +372,7 @@ impl<'k> Keys<'k> {
     pub fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline: Option<i64>) -> Found {
         self.note_raw(&payload);
         let placed = self.place(key);
-        let (hashed, shard) = (placed.key, placed.shard());
+        let (hashed, shard) = (placed.key, placed.shard);
         let clock = crate::access::created(&self.state.settings, self.now_ms);
         let database = self.database;
         let tree = &mut self.locked.shard(shard).databases[database];
@@ -486,7 +502,7 @@ impl<'k> Keys<'k> {
 
     #[inline]
     fn touch_watchers(&mut self, database: usize, key: &[u8]) {
-        let shard = self.place(key).shard();
+        let shard = self.place(key).shard;
         let watched = &self.locked.shard(shard).watched;
         if !watched.is_empty() {
             watched.touch(database, key);
@@ -502,10 +518,10 @@ impl<'k> Keys<'k> {
     /// Says that `key` got elements, for which clients may wait.
     #[inline]
     pub fn signal_ready(&mut self, key: &[u8]) {
-        let shard = self.place(key).shard();
+        let shard = self.place(key).shard;
         let database = self.database;
         if self.locked.shard(shard).waiters.is_awaited(database, key) {
-            self.ready.push_back((database, key.into()));
+            self.aftermath().ready.push_back((database, key.into()));
         }
     }
 }

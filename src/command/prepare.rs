@@ -4,25 +4,26 @@
 use crate::resp::Args;
 use crate::spec::{CommandFlags, CommandSpec, KeyLayout};
 use crate::state::State;
-use crate::store::{Database, Key, Keyspace, ShardSet, Walk};
-use smallvec::SmallVec;
+use crate::store::{Database, Key, Keyspace, SHARDS_MAX, ShardSet, Trail, Walk};
 use std::cell::Cell;
+use std::ops::Range;
 
 /// Requests that are prepared together at most.
 pub const BATCH_REQUESTS_MAX: usize = 64;
 /// Keys that are prepared together at most; a request may have more.
 const BATCH_KEYS_MAX: usize = 256;
-/// Keys of a batch that take no allocation.
-const BATCH_KEYS_INLINE: usize = 64;
 
-/// The requests of a batch, prepared.
+/// The requests of a batch, prepared. It borrows nothing: what it knows of keys it knows by their places in the buffer
+/// that the requests were read into.
 #[derive(Default)]
-pub struct Batch<'a> {
-    requests: SmallVec<[Entry; BATCH_REQUESTS_MAX]>,
+pub struct Batch {
+    requests: Vec<Entry>,
     /// The keys of all requests, one request after the other.
-    keys: SmallVec<[PlacedKey<'a>; BATCH_KEYS_INLINE]>,
-    /// The name of the latest request and its command: pipelines repeat themselves.
-    latest: Option<(&'a [u8], &'static CommandSpec)>,
+    keys: Vec<KeyHint>,
+    /// Where the walks to the keys' records are.
+    walks: Vec<Walk>,
+    /// The name of the latest request, by its place, and its command: pipelines repeat themselves.
+    latest: Option<(Range<usize>, &'static CommandSpec)>,
 }
 
 #[derive(Clone, Copy)]
@@ -33,65 +34,108 @@ struct Entry {
     has_all_keys: bool,
 }
 
+/// What is known of a key: its hash, its shard, and where in its database's tree it was seen.
+#[derive(Clone, Copy)]
+pub(super) struct KeyHint {
+    /// Its first byte in the buffer.
+    start: usize,
+    len: u32,
+    shard: u16,
+    /// Its command may change its record.
+    for_change: bool,
+    hash: u64,
+    trail: Trail,
+}
+
+impl KeyHint {
+    #[inline(always)]
+    fn key<'b>(&self, buffer: &'b [u8]) -> Key<'b> {
+        Key { bytes: &buffer[self.start..][..self.len as usize], hash: self.hash, trail: self.trail }
+    }
+}
+
 /// A request before it runs. Hints but for the command: running it is right, if slower, whatever has changed since.
 #[derive(Clone, Copy)]
 pub struct Prepared<'b> {
     /// The command; of a container, the container.
     pub(super) spec: Option<&'static CommandSpec>,
     /// Its keys in their order, as far as they were looked for.
-    pub(super) keys: &'b [PlacedKey<'b>],
+    keys: &'b [KeyHint],
+    /// Where the keys are.
+    buffer: &'b [u8],
     /// Whether `keys` are all keys that the request has.
-    pub(super) has_all_keys: bool,
+    has_all_keys: bool,
 }
 
-/// A key with its hash, its shard, and where in its database's tree it was seen.
+impl<'b> Prepared<'b> {
+    /// The shards of all keys of the request, if all are known.
+    #[inline]
+    pub(super) fn shards(&self) -> Option<ShardSet> {
+        self.has_all_keys.then(|| shards_of(self.keys))
+    }
+
+    pub(super) fn foreknown(&self) -> Foreknown<'b> {
+        Foreknown { keys: self.keys, buffer: self.buffer, latest: Cell::new(0) }
+    }
+}
+
+#[inline]
+fn shards_of(keys: &[KeyHint]) -> ShardSet {
+    let mut set = ShardSet::EMPTY;
+    for key in keys {
+        set.insert(usize::from(key.shard));
+    }
+    set
+}
+
+/// A key with its hash and its shard.
 #[derive(Clone, Copy)]
 pub(super) struct PlacedKey<'a> {
     pub key: Key<'a>,
-    pub shard: u32,
-    /// Its command may change its record.
-    for_change: bool,
+    pub shard: usize,
 }
 
 impl<'a> PlacedKey<'a> {
     #[inline(always)]
     pub fn new(keyspace: &Keyspace, bytes: &'a [u8]) -> Self {
         let key = keyspace.key(bytes);
-        PlacedKey { key, shard: keyspace.shard_of(key) as u32, for_change: false }
-    }
-
-    #[inline(always)]
-    pub fn shard(&self) -> usize {
-        self.shard as usize
+        PlacedKey { key, shard: keyspace.shard_of(key) }
     }
 }
 
-impl<'a> Batch<'a> {
-    /// Looks up the command of a request and hashes its keys.
+impl Batch {
+    /// Makes room for other requests.
+    pub fn clear(&mut self) {
+        self.requests.clear();
+        self.keys.clear();
+        self.latest = None;
+    }
+
+    /// Looks up the command of a request that was read into `buffer`, and hashes its keys.
     #[inline]
-    pub fn push(&mut self, state: &State, args: Args<'a>) {
+    pub fn push(&mut self, state: &State, buffer: &[u8], args: Args<'_>) {
         let first_key = self.keys.len();
-        let spec = self.lookup(state, args);
-        let has_all_keys = spec.is_some_and(|spec| self.push_keys(&state.keyspace, spec, args));
+        let spec = self.lookup(state, buffer, args);
+        let has_all_keys = spec.is_some_and(|spec| self.push_keys(&state.keyspace, buffer, spec, args));
         self.requests.push(Entry { spec, first_key: first_key as u32, end_key: self.keys.len() as u32, has_all_keys });
     }
 
     #[inline(always)]
-    fn lookup(&mut self, state: &State, args: Args<'a>) -> Option<&'static CommandSpec> {
+    fn lookup(&mut self, state: &State, buffer: &[u8], args: Args<'_>) -> Option<&'static CommandSpec> {
         let name = args.get(0)?;
-        if let Some((latest, spec)) = self.latest
-            && latest == name
+        if let Some((latest, spec)) = &self.latest
+            && buffer[latest.clone()] == *name
         {
             return Some(spec);
         }
         let spec = state.table.lookup(name)?;
-        self.latest = Some((name, spec));
+        self.latest = place_in(buffer, name).map(|start| (start..start + name.len(), spec));
         Some(spec)
     }
 
     /// Adds the keys whose positions the table says without a look at the arguments; whether these are all.
     #[inline(always)]
-    fn push_keys(&mut self, keyspace: &Keyspace, spec: &'static CommandSpec, args: Args<'a>) -> bool {
+    fn push_keys(&mut self, keyspace: &Keyspace, buffer: &[u8], spec: &'static CommandSpec, args: Args<'_>) -> bool {
         if !spec.accepts(args.len()) {
             return false;
         }
@@ -108,72 +152,91 @@ impl<'a> Batch<'a> {
             if self.keys.len() == BATCH_KEYS_MAX {
                 return false;
             }
-            self.keys.push(PlacedKey { for_change, ..PlacedKey::new(keyspace, args.at(index)) });
+            let bytes = args.at(index);
+            let Some(start) = place_in(buffer, bytes) else { return false };
+            let PlacedKey { key, shard } = PlacedKey::new(keyspace, bytes);
+            let (len, shard) = (bytes.len() as u32, shard as u16);
+            self.keys.push(KeyHint { start, len, shard, for_change, hash: key.hash, trail: key.trail });
             index += step;
         }
         true
     }
 
-    /// The request that was pushed at `index`.
+    /// The request that was pushed at `index`, having been read into `buffer`.
     #[inline]
-    pub fn request(&self, index: usize) -> Prepared<'_> {
+    pub fn request<'b>(&'b self, buffer: &'b [u8], index: usize) -> Prepared<'b> {
         let Entry { spec, first_key, end_key, has_all_keys } = self.requests[index];
-        Prepared { spec, keys: &self.keys[first_key as usize..end_key as usize], has_all_keys }
+        Prepared { spec, keys: &self.keys[first_key as usize..end_key as usize], buffer, has_all_keys }
+    }
+
+    /// The number of requests.
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
     }
 
     /// Walks to the records of all keys and has them fetched into the cache, if there are several. A shard that another
     /// thread holds is left out.
-    pub fn prefetch(&mut self, state: &State, database: usize) {
-        struct Journey<'t> {
-            tree: &'t Database,
-            walk: Walk,
-            index: usize,
-        }
-
+    pub fn prefetch(&mut self, state: &State, buffer: &[u8], database: usize) {
         if self.keys.len() < 2 {
             return;
         }
-        let mut shards = ShardSet::EMPTY;
-        for key in &self.keys {
-            shards.insert(key.shard());
+        let locked = state.keyspace.lock_available(shards_of(&self.keys));
+        let mut trees: [Option<&Database>; SHARDS_MAX] = [None; SHARDS_MAX];
+        for (number, shard) in locked.iter() {
+            trees[number] = Some(&shard.databases[database]);
         }
-        let locked = state.keyspace.lock_available(shards);
-        let mut journeys: SmallVec<[Journey<'_>; BATCH_KEYS_INLINE]> = SmallVec::with_capacity(self.keys.len());
-        for (index, placed) in self.keys.iter().enumerate() {
-            if let Some(shard) = locked.get(placed.shard()) {
-                let tree = &shard.databases[database];
-                journeys.push(Journey { tree, walk: tree.set_out(), index });
-            }
-        }
-        let keys = self.keys.as_mut_slice();
+        let tree_of = |key: &KeyHint| trees[usize::from(key.shard)];
+        self.walks.clear();
+        self.walks.extend(self.keys.iter().map(|key| tree_of(key).map_or(Walk::NOWHERE, |tree| tree.set_out())));
         let mut is_under_way = true;
         while is_under_way {
             is_under_way = false;
-            for Journey { tree, walk, index } in &mut journeys {
-                is_under_way |= tree.advance(keys[*index].key.bytes, walk);
+            for (key, walk) in self.keys.iter().zip(&mut self.walks) {
+                if let Some(tree) = tree_of(key) {
+                    is_under_way |= tree.advance(key.key(buffer).bytes, walk);
+                }
             }
         }
-        for Journey { tree, walk, index } in &journeys {
-            let placed = &mut keys[*index];
-            placed.key.trail = tree.trail(walk);
-            tree.prefetch_slots(placed.key, placed.for_change);
+        for (key, walk) in self.keys.iter_mut().zip(&self.walks) {
+            if let Some(tree) = tree_of(key) {
+                key.trail = tree.trail(walk);
+                tree.prefetch_slots(key.key(buffer), key.for_change);
+            }
         }
-        for Journey { tree, index, .. } in &journeys {
-            tree.prefetch_record(keys[*index].key);
+        for hint in &mut self.keys {
+            if let Some(tree) = tree_of(hint) {
+                let mut key = hint.key(buffer);
+                tree.prefetch_record(&mut key);
+                hint.trail = key.trail;
+            }
         }
     }
 }
 
+/// Where in `buffer` the bytes of `part` begin, if they are a part of it.
+#[inline(always)]
+fn place_in(buffer: &[u8], part: &[u8]) -> Option<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(buffer.as_ptr().addr());
+    (start.checked_add(part.len())? <= buffer.len()).then_some(start)
+}
+
 /// What is known of a running command's keys. They are asked for in order as a rule.
 pub(super) struct Foreknown<'k> {
-    keys: &'k [PlacedKey<'k>],
+    keys: &'k [KeyHint],
+    buffer: &'k [u8],
     /// The one that was asked for last.
     latest: Cell<usize>,
 }
 
-impl<'k> Foreknown<'k> {
-    pub fn new(keys: &'k [PlacedKey<'k>]) -> Self {
-        Foreknown { keys, latest: Cell::new(0) }
+impl Foreknown<'_> {
+    /// Nothing is known.
+    #[cfg(test)]
+    pub fn nothing() -> Foreknown<'static> {
+        Foreknown { keys: &[], buffer: &[], latest: Cell::new(0) }
     }
 
     /// The key with what is known of it, if `bytes` are the very ones that it was made of, which are borrowed
@@ -182,11 +245,13 @@ impl<'k> Foreknown<'k> {
     pub fn recognise<'a>(&self, bytes: &'a [u8]) -> Option<PlacedKey<'a>> {
         let latest = self.latest.get();
         for index in [latest, latest + 1, 0] {
-            if let Some(placed) = self.keys.get(index)
-                && std::ptr::eq(placed.key.bytes, bytes)
+            if let Some(hint) = self.keys.get(index)
+                && hint.len as usize == bytes.len()
+                && std::ptr::eq(self.buffer.as_ptr().wrapping_add(hint.start), bytes.as_ptr())
             {
                 self.latest.set(index);
-                return Some(PlacedKey { key: Key { bytes, ..placed.key }, ..*placed });
+                let key = Key { bytes, hash: hint.hash, trail: hint.trail };
+                return Some(PlacedKey { key, shard: usize::from(hint.shard) });
             }
         }
         None

@@ -36,8 +36,9 @@ pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) 
 
 /// How a call went.
 pub(super) struct Run {
-    /// When it began, by the fine clock.
+    /// When it began and ended, by the fine clock.
     pub begun: u64,
+    pub ended: u64,
     pub failed: bool,
     pub reply_bytes: usize,
 }
@@ -52,7 +53,7 @@ pub(super) fn note(state: &State, session: &Session, spec: &'static CommandSpec,
 /// The same without monitors, which see a command that waits when it comes.
 #[inline]
 pub(super) fn note_end(state: &State, session: &Session, spec: &'static CommandSpec, args: Args<'_>, run: &Run) {
-    let nanoseconds = crate::access::nanoseconds_since(run.begun);
+    let nanoseconds = crate::access::nanoseconds_between(run.begun, run.ended);
     count(state, &session.client, spec, nanoseconds, run.failed);
     if nanoseconds / 1000 >= limits::slow_threshold_us(state) {
         limits::note_slow(state, session, spec, args, nanoseconds / 1000);
@@ -85,7 +86,7 @@ pub(super) fn call<'k>(
     keys: &mut Keys<'k>,
     reply: &mut Reply,
     mode: Mode,
-) -> (bool, Option<Wait>) {
+) -> (bool, Option<Box<Wait>>) {
     let begin = reply.len();
     let Some(handler) = handler(spec) else { unreachable!("containers without handler are refused before") };
     let mut call = Call { state, spec, session, args, keys, reply, mode, wait: None };

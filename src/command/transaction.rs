@@ -125,7 +125,7 @@ fn run(call: &mut Call, transaction: &Transaction, is_dirty: bool) -> CommandRes
         let begin = call.reply.len();
         let args = request.args();
         let (failed, _) = run::call(call.state, call.session, spec, args, call.keys, call.reply, Mode::Transaction);
-        let how = Run { begun: started, failed, reply_bytes: call.reply.len() - begin };
+        let how = Run { begun: started, ended: crate::access::ticks(), failed, reply_bytes: call.reply.len() - begin };
         run::note(call.state, call.session, spec, args, &how);
     }
     call.keys.set_database(outer);

@@ -1,22 +1,25 @@
 //! One connection: reads requests, has them executed, sends replies. Lives on one thread; its task sleeps until the
 //! socket, its mailbox or a timer has something for it.
 
+use super::intake::{Group, Parsed, Part, Read, Requests};
 use super::stream::Stream;
 use super::unsent::{SLICES_MAX, Unsent};
-use super::worker::{Parsed, Worker};
+use super::worker::Worker;
 use crate::client::{ClientFlags, Message, Session};
 use crate::client_eviction;
-use crate::command::{self, BATCH_REQUESTS_MAX, Batch, Outcome};
+use crate::command::{self, BATCH_REQUESTS_MAX, Outcome};
 use crate::config::Directive;
 use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, RequestLimits, Span, parse_request};
-use crate::state::unix_time_ms;
+use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
 use bytes::{Buf, BytesMut};
+use std::cell::RefCell;
 use std::io::IoSlice;
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
@@ -63,12 +66,36 @@ pub struct Connection {
     session: Session,
     pending: Pending,
     unsent: Unsent,
+    /// What was read is in the thread's pipeline.
+    is_read: bool,
     /// Ends a wait or a pause.
     timer: Option<Pin<Box<Sleep>>>,
     /// The first request in `pending` is complete but may not run while the server is paused.
     is_postponed: bool,
     /// When the present turn began, by the fine clock.
     turn_begun: u64,
+}
+
+/// Serves a client until its connection ends.
+pub async fn serve(connection: Connection) {
+    let connection = Rc::new(RefCell::new(connection));
+    let Ended = std::future::poll_fn(|cx| {
+        let worker = Rc::clone(&connection.borrow().worker);
+        if connection.borrow().is_read {
+            worker.pipeline.serve(&worker.state);
+        }
+        let polled = connection.borrow_mut().poll(cx, &connection);
+        if worker.pipeline.is_full() {
+            worker.pipeline.serve(&worker.state);
+        }
+        // Buffers have grown or shrunk, and this thread may be idle from now on.
+        crate::memory::publish();
+        polled
+    })
+    .await;
+    connection.borrow_mut().leave();
+    drop(connection);
+    crate::memory::publish();
 }
 
 impl Connection {
@@ -79,28 +106,21 @@ impl Connection {
             session,
             pending: Pending::default(),
             unsent: Unsent::default(),
+            is_read: false,
             timer: None,
             is_postponed: false,
             turn_begun: 0,
         }
     }
 
-    /// Serves the client until the connection ends.
-    pub async fn serve(mut self) {
-        let Ended = std::future::poll_fn(|cx| {
-            let polled = self.poll(cx);
-            // Buffers have grown or shrunk, and this thread may be idle from now on.
-            crate::memory::publish();
-            polled
-        })
-        .await;
+    /// Ends everything that ties the client to the server.
+    fn leave(&mut self) {
         self.set_postponed(false);
         command::leave(&self.worker.state, &mut self.session);
-        drop(self);
-        crate::memory::publish();
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    /// What there is to do. `me` is this connection.
+    fn poll(&mut self, cx: &mut Context<'_>, me: &Rc<RefCell<Connection>>) -> Poll<Ended> {
         self.turn_begun = crate::access::ticks();
         for _ in 0..READS_PER_TURN {
             self.worker.state.standstill.wait();
@@ -129,9 +149,10 @@ impl Connection {
                 }
                 continue;
             }
-            match self.read(cx) {
+            match self.read(cx, me) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(Ended)) => return Poll::Ready(Ended),
+                Poll::Pending if self.is_read => return Poll::Pending,
                 // A message may have come since the look at the mailbox above.
                 Poll::Pending if self.session.client.mailbox.has_mail() => {}
                 Poll::Pending => return Poll::Pending,
@@ -220,9 +241,8 @@ impl Connection {
         }
     }
 
-    /// Reads once and executes what is complete.
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        let worker = Rc::clone(&self.worker);
+    /// Reads once, and executes what is complete or puts it into the pipeline. Ready when something was executed.
+    fn read(&mut self, cx: &mut Context<'_>, me: &Rc<RefCell<Connection>>) -> Poll<Result<(), Ended>> {
         if !self.pending.bytes.is_empty() {
             let missing = self.pending.progress.needed().saturating_sub(self.pending.bytes.len());
             self.pending.bytes.reserve(missing.clamp(1, ANNOUNCED_BYTES_MAX));
@@ -240,8 +260,10 @@ impl Connection {
                 Poll::Pending => Poll::Pending,
             };
         }
-        let mut buffer = worker.read_buffer.borrow_mut();
-        let mut into = ReadBuf::new(&mut buffer);
+        let worker = Rc::clone(&self.worker);
+        let mut group = worker.pipeline.group(&worker.state, self.session.database);
+        let start = group.filled;
+        let mut into = ReadBuf::new(&mut group.buffer[start..]);
         match Pin::new(&mut self.stream).poll_read(cx, &mut into) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Err(_)) => return Poll::Ready(Err(Ended)),
@@ -252,19 +274,53 @@ impl Connection {
             return Poll::Ready(Err(Ended));
         }
         self.note_input(read);
-        let consumed = self.execute(&buffer[..read], cx);
-        if consumed == read {
-            self.give_back_room();
+        let bytes = start..start + read;
+        let Group { buffer, requests, .. } = &mut *group;
+        let part = parse(&worker.state, &self.session, &mut self.pending, &buffer[..bytes.end], start, requests);
+        if self.stream.poll_read_ready(cx).is_ready() {
+            cx.waker().wake_by_ref();
         }
-        self.pending.bytes.extend_from_slice(&buffer[consumed..read]);
-        self.note_query();
-        Poll::Ready(Ok(()))
+        self.is_read = true;
+        let read = Read { connection: Rc::clone(me), waker: cx.waker().clone(), bytes, part };
+        worker.pipeline.push(group, read);
+        Poll::Pending
+    }
+
+    /// Executes what was read before: `bytes` of `buffer`, in which `part` of the `requests` are.
+    pub fn serve_read(&mut self, buffer: &[u8], bytes: Range<usize>, requests: &Requests, part: Part, waker: Waker) {
+        self.is_read = false;
+        self.turn_begun = crate::access::ticks();
+        self.worker.state.standstill.wait();
+        if !self.session.client.is_killed() {
+            let (start, end) = (bytes.start, bytes.end);
+            let cx = &mut Context::from_waker(&waker);
+            let consumed = self.execute(&buffer[..end], start, Some((requests, part)), cx);
+            if consumed == end {
+                self.give_back_room();
+            }
+            self.pending.bytes.extend_from_slice(&buffer[consumed..end]);
+            self.note_query();
+        }
+        if self.has_more_to_do() {
+            waker.wake();
+        }
+    }
+
+    /// Whether something else than what a client sends next needs the connection's task.
+    fn has_more_to_do(&self) -> bool {
+        let has_requests = self.pending.progress.is_fresh() && !self.pending.bytes.is_empty();
+        has_requests
+            || !self.unsent.is_empty()
+            || self.session.blocked.is_some()
+            || self.session.close_after_reply
+            || self.is_postponed
+            || self.session.client.is_killed()
     }
 
     /// Executes what is complete in `pending`; whether there was anything.
     fn execute_pending(&mut self, cx: &mut Context<'_>) -> bool {
         let mut bytes = std::mem::take(&mut self.pending.bytes);
-        let consumed = self.execute(&bytes, cx);
+        let consumed = self.execute(&bytes, 0, None, cx);
         if consumed < bytes.len() {
             // What stays is not moved: much may have been read ahead, of which each turn takes a little.
             bytes.advance(consumed);
@@ -286,125 +342,100 @@ impl Connection {
         }
     }
 
-    /// Executes the complete requests at the start of `buffer` and returns how many bytes they were. Stops early when
-    /// the client blocks, is postponed or is to leave.
-    fn execute(&mut self, buffer: &[u8], cx: &mut Context<'_>) -> usize {
+    /// Executes the complete requests in `buffer` from `at` on, of which the `first` have been prepared, and returns where
+    /// the others begin. Stops early when the client blocks, is postponed or is to leave.
+    fn execute(
+        &mut self,
+        buffer: &[u8],
+        mut at: usize,
+        first: Option<(&Requests, Part)>,
+        cx: &mut Context<'_>,
+    ) -> usize {
         let worker = Rc::clone(&self.worker);
-        let mut parsed = worker.parsed.borrow_mut();
+        let state = &worker.state;
         let mut reply = worker.reply.borrow_mut();
         reply.set_protocol(self.session.protocol);
-        let room = command::limits::output_bytes_max(&worker.state, &self.session.client);
+        let room = command::limits::output_bytes_max(state, &self.session.client);
         reply.set_limit(room.saturating_sub(self.unsent.bytes()));
         let bytes_max = if room < REPLY_BYTES_LIMITED_MAX { room.max(REPLY_BYTES_MAX) } else { REPLY_BYTES_MAX };
-        let mut at = 0;
         crate::memory::publish();
         // What was sent to the client before these requests reached it.
         self.read_mail();
-        loop {
-            let (end, error) = self.parse_batch(buffer, at, &mut parsed);
+        let mut goes_on = true;
+        if let Some((requests, part)) = first {
+            (at, goes_on) = self.run(buffer, requests, part, &mut reply, bytes_max, cx);
+        }
+        while goes_on {
+            let mut further = worker.pipeline.further.borrow_mut();
+            further.clear();
+            let part = parse(state, &self.session, &mut self.pending, buffer, at, &mut further);
+            further.batch.prefetch(state, buffer, self.session.database);
+            (at, goes_on) = self.run(buffer, &further, part, &mut reply, bytes_max, cx);
+        }
+        self.send(&mut reply, cx);
+        at
+    }
+
+    /// Executes a part of the requests, and sends the replies when `bytes_max` have gathered. Returns where in `buffer` the first one begins that was not executed, and whether
+    /// there may be more to be executed now.
+    fn run(
+        &mut self,
+        buffer: &[u8],
+        requests: &Requests,
+        part: Part,
+        reply: &mut Reply,
+        bytes_max: usize,
+        cx: &mut Context<'_>,
+    ) -> (usize, bool) {
+        let worker = Rc::clone(&self.worker);
+        let state = &worker.state;
+        let Requests { parsed, batch } = requests;
+        self.session.clock = 0;
+        for index in part.requests {
+            let request = parsed.requests[index];
+            let args = parsed.args(buffer, index);
             let mut stopped = false;
-            let state = &worker.state;
-            let mut batch = Batch::default();
-            for index in 0..parsed.requests.len() {
-                batch.push(state, parsed.args(buffer, index));
-            }
-            batch.prefetch(state, self.session.database);
-            for (index, request) in parsed.requests.iter().enumerate() {
-                let args = parsed.args(buffer, index);
-                if !args.is_empty() {
-                    match command::execute(state, &mut self.session, args, batch.request(index), &mut reply) {
-                        Outcome::Done => {}
-                        Outcome::Postponed => {
-                            self.set_postponed(true);
-                            at = request.start;
-                            stopped = true;
-                            break;
-                        }
-                    }
-                }
-                at = request.end;
-                if reply.len() >= bytes_max || reply.is_exceeded() {
-                    self.send(&mut reply, cx);
-                    // What was evicted to make room is to be gone before more is added.
-                    stopped = state.clients.are_leaving();
-                }
-                if self.session.is_subscriber() && self.session.client.mailbox.has_mail() {
-                    // A client that publishes to itself gets the message behind the reply.
-                    self.send(&mut reply, cx);
-                    self.read_mail();
-                }
-                let session = &self.session;
-                stopped |= session.blocked.is_some() || session.close_after_reply || session.client.is_killed();
-                if stopped {
-                    break;
+            if !args.is_empty() {
+                let prepared = batch.request(buffer, index);
+                if command::execute(state, &mut self.session, args, prepared, reply) == Outcome::Postponed {
+                    self.set_postponed(true);
+                    self.forget_half_request();
+                    return (request.start, false);
                 }
             }
-            let was_full = parsed.requests.len() == parsed.limit;
+            if reply.len() >= bytes_max || reply.is_exceeded() {
+                self.send(reply, cx);
+                // What was evicted to make room is to be gone before more is added.
+                stopped = state.clients.are_leaving();
+            }
+            if self.session.is_subscriber() && self.session.client.mailbox.has_mail() {
+                // A client that publishes to itself gets the message behind the reply.
+                self.send(reply, cx);
+                self.read_mail();
+            }
+            let session = &self.session;
+            stopped |= session.blocked.is_some() || session.close_after_reply || session.client.is_killed();
             if stopped {
-                self.pending.progress = Progress::default();
-                self.pending.spans.clear();
-            } else {
-                at = end;
-                if let Some(error) = error {
-                    self.refuse(error, &mut reply);
-                    at = buffer.len();
-                    stopped = true;
-                }
-            }
-            if stopped || !was_full || at == buffer.len() || self.is_turn_over() {
-                self.send(&mut reply, cx);
-                break;
+                self.forget_half_request();
+                return (request.end, false);
             }
         }
-        at
+        if let Some(error) = part.error {
+            self.refuse(error, reply);
+            return (buffer.len(), false);
+        }
+        (part.end, part.is_full && part.end < buffer.len() && !self.is_turn_over())
+    }
+
+    /// Has the half request behind those that were executed parsed again, since some of them were not.
+    fn forget_half_request(&mut self) {
+        self.pending.progress = Progress::default();
+        self.pending.spans.clear();
     }
 
     /// Whether it is time to let the other connections of the thread go on, or to let them go.
     fn is_turn_over(&self) -> bool {
         crate::access::nanoseconds_since(self.turn_begun) >= TURN_NS_MAX || self.worker.state.clients.are_leaving()
-    }
-
-    /// Parses up to a batch of requests from `start` on. Returns where the first incomplete one begins.
-    fn parse_batch(&mut self, buffer: &[u8], start: usize, parsed: &mut Parsed) -> (usize, Option<ProtocolError>) {
-        let limits = RequestLimits {
-            bulk_bytes_max: self.worker.state.settings.int(Directive::ProtoMaxBulkLen),
-            authenticated: self.session.is_authenticated,
-        };
-        parsed.clear();
-        // What follows AUTH is held to other limits than AUTH itself.
-        parsed.limit = if limits.authenticated { BATCH_REQUESTS_MAX } else { 1 };
-        let mut begun = std::mem::take(&mut self.pending.spans);
-        if begun.len() > SPANS_COPIED_MAX {
-            std::mem::swap(&mut parsed.spans, &mut begun);
-        } else {
-            parsed.spans.append(&mut begun);
-        }
-        let mut at = start;
-        while parsed.requests.len() < parsed.limit && at < buffer.len() {
-            let first = parsed.requests.last().map_or(0, |request| request.last);
-            match parse_request(
-                &buffer[at..],
-                &mut self.pending.progress,
-                &mut parsed.spans,
-                &mut parsed.words,
-                &limits,
-            ) {
-                Ok(Some(len)) => {
-                    parsed.push(at, at + len, first);
-                    at += len;
-                }
-                Ok(None) => {
-                    if first == 0 && parsed.spans.len() > SPANS_COPIED_MAX {
-                        self.pending.spans = std::mem::take(&mut parsed.spans);
-                    } else {
-                        self.pending.spans.extend_from_slice(&parsed.spans[first..]);
-                    }
-                    break;
-                }
-                Err(error) => return (at, Some(error)),
-            }
-        }
-        (at, None)
     }
 
     fn refuse(&mut self, error: ProtocolError, reply: &mut Reply) {
@@ -416,6 +447,8 @@ impl Connection {
 
     /// Sends what is in `reply`, or keeps what the socket does not take.
     fn send(&mut self, reply: &mut Reply, cx: &mut Context<'_>) {
+        // What it takes is not counted to the next command.
+        self.session.clock = 0;
         if reply.is_exceeded() {
             let bytes = self.unsent.bytes() + reply.len();
             command::limits::close_for_output(&self.worker.state, &self.session.client, bytes as u64);
@@ -518,7 +551,7 @@ impl Connection {
         client_eviction::note(&self.worker.state, client);
         let limit = self.worker.state.settings.int(Directive::ClientQueryBufferLimit);
         let limit = if self.session.is_authenticated { limit } else { limit.min(UNAUTHENTICATED_QUERY_BYTES_MAX) };
-        if (bytes + client.queued_bytes.load(Ordering::Relaxed)) as i64 > limit {
+        if (bytes + client.queued_bytes.load(Ordering::Relaxed)) as i64 > limit && !client.is_killed() {
             tracing::warn!(
                 "Closing client that reached max query buffer length: id={} addr={} qbuf={bytes}",
                 client.id,
@@ -542,4 +575,58 @@ impl Connection {
             client.mailbox.post(Message::Wake);
         }
     }
+}
+
+/// Parses requests in `buffer` from `start` on, as many as can be dealt with at once, and adds them to `requests`. What has
+/// been read of the first incomplete one is kept in `pending`.
+fn parse(
+    state: &State,
+    session: &Session,
+    pending: &mut Pending,
+    buffer: &[u8],
+    start: usize,
+    requests: &mut Requests,
+) -> Part {
+    let limits = RequestLimits {
+        bulk_bytes_max: state.settings.int(Directive::ProtoMaxBulkLen),
+        authenticated: session.is_authenticated,
+    };
+    // What follows AUTH is held to other limits than AUTH itself.
+    let count_max = if limits.authenticated { BATCH_REQUESTS_MAX } else { 1 };
+    let Requests { parsed, batch } = requests;
+    let mut begun = std::mem::take(&mut pending.spans);
+    if begun.len() > SPANS_COPIED_MAX && parsed.spans.is_empty() {
+        std::mem::swap(&mut parsed.spans, &mut begun);
+    } else {
+        parsed.spans.append(&mut begun);
+    }
+    let (before, mut at, mut error) = (parsed.requests.len(), start, None);
+    while parsed.requests.len() < before + count_max && at < buffer.len() {
+        let first = parsed.requests.last().map_or(0, |request| request.last);
+        let (progress, Parsed { spans, words, .. }) = (&mut pending.progress, &mut *parsed);
+        match parse_request(&buffer[at..], progress, spans, words, &limits) {
+            Ok(Some(len)) => {
+                parsed.push(at, at + len, first);
+                at += len;
+            }
+            Ok(None) => {
+                if first == 0 && parsed.spans.len() > SPANS_COPIED_MAX {
+                    pending.spans = std::mem::take(&mut parsed.spans);
+                } else {
+                    pending.spans.extend_from_slice(&parsed.spans[first..]);
+                }
+                break;
+            }
+            Err(reason) => {
+                error = Some(reason);
+                break;
+            }
+        }
+    }
+    parsed.forget_half_request();
+    for index in before..parsed.requests.len() {
+        batch.push(state, buffer, parsed.args(buffer, index));
+    }
+    let requests = before..parsed.requests.len();
+    Part { is_full: requests.len() == count_max, requests, end: at, error }
 }

@@ -2,6 +2,7 @@
 
 mod connection;
 mod cron;
+mod intake;
 mod listen;
 mod listeners;
 mod signals;

@@ -6,6 +6,9 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Keys of more bytes are left to the general search at once.
+const BRACE_SCAN_MAX: usize = 64;
+
 /// Every key of the server.
 pub struct Keyspace {
     shards: Box<[Mutex<Shard>]>,
@@ -97,10 +100,25 @@ impl Keyspace {
     }
 }
 
+/// Where the first `{` is. Keys are short and hardly any has one: eight bytes at a time beat the call of a general search.
+#[inline]
+fn position_of_brace(key: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::MAX / 255;
+    let (words, rest) = key.as_chunks::<8>();
+    let has_brace = |word: &[u8; 8]| {
+        let differs = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'{'));
+        differs.wrapping_sub(ONES) & !differs & (ONES << 7) != 0
+    };
+    if key.len() > BRACE_SCAN_MAX || words.iter().any(has_brace) || rest.contains(&b'{') {
+        return memchr::memchr(b'{', key);
+    }
+    None
+}
+
 /// What stands between the first `{` and the next `}`, unless that is nothing.
 #[inline]
 fn hash_tag(key: &[u8]) -> Option<&[u8]> {
-    let open = memchr::memchr(b'{', key)?;
+    let open = position_of_brace(key)?;
     let tag = &key[open + 1..];
     match memchr::memchr(b'}', tag)? {
         0 => None,
@@ -132,6 +150,12 @@ impl<'a> Locked<'a> {
     pub fn shard(&mut self, shard: usize) -> &mut Shard {
         assert!(self.set.contains(shard), "a command touched a key whose shard it had not locked");
         &mut self.guards[self.set.rank(shard)]
+    }
+
+    /// Every shard held, ascending, with its number.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Shard)> {
+        self.set.iter().zip(self.guards.iter().map(|guard| &**guard))
     }
 
     /// A shard, if it is held.

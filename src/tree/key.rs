@@ -20,14 +20,16 @@ pub struct Key<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Trail {
     pub(super) page: u32,
-    pub(super) depth: u32,
+    pub(super) depth: u16,
+    /// Where in the page the record of the key was, or should be: a place to begin with. `u16::MAX`: unknown.
+    pub(super) slot: u16,
     /// The number of the shape that the tree had: no two shapes of any trees have the same.
     pub(super) shape: u64,
 }
 
 impl Trail {
     /// No walk has been made, or it ended nowhere.
-    pub const NONE: Trail = Trail { page: super::page::NONE, depth: 0, shape: u64::MAX };
+    pub const NONE: Trail = Trail { page: super::page::NONE, depth: 0, slot: u16::MAX, shape: u64::MAX };
 }
 
 impl<'a> Key<'a> {

@@ -180,7 +180,7 @@ impl<L: Layout> Tree<L> {
         let Place::Page { id, depth } = self.locate(key) else {
             return None;
         };
-        let slot = self.pages.page(id).find(key.tag(), &key.bytes[depth..])?;
+        let slot = self.pages.page(id).find(key.tag(), &key.bytes[depth..], key.trail.slot)?;
         Some(Position { page: id, slot: slot as u16 })
     }
 
@@ -195,11 +195,13 @@ impl<L: Layout> Tree<L> {
         }
     }
 
-    /// Starts fetching the record of a key, once the lines from [`prefetch_slots`](Self::prefetch_slots) are there.
+    /// Starts fetching the record of a key, once the lines from [`prefetch_slots`](Self::prefetch_slots) are there, and
+    /// adds to its trail where in the page it is.
     #[inline]
-    pub fn prefetch_record(&self, key: Key<'_>) {
+    pub fn prefetch_record(&self, key: &mut Key<'_>) {
         if let Some(page) = self.pages.get(key.trail.page) {
-            page.prefetch_record(key.tag());
+            let slot = page.prefetch_record(key.tag());
+            key.trail.slot = u16::try_from(slot).unwrap_or(u16::MAX);
         }
     }
 
@@ -270,7 +272,7 @@ impl<L: Layout> Tree<L> {
             };
             let suffix = &key.bytes[depth..];
             let page = self.pages.page(id);
-            if let Some(slot) = page.find(key.tag(), suffix) {
+            if let Some(slot) = page.find(key.tag(), suffix, key.trail.slot) {
                 return self.rewrite(Position { page: id, slot: slot as u16 }, key, payload, deadline, clock);
             }
             let size = SLOT_SIZE + page.record_size(suffix, &payload, deadline.is_some());

@@ -53,14 +53,93 @@ pub(super) struct Node {
     pub byte: u8,
     /// What follows in all keys below, between `byte` and the symbol that the children part by.
     pub path: SmallVec<[u8; 16]>,
-    /// The first byte of each child, ascending. The first two may both be 0: then the first child is a page for the key's end alone.
-    lows: SmallVec<[u8; 16]>,
-    children: SmallVec<[Child; 16]>,
+    lows: Lows,
+    children: SmallVec<[Child; NEAR]>,
+}
+
+/// Children whose first bytes are compared at once.
+const NEAR: usize = 16;
+
+/// The first byte of each child, ascending. The first two may both be 0: then the first child is a page for the key's end alone.
+struct Lows {
+    /// Those of the first children. Behind the last one stands 255.
+    near: [u8; NEAR],
+    /// Those of the other children.
+    #[expect(clippy::box_collection, reason = "a node has no room for more than an address")]
+    far: Option<Box<Vec<u8>>>,
+}
+
+impl Lows {
+    fn new() -> Self {
+        Lows { near: [u8::MAX; NEAR], far: None }
+    }
+
+    fn get(&self, index: usize) -> u8 {
+        if index < NEAR { self.near[index] } else { self.far()[index - NEAR] }
+    }
+
+    fn set(&mut self, index: usize, low: u8) {
+        match &mut self.far {
+            Some(far) if index >= NEAR => far[index - NEAR] = low,
+            _ => self.near[index] = low,
+        }
+    }
+
+    fn far(&self) -> &[u8] {
+        self.far.as_ref().map_or(&[], |far| far)
+    }
+
+    /// Puts a byte in front of the one at `index`; there are `len`.
+    fn insert(&mut self, index: usize, low: u8, len: usize) {
+        if len < NEAR {
+            self.near.copy_within(index..len, index + 1);
+            self.near[index] = low;
+            return;
+        }
+        let far = self.far.get_or_insert_default();
+        if index >= NEAR {
+            far.insert(index - NEAR, low);
+        } else {
+            far.insert(0, self.near[NEAR - 1]);
+            self.near.copy_within(index..NEAR - 1, index + 1);
+            self.near[index] = low;
+        }
+    }
+
+    fn remove(&mut self, index: usize) {
+        if index >= NEAR {
+            self.far.as_mut().expect("more than the first children").remove(index - NEAR);
+        } else {
+            self.near.copy_within(index + 1.., index);
+            let next = self.far.as_mut().map(|far| far.remove(0));
+            self.near[NEAR - 1] = next.unwrap_or(u8::MAX);
+        }
+        if self.far().is_empty() {
+            self.far = None;
+        } else if let Some(far) = &mut self.far
+            && far.len() * 2 <= far.capacity()
+        {
+            far.shrink_to_fit();
+        }
+    }
+
+    /// How many of `len` bytes are not above `byte`.
+    #[inline(always)]
+    fn count_from(&self, byte: u8, len: usize) -> usize {
+        let near: u8 = self.near.iter().map(|&low| u8::from(low <= byte)).sum();
+        let near = usize::from(near);
+        if near < NEAR || len <= NEAR { near.min(len) } else { near + self.far().partition_point(|&low| low <= byte) }
+    }
+
+    /// Bytes that stand elsewhere.
+    fn far_bytes(&self) -> usize {
+        self.far.as_ref().map_or(0, |far| size_of::<Vec<u8>>() + far.capacity())
+    }
 }
 
 impl Node {
     pub fn new(parent: u32, byte: u8, path: &[u8]) -> Self {
-        Node { parent, byte, path: SmallVec::from_slice(path), lows: SmallVec::new(), children: SmallVec::new() }
+        Node { parent, byte, path: SmallVec::from_slice(path), lows: Lows::new(), children: SmallVec::new() }
     }
 
     fn vacant() -> Self {
@@ -72,13 +151,13 @@ impl Node {
     }
 
     pub fn low(&self, index: usize) -> u8 {
-        self.lows[index]
+        self.lows.get(index)
     }
 
     /// The number of children whose first byte is not above `byte`: the last of them is the one that may have `byte`.
     #[inline(always)]
     fn count_from(&self, byte: u8) -> usize {
-        self.lows.iter().map(|&low| usize::from(low <= byte)).sum()
+        self.lows.count_from(byte, self.children.len())
     }
 
     /// The child for keys that go on with `byte`.
@@ -86,7 +165,7 @@ impl Node {
     pub fn child(&self, byte: u8) -> Option<Child> {
         let index = self.count_from(byte).checked_sub(1)?;
         let child = self.children[index];
-        (child.is_page() || self.lows[index] == byte).then_some(child)
+        (child.is_page() || self.lows.get(index) == byte).then_some(child)
     }
 
     /// The child for the key that ends here.
@@ -100,7 +179,7 @@ impl Node {
     }
 
     pub fn insert(&mut self, index: usize, low: u8, child: Child) {
-        self.lows.insert(index, low);
+        self.lows.insert(index, low, self.children.len());
         self.children.insert(index, child);
         self.widen_first();
     }
@@ -109,8 +188,7 @@ impl Node {
     pub fn remove(&mut self, index: usize) {
         self.lows.remove(index);
         self.children.remove(index);
-        if self.lows.len() * 2 <= 16 && self.lows.spilled() {
-            self.lows.shrink_to_fit();
+        if self.children.len() * 2 <= NEAR && self.children.spilled() {
             self.children.shrink_to_fit();
         }
         self.widen_first();
@@ -123,7 +201,7 @@ impl Node {
 
     /// Puts the node `child` in the place of a page, of whose range it only needs one byte.
     pub fn narrow(&mut self, index: usize, byte: u8, child: Child) {
-        self.lows[index] = byte;
+        self.lows.set(index, byte);
         self.children[index] = child;
     }
 
@@ -133,7 +211,7 @@ impl Node {
         let index = if symbol == 0 { 0 } else { self.count_from(low) };
         match self.children.get(index) {
             Some(child) if child.is_page() => {
-                self.lows[index] = low;
+                self.lows.set(index, low);
                 Ok(())
             }
             _ => Err(index),
@@ -143,7 +221,7 @@ impl Node {
     /// A page that is the first child has all symbols below it.
     fn widen_first(&mut self) {
         if self.end().is_some() {
-            self.lows[0] = 0;
+            self.lows.set(0, 0);
         }
     }
 
@@ -151,19 +229,21 @@ impl Node {
     fn spilled_bytes(&self) -> usize {
         let spilled = |spilled: bool, bytes: usize| if spilled { bytes } else { 0 };
         spilled(self.path.spilled(), self.path.capacity())
-            + spilled(self.lows.spilled(), self.lows.capacity())
+            + self.lows.far_bytes()
             + spilled(self.children.spilled(), self.children.capacity() * size_of::<Child>())
     }
 
     /// Checks what must hold within the node.
     pub fn verify(&self) {
-        assert!(!self.children.is_empty() && self.lows.len() == self.children.len());
+        let len = self.children.len();
+        assert!(len > 0 && self.lows.far().len() == len.saturating_sub(NEAR));
+        assert!(self.lows.near[len.min(NEAR)..].iter().all(|&low| low == u8::MAX));
         assert!(self.children.len() > 1 || self.children[0].is_page(), "a node above a single node is folded into it");
-        for index in 1..self.lows.len() {
-            let twice_zero = index == 1 && self.lows[1] == 0 && self.children[0].is_page();
-            assert!(self.lows[index - 1] < self.lows[index] || twice_zero, "children are in order");
+        for index in 1..len {
+            let twice_zero = index == 1 && self.low(1) == 0 && self.children[0].is_page();
+            assert!(self.low(index - 1) < self.low(index) || twice_zero, "children are in order");
         }
-        assert!(self.end().is_none() || self.lows[0] == 0);
+        assert!(self.end().is_none() || self.low(0) == 0);
     }
 }
 
@@ -278,3 +358,5 @@ impl Chunk {
         Box::new(Chunk { nodes: std::array::from_fn(|_| Node::vacant()), taken: 0 })
     }
 }
+
+const _: () = assert!(size_of::<Node>() == 128, "two cache lines");

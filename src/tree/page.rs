@@ -378,9 +378,14 @@ impl<L: Layout> Page<L> {
     /// Tags are uniform, so the place where one should be is nearly the place where it is.
     #[inline(always)]
     pub fn lower_bound(&self, tag: u16) -> usize {
+        self.lower_bound_near(tag, self.guess(tag))
+    }
+
+    /// The first slot whose tag is not below `tag`, looked for from `at` on.
+    #[inline(always)]
+    fn lower_bound_near(&self, tag: u16, mut at: usize) -> usize {
         let slots = self.slots();
         let target = u32::from(tag) << 16;
-        let mut at = self.guess(tag);
         if at < slots.len() && slots[at] < target {
             at += 1;
             while at < slots.len() && slots[at] < target {
@@ -399,14 +404,15 @@ impl<L: Layout> Page<L> {
         (usize::from(tag) * self.len()) >> 16
     }
 
-    /// The slot of the record with this tag and suffix.
+    /// The slot of the record with this tag and suffix, which may be near the slot `near`.
     #[inline(always)]
-    pub fn find(&self, tag: u16, suffix: &[u8]) -> Option<usize> {
+    pub fn find(&self, tag: u16, suffix: &[u8], near: u16) -> Option<usize> {
         if self.has_tails() {
             self.prefetch_tails();
         }
         let slots = self.slots();
-        let mut at = self.lower_bound(tag);
+        let near = usize::from(near);
+        let mut at = self.lower_bound_near(tag, if near < slots.len() { near } else { self.guess(tag) });
         while at < slots.len() && slots[at] >> 16 == u32::from(tag) {
             if Record::<L>::new(self.bytes_from(slots[at])).has_suffix(suffix) {
                 return Some(at);
@@ -438,10 +444,11 @@ impl<L: Layout> Page<L> {
         prefetch(self.base().wrapping_add(self.capacity() - 1));
     }
 
-    /// Asks the processor for the lines of the first record that has this tag.
+    /// Asks the processor for the lines of the first record that has this tag. Returns its slot, or the one after it.
     #[inline(always)]
-    pub fn prefetch_record(&self, tag: u16) {
-        if let Some(&slot) = self.slots().get(self.lower_bound(tag)) {
+    pub fn prefetch_record(&self, tag: u16) -> usize {
+        let at = self.lower_bound(tag);
+        if let Some(&slot) = self.slots().get(at) {
             let record = self.bytes_from(slot);
             prefetch(record.as_ptr());
             // How long the record is it says itself; on average a record has its share of the page.
@@ -450,6 +457,7 @@ impl<L: Layout> Page<L> {
                 prefetch(record.as_ptr().wrapping_add(at));
             }
         }
+        at
     }
 
     /// Bytes between the slots and the heap, as far as the page may still use them.

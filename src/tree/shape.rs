@@ -35,6 +35,11 @@ pub struct Walk {
     depth: u32,
 }
 
+impl Walk {
+    /// Has led nowhere.
+    pub const NOWHERE: Walk = Walk { at: None, depth: 0 };
+}
+
 /// The shape that a tree gets next.
 static NEXT_SHAPE: AtomicU64 = AtomicU64::new(1);
 
@@ -42,12 +47,13 @@ impl<L: Layout> Tree<L> {
     /// Finds out where `key` is or would be.
     #[inline(always)]
     pub(super) fn locate(&self, key: Key<'_>) -> Place {
-        let Trail { page, depth, shape } = key.trail;
+        let Trail { page, depth, shape, .. } = key.trail;
         if shape == self.shape {
+            let depth = usize::from(depth);
             debug_assert!(
-                matches!(self.walk_to(key.bytes), Place::Page { id, depth: end } if (id, end) == (page, depth as usize))
+                matches!(self.walk_to(key.bytes), Place::Page { id, depth: end } if (id, end) == (page, depth))
             );
-            return Place::Page { id: page, depth: depth as usize };
+            return Place::Page { id: page, depth };
         }
         self.walk_to(key.bytes)
     }
@@ -114,8 +120,8 @@ impl<L: Layout> Tree<L> {
     /// Where a walk, made on this tree since it last changed, has ended.
     #[inline]
     pub fn trail(&self, walk: &Walk) -> Trail {
-        match walk.at.map(Child::target) {
-            Some(Target::Page(page)) => Trail { page, depth: walk.depth, shape: self.shape },
+        match (walk.at.map(Child::target), u16::try_from(walk.depth)) {
+            (Some(Target::Page(page)), Ok(depth)) => Trail { page, depth, slot: u16::MAX, shape: self.shape },
             _ => Trail::NONE,
         }
     }

@@ -577,15 +577,19 @@ fn trails_may_be_out_of_date() {
     let mut model = Model::<WithClock>::new();
     let keys = decimal_keys(5000);
     let mut trails = vec![Trail::NONE; keys.len()];
-    let compare = |model: &Model<WithClock>, trails: &[Trail]| {
-        for (key, &trail) in keys.iter().zip(trails) {
-            let with_trail = Key { trail, ..model.key(key) };
+    let compare = |model: &Model<WithClock>, trails: &mut [Trail]| {
+        for (key, trail) in keys.iter().zip(trails) {
+            let found = model.tree.find(model.key(key));
+            let mut with_trail = Key { trail: *trail, ..model.key(key) };
+            // With the slot where the record once was, and with the one where it is.
+            assert_eq!(model.tree.find(with_trail), found);
             model.tree.prefetch_slots(with_trail, true);
-            model.tree.prefetch_record(with_trail);
-            assert_eq!(model.tree.find(with_trail), model.tree.find(model.key(key)));
+            model.tree.prefetch_record(&mut with_trail);
+            assert_eq!(model.tree.find(with_trail), found);
+            *trail = with_trail.trail;
         }
     };
-    compare(&model, &trails);
+    compare(&model, &mut trails);
     // A part of the trails is taken anew after each part of the changes, while pages are split and then merged.
     for round in 0..20 {
         for (number, key) in keys.iter().enumerate().filter(|(number, _)| number % 10 == round % 10) {
@@ -595,19 +599,19 @@ fn trails_may_be_out_of_date() {
                 model.remove(key);
             }
         }
-        compare(&model, &trails);
+        compare(&model, &mut trails);
         for (key, taken) in keys.iter().zip(&mut trails).skip(round).step_by(7) {
             *taken = trail(&model.tree, key);
             assert!(round > 10 || *taken != Trail::NONE);
         }
-        compare(&model, &trails);
+        compare(&model, &mut trails);
     }
     model.tree.clear();
-    compare(&model, &trails);
+    compare(&model, &mut trails);
     let key = Key { trail: trails[0], ..model.key(&keys[0]) };
     model.tree.put(key, NewPayload::Inline { kind: 0, bytes: b"" }, None, 0);
     assert!(model.tree.find(key).is_some());
-    compare(&model, &trails);
+    compare(&model, &mut trails);
 }
 
 #[test]

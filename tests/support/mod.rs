@@ -9,7 +9,7 @@ use radish::resp::{OwnedRequest, Reply};
 use radish::spec::Table;
 use radish::state::State;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     process: Child,
     pub port: u16,
+    /// Keeps the port from other tests.
+    _claim: UdpSocket,
 }
 
 impl Server {
@@ -54,13 +56,13 @@ impl Server {
 
     /// Starts a process on a port of its own.
     fn spawn(command: &mut Command) -> Server {
-        let port = free_port();
+        let (port, claim) = claim_port();
         let process = command
             .args(["--port", &port.to_string()])
             .stdout(Stdio::null())
             .spawn()
             .expect("the server's binary starts");
-        Server { process, port }
+        Server { process, port, _claim: claim }
     }
 
     fn wait_until_ready(&mut self) {
@@ -121,9 +123,17 @@ impl Drop for Server {
     }
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
+/// A port that no other test uses as long as the socket is there, which is what tests that run at the same time know it by.
+/// It is none of those that the system gives to clients.
+fn claim_port() -> (u16, UdpSocket) {
+    loop {
+        let address = ("127.0.0.1", rand::random_range(10_000..32_000));
+        if let Ok(claim) = UdpSocket::bind(address)
+            && TcpListener::bind(address).is_ok()
+        {
+            return (address.1, claim);
+        }
+    }
 }
 
 /// Asks again and again until the answer is yes.
@@ -267,9 +277,9 @@ impl Local {
         let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
         let request = OwnedRequest::new(words.into_iter());
         let mut batch = Batch::default();
-        batch.push(&self.0, request.args());
+        batch.push(&self.0, b"", request.args());
         let mut reply = Reply::new(session.protocol);
-        radish::command::execute(&self.0, session, request.args(), batch.request(0), &mut reply);
+        radish::command::execute(&self.0, session, request.args(), batch.request(b"", 0), &mut reply);
         String::from_utf8(reply.take()).expect("the replies of tests are text")
     }
 }
