@@ -315,10 +315,6 @@ impl Round<'_> {
             let refusing = self.fleet.servers.iter().filter(refuses).count();
             refusing > 0 && refusing < self.fleet.servers.len()
         };
-        let looks_at_counts = |command: &Command| {
-            let words: Vec<_> = command.iter().take(2).map(|word| word.to_ascii_uppercase()).collect();
-            matches!(&words[..], [name, sub] if matches!((&name[..], &sub[..]), (b"CONFIG", b"RESETSTAT") | (b"LATENCY", b"HISTOGRAM")))
-        };
         let mut kept = Vec::new();
         for command in commands {
             let swaps = command[0].eq_ignore_ascii_case(b"SWAPDB") && (waiting > 1 || inside);
@@ -483,6 +479,13 @@ fn uncommon(about: &str, replies: &[Reply]) -> Vec<Reply> {
         replies = headings.collect();
     }
     replies
+}
+
+/// Whether the command resets or tells what is counted of commands.
+pub fn looks_at_counts(command: &Command) -> bool {
+    let [name, subcommand, ..] = &command[..] else { return false };
+    let words = [name, subcommand].map(|word| word.to_ascii_uppercase());
+    matches!([&words[0][..], &words[1][..]], [b"CONFIG", b"RESETSTAT"] | [b"LATENCY", b"HISTOGRAM"])
 }
 
 fn arity_error(reply: &Reply) -> bool {

@@ -4,7 +4,7 @@ use crate::compare::OWN_NAME;
 use crate::generator::Command;
 use crate::plan::written;
 use crate::reply::{Reply, SHOWN_MAX, readable};
-use crate::run::{Client, Round, SETTLE_MAX, Stop, name_of};
+use crate::run::{Client, Round, SETTLE_MAX, Stop, looks_at_counts, name_of};
 use crate::server::{Connection, REPLY_MAX, encode};
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -203,7 +203,9 @@ impl Round<'_> {
 
     pub fn paused(&mut self, client: usize, commands: &[Command]) -> Result<(), Stop> {
         let client = self.unblocked_client(client)?;
-        let commands = self.undisputed(client, commands);
+        let mut commands = self.undisputed(client, commands);
+        // They might run while the end of the pause is being counted.
+        commands.retain(|command| !looks_at_counts(command));
         let servers = self.fleet.servers.len();
         for server in 0..servers {
             self.control(server, &["CLIENT", "PAUSE", "100000", "WRITE"])?;

@@ -87,7 +87,8 @@ fn by_spec(spec: &KeySpec, command: CommandFlags, args: Args<'_>, found: &mut Ke
             if number == 0 && command.contains(CommandFlags::NO_MANDATORY_KEYS) {
                 return Ok(());
             }
-            let available = (count - first - 1) / usize::from(step);
+            // What belongs to the last key may be missing.
+            let available = (count - first - 1).div_ceil(step.into());
             if number == 0 || number > available {
                 return Err(KeysError);
             }

