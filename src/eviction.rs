@@ -22,7 +22,12 @@ enum Order {
     EarliestDeadline,
 }
 
-/// Bytes in use as eviction counts them: what is allocated, less what is free inside pages.
+/// Bytes that are allocated, less what clients hold that were killed: no key is evicted for what is free in a moment.
+fn allocated(state: &State) -> usize {
+    memory::publish().saturating_sub(state.clients.leaving_bytes())
+}
+
+/// Bytes in use as eviction counts them: what is [`allocated`], less what is free inside pages.
 pub fn used_memory(state: &State) -> usize {
     let free: usize = (0..state.keyspace.shard_count())
         .map(|shard| {
@@ -30,13 +35,13 @@ pub fn used_memory(state: &State) -> usize {
             shard.databases.iter().map(|tree| tree.memory().page_free_bytes).sum::<usize>()
         })
         .sum();
-    memory::publish().saturating_sub(free)
+    allocated(state).saturating_sub(free)
 }
 
 /// Evicts keys until memory is below `maxmemory`. Returns false if it is above and nothing can be evicted.
 pub fn make_room(state: &State) -> bool {
     let limit = state.settings.int(Directive::Maxmemory).max(0) as usize;
-    if memory::publish() <= limit {
+    if allocated(state) <= limit {
         return true;
     }
     for _ in 0..LOOKS_MAX {

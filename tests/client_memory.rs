@@ -2,7 +2,9 @@
 
 mod support;
 
-use support::{Connection, Server, eventually};
+use radish::client::Message;
+use radish::memory;
+use support::{Connection, Local, Server, eventually};
 
 /// A field of the line that CLIENT LIST has about the client of this name; `None` if there is no such client.
 fn field(observer: &mut Connection, client: &str, name: &str) -> Option<usize> {
@@ -135,4 +137,29 @@ fn the_size_of_replies_is_remembered_for_a_while() {
     assert_eq!(field(&mut observer, "client", "rbs"), Some("$3000\r\n\r\n".len() + 3000));
     client.ask_words(&["PING", &"v".repeat(30_000)]);
     assert_eq!(field(&mut observer, "client", "rbs"), Some(16384));
+}
+
+#[test]
+fn no_key_is_evicted_for_what_a_killed_client_still_holds() {
+    let local = Local::new();
+    let (mut session, greedy) = (local.connect(), local.connect());
+    let clients = &local.0.clients;
+    clients.add(&greedy.client);
+    for key in 0..100 {
+        assert_eq!(local.run(&mut session, &format!("SET {key} value")), "+OK\r\n");
+    }
+    greedy.client.mailbox.post(Message::Push(vec![b'm'; 10_000_000].into()));
+    let limit = memory::publish() - 5_000_000;
+    clients.kill(&greedy.client);
+    assert_eq!(
+        local.run(&mut session, &format!("CONFIG SET maxmemory {limit} maxmemory-policy allkeys-random")),
+        "+OK\r\n"
+    );
+    assert_eq!(local.run(&mut session, "SET more value"), "+OK\r\n");
+    assert_eq!(local.run(&mut session, "DBSIZE"), ":101\r\n");
+    // Its connection has ended, and yet memory is full.
+    clients.remove(&greedy.client);
+    assert!(!clients.are_leaving());
+    assert!(local.run(&mut session, "SET more value").starts_with("-OOM "));
+    assert_eq!(local.run(&mut session, "DBSIZE"), ":0\r\n");
 }

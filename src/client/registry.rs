@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicIsize, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes that a name costs beside its own, in the client's table and in the one that leads to the client.
 const NAME_BYTES: usize = 96;
@@ -155,6 +155,8 @@ pub struct Client {
     killed: AtomicBool,
     /// Its share of [`Registry::memory`].
     counted_bytes: AtomicUsize,
+    /// Its share of [`Registry::leaving_bytes`].
+    leaving_bytes: AtomicUsize,
     /// What the client waits for, if it is blocked.
     pub waiter: Mutex<Option<Arc<Waiter>>>,
     pub names: RwLock<ClientNames>,
@@ -204,6 +206,7 @@ impl Client {
             commands: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             counted_bytes: AtomicUsize::new(0),
+            leaving_bytes: AtomicUsize::new(0),
             waiter: Mutex::new(None),
             names: RwLock::new(ClientNames { user: Box::from(b"default".as_slice()), ..ClientNames::default() }),
         }
@@ -320,8 +323,8 @@ pub struct Registry {
     next_id: AtomicU64,
     /// What all clients cost, as far as [`Registry::note_memory`] is told.
     memory: AtomicUsize,
-    /// Clients that were killed and whose connections have not ended yet.
-    leaving: AtomicIsize,
+    /// What those cost that were killed and whose connections have not ended yet.
+    leaving_bytes: AtomicUsize,
 }
 
 impl Registry {
@@ -336,23 +339,21 @@ impl Registry {
 
     /// The connection has ended, and what it held is free.
     pub fn remove(&self, client: &Client) {
-        if !self.forget(client) {
-            self.leaving.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the client was known until now.
-    fn forget(&self, client: &Client) -> bool {
-        let was_known = self.clients.remove(&client.id).is_some();
-        if was_known {
+        if self.clients.remove(&client.id).is_some() {
             self.count(client, 0);
+        } else {
+            self.leaving_bytes.fetch_sub(client.leaving_bytes.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        was_known
     }
 
     /// Whether there are clients that were killed and still hold what they held.
     pub fn are_leaving(&self) -> bool {
-        self.leaving.load(Ordering::Relaxed) > 0
+        self.leaving_bytes() > 0
+    }
+
+    /// What such clients hold, in bytes: it will be free as soon as their threads get round to it.
+    pub fn leaving_bytes(&self) -> usize {
+        self.leaving_bytes.load(Ordering::Relaxed)
     }
 
     /// Takes note of what a client costs now, unless it is gone. Returns what all clients cost; threads that get in
@@ -384,8 +385,15 @@ impl Registry {
 
     /// Ends a connection. It is gone at once for everybody who looks, however long its thread takes to notice.
     pub fn kill(&self, client: &Client) {
-        if self.forget(client) {
-            self.leaving.fetch_add(1, Ordering::Relaxed);
+        // Within the map's lock: when the connection ends, its share is found.
+        let known = self.clients.remove_if(&client.id, |_, client| {
+            let bytes = client.memory();
+            client.leaving_bytes.store(bytes, Ordering::Relaxed);
+            self.leaving_bytes.fetch_add(bytes, Ordering::Relaxed);
+            true
+        });
+        if known.is_some() {
+            self.count(client, 0);
         }
         client.kill();
     }
