@@ -37,6 +37,8 @@ impl Judge<'_> {
         }
         if command.first().is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC"))
             && ours.kind == theirs.kind
+            && ours.text.is_none()
+            && theirs.text.is_none()
             && ours.items.len() == theirs.items.len()
             && ours.items.len() == queued.len()
         {
@@ -296,6 +298,8 @@ mod tests {
         assert!(!judged("GET k", b"$-1\r\n", b"*-1\r\n"));
         assert!(!judged("GET k", b"$-1\r\n", b"_\r\n"));
         assert!(!judged("INCR k", b"-ERR a\r\n", b"-ERR b\r\n"));
+        assert!(!judged("EXEC", b"-ERR a\r\n", b"-ERR b\r\n"));
+        assert!(!judged("EXEC", b"*-1\r\n", b"*0\r\n"));
         assert!(!judged("CLIENT GETNAME", b"$1\r\na\r\n", b"$1\r\nb\r\n"));
         assert!(judged("KEYS *", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n"));
         assert!(!judged("LRANGE k 0 -1", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n", b"*2\r\n$1\r\nb\r\n$1\r\na\r\n"));

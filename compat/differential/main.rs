@@ -91,8 +91,10 @@ fn compare_servers(options: &Options) -> Result<usize, Box<dyn std::error::Error
     let started = Instant::now();
     let mut tally = Tally::default();
     let mut disagreements: BTreeMap<String, usize> = BTreeMap::new();
-    let rounds = options.commands.div_ceil(COMMANDS_PER_ROUND) as u64;
-    for seed in first_seed..first_seed + rounds {
+    for seed in first_seed.. {
+        if tally.sent() >= options.commands as u64 {
+            break;
+        }
         let plan = Plan::draw(&grammars, seed, COMMANDS_PER_ROUND);
         if let Some(mismatch) = fleet.run(&plan, &mut tally)? {
             println!("\n--- disagreement about {}; again by: --seed {seed} --commands 1", mismatch.about);
@@ -152,7 +154,7 @@ fn print_tables(tally: &Tally, disagreements: &BTreeMap<String, usize>, options:
             }
         }
     }
-    let sent: u64 = tally.commands.values().map(|counts| counts.sent).sum();
+    let sent = tally.sent();
     let errors: u64 = tally.commands.values().map(|counts| counts.errors).sum();
     println!("\n{:<28} {:>9} {:>9} {:>14}", "commands of", "sent", "errors", "disagreements");
     println!(

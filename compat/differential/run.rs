@@ -51,6 +51,12 @@ pub struct Tally {
     pub commands: BTreeMap<String, Counts>,
 }
 
+impl Tally {
+    pub fn sent(&self) -> u64 {
+        self.commands.values().map(|counts| counts.sent).sum()
+    }
+}
+
 /// Where the server under test disagrees with another.
 pub struct Mismatch {
     /// The step of the plan.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// What a stranger needs and does not always know.
 const PASSWORD: &str = "secret";
 
-/// How long a reply may be under way when the server already says that its client is paused.
+/// How long a reply is waited for when the server already says that its client is paused.
 const UNDER_WAY_MAX: Duration = Duration::from_millis(3);
 
 /// The deadline of a key that expires, and how long a step waits for it.
@@ -211,17 +211,25 @@ impl Round<'_> {
             self.control(server, &["CLIENT", "PAUSE", "100000", "WRITE"])?;
         }
         self.send(client, &commands)?;
+        // Until they agree: a reply may be under way when its server already says that the client is paused.
         let mut before: Vec<Vec<Reply>> = vec![Vec::new(); servers];
-        for (server, before) in before.iter_mut().enumerate() {
-            let (started, mut is_paused) = (Instant::now(), false);
-            while before.len() < commands.len() && started.elapsed() < SETTLE_MAX {
-                let wait = if is_paused { UNDER_WAY_MAX } else { Duration::ZERO };
-                let received = self.clients[client].connections[server].receive(wait);
-                match received.map_err(self.failed(server, "CLIENT PAUSE"))? {
-                    Some(reply) => before.push(reply),
-                    None if is_paused => break,
-                    None => is_paused = self.is_blocked(client, server)?,
+        let started = Instant::now();
+        let is_over = || started.elapsed() > SETTLE_MAX;
+        loop {
+            for (server, before) in before.iter_mut().enumerate() {
+                let mut is_paused = false;
+                while before.len() < commands.len() && !is_over() {
+                    let wait = if is_paused { UNDER_WAY_MAX } else { Duration::ZERO };
+                    let received = self.clients[client].connections[server].receive(wait);
+                    match received.map_err(self.failed(server, "CLIENT PAUSE"))? {
+                        Some(reply) => before.push(reply),
+                        None if is_paused => break,
+                        None => is_paused = self.is_blocked(client, server)?,
+                    }
                 }
+            }
+            if is_over() || before.iter().all(|replies| replies.len() == before[0].len()) {
+                break;
             }
         }
         for server in 0..servers {
