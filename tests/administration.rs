@@ -139,6 +139,106 @@ fn info_has_its_sections_and_counts() {
     assert!(client.ask("EXEC").contains("db0:keys=3,"));
 }
 
+/// The fields of `INFO ALL` of which redis_exporter makes metrics, by section: the maps of its `exporter/exporter.go`, without what
+/// only other servers have, modules, or a server with an append-only file.
+const EXPORTER_METRICS: [(&str, &str); 7] = [
+    ("Server", "uptime_in_seconds process_id io_threads_active"),
+    (
+        "Clients",
+        "connected_clients blocked_clients maxclients tracking_clients clients_in_timeout_table pubsub_clients
+         watching_clients total_watched_keys total_blocking_keys total_blocking_keys_on_nokey
+         client_recent_max_output_buffer client_recent_max_input_buffer",
+    ),
+    (
+        "Memory",
+        "allocator_active allocator_allocated allocator_resident allocator_frag_ratio allocator_frag_bytes
+         allocator_rss_ratio allocator_rss_bytes used_memory used_memory_rss used_memory_peak used_memory_lua
+         used_memory_vm_eval used_memory_scripts_eval used_memory_overhead used_memory_startup used_memory_dataset
+         number_of_cached_scripts number_of_functions number_of_libraries used_memory_vm_functions used_memory_scripts
+         used_memory_functions used_memory_vm_total maxmemory mem_fragmentation_ratio mem_fragmentation_bytes
+         mem_clients_slaves mem_clients_normal mem_not_counted_for_evict mem_total_replication_buffers
+         mem_overhead_db_hashtable_rehashing lazyfree_pending_objects active_defrag_running total_system_memory",
+    ),
+    (
+        "Persistence",
+        "loading async_loading rdb_changes_since_last_save rdb_bgsave_in_progress rdb_last_save_time
+         rdb_last_bgsave_status rdb_last_bgsave_time_sec rdb_current_bgsave_time_sec rdb_saves rdb_last_cow_size
+         rdb_last_load_keys_expired rdb_last_load_keys_loaded aof_enabled aof_rewrite_in_progress aof_rewrite_scheduled
+         aof_last_rewrite_time_sec aof_current_rewrite_time_sec aof_last_cow_size aof_last_bgrewrite_status
+         aof_last_write_status module_fork_in_progress module_fork_last_cow_size",
+    ),
+    (
+        "Stats",
+        "current_eviction_exceeded_time pubsub_channels pubsub_patterns pubsubshard_channels latest_fork_usec
+         tracking_total_keys tracking_total_items tracking_total_prefixes expired_stale_perc migrate_cached_sockets
+         active_defrag_hits active_defrag_misses active_defrag_key_hits active_defrag_key_misses
+         expired_time_cap_reached_count slave_expires_tracked_keys sync_full sync_partial_ok sync_partial_err
+         total_connections_received total_commands_processed rejected_connections total_net_input_bytes
+         total_net_output_bytes total_net_repl_input_bytes total_net_repl_output_bytes expired_subkeys expired_keys
+         expire_cycle_cpu_milliseconds evicted_keys evicted_clients evicted_scripts total_eviction_exceeded_time
+         keyspace_hits keyspace_misses unexpected_error_replies total_error_replies dump_payload_sanitizations
+         total_reads_processed total_writes_processed io_threaded_reads_processed io_threaded_writes_processed
+         client_query_buffer_limit_disconnections client_output_buffer_limit_disconnections reply_buffer_shrinks
+         reply_buffer_expands acl_access_denied_auth acl_access_denied_cmd acl_access_denied_key
+         acl_access_denied_channel",
+    ),
+    (
+        "Replication",
+        "connected_slaves repl_backlog_size repl_backlog_active repl_backlog_first_byte_offset repl_backlog_histlen
+         master_repl_offset second_repl_offset",
+    ),
+    (
+        "CPU",
+        "used_cpu_sys used_cpu_user used_cpu_sys_children used_cpu_user_children used_cpu_sys_main_thread
+         used_cpu_user_main_thread",
+    ),
+];
+
+/// Further fields that tools show or decide by: redis_exporter (the labels of `instance_info` in its `exporter/info.go`),
+/// RedisInsight (`database-info.provider.ts` and `database-overview.provider.ts` of its `modules/database/providers`, and what its
+/// telemetry reads), ioredis (its ready check), Sidekiq's web page, BullMQ and RQ (the version).
+const SHOWN: [(&str, &str); 6] = [
+    (
+        "Server",
+        "redis_version redis_build_id redis_mode os tcp_port run_id process_id executable uptime_in_days server_name
+         configured_hz hz",
+    ),
+    ("Memory", "maxmemory_policy used_memory_human used_memory_peak_human"),
+    ("Persistence", "loading"),
+    ("Stats", "instantaneous_ops_per_sec instantaneous_input_kbps instantaneous_output_kbps"),
+    ("Replication", "role master_replid"),
+    ("Keyspace", "db0"),
+];
+
+#[test]
+fn info_has_all_that_monitoring_tools_read() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("SET a 1 EX 1000"), "OK");
+    let info = client.ask("INFO ALL");
+    let section = |title: &str| {
+        let (_, rest) = info.split_once(&format!("# {title}\r\n")).expect("the section is there");
+        rest.split("\r\n\r\n").next().expect("it has an end").to_owned()
+    };
+    for (title, fields) in EXPORTER_METRICS {
+        let section = section(title);
+        for name in fields.split_whitespace() {
+            let value = field(&section, name);
+            assert!(value == "ok" || value.parse::<f64>().is_ok(), "{name}:{value} is no number");
+        }
+    }
+    for (title, fields) in SHOWN {
+        let section = section(title);
+        for name in fields.split_whitespace() {
+            assert!(!field(&section, name).is_empty(), "{name} is empty");
+        }
+    }
+    // Tools take a server that says one of these for another one.
+    for name in ["valkey", "keydb", "dragonfly", "elasticache", "memorydb"] {
+        assert!(!info.to_lowercase().contains(name), "{name}");
+    }
+}
+
 #[test]
 fn logs_keep_what_was_slow_or_large() {
     let server = Server::start(&[
