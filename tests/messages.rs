@@ -35,6 +35,24 @@ fn messages_stand_before_a_transaction_that_ends_the_subscription_and_not_in_it(
 }
 
 #[test]
+fn a_listener_may_go_back_to_resp2_and_gets_each_message_in_the_protocol_of_its_time() {
+    let local = Local::new();
+    let (mut listener, mut other) = (local.connect(), local.connect());
+    local.run(&mut listener, "HELLO 3");
+    local.run(&mut listener, "SUBSCRIBE news");
+    local.run(&mut other, "PUBLISH news m");
+    let greeting = local.run(&mut listener, "HELLO 2");
+    let rest = greeting.strip_prefix(&MESSAGE.replacen('*', ">", 1)).expect("the message comes first");
+    assert!(rest.starts_with("*14\r\n$6\r\nserver\r\n"), "{rest}");
+    // From now on it is held to what a RESP2 subscriber may do.
+    assert!(local.run(&mut listener, "GET k").starts_with("-ERR Can't execute 'get': only "));
+    assert_eq!(local.run(&mut listener, "PING"), "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    local.run(&mut other, "PUBLISH news m");
+    assert_eq!(local.run(&mut listener, "UNSUBSCRIBE"), [MESSAGE, LEFT].concat());
+    assert_eq!(local.run(&mut listener, "GET k"), "$-1\r\n");
+}
+
+#[test]
 fn replies_that_are_not_wanted_do_not_take_messages_with_them() {
     let local = Local::new();
     let (mut listener, mut other) = (local.connect(), local.connect());

@@ -97,8 +97,9 @@ pub struct Session {
     pub no_touch: bool,
     /// The command that runs confirms subscriptions: that is sent even when replies are not wanted.
     pub confirms: bool,
-    /// The command that runs ended subscriptions, or MONITOR: whatever was sent on account of them precedes its reply.
-    pub stopped_listening: bool,
+    /// The command that runs ended subscriptions, or MONITOR, or changed the protocol: whatever was sent before precedes its
+    /// reply.
+    pub listens_anew: bool,
     /// The connection ends once what was written has been sent.
     pub close_after_reply: bool,
     /// The fine clock at the end of the command before, if that was just now; 0 if not.
@@ -119,7 +120,7 @@ impl Session {
             blocked: None,
             no_touch: identity.no_touch,
             confirms: false,
-            stopped_listening: false,
+            listens_anew: false,
             close_after_reply: false,
             clock: 0,
         }

@@ -137,6 +137,7 @@ pub fn hello(call: &mut Call) -> CommandResult {
         call.session.client.names.write().name = name.into();
     }
     if let Some(protocol) = protocol {
+        call.session.listens_anew |= protocol != call.session.protocol;
         call.session.set_protocol(protocol);
         call.reply.set_protocol(protocol);
     }

@@ -86,7 +86,7 @@ pub fn execute(
             ReplyMode::Off => ReplyMode::Off,
         };
     }
-    if std::mem::take(&mut session.stopped_listening) {
+    if std::mem::take(&mut session.listens_anew) {
         // Behind the confirmation, a client would take a message for the reply to its next command.
         reply.insert_raw(begin, &session.client.mailbox.take_pushes().concat());
     }

@@ -24,7 +24,7 @@ pub(super) fn leave(state: &State, session: &mut Session) {
     if session.client.has(ClientFlags::MONITOR) {
         session.client.set(ClientFlags::MONITOR, false);
         state.monitors.remove(&session.client);
-        session.stopped_listening = true;
+        session.listens_anew = true;
     }
 }
 

@@ -127,7 +127,7 @@ fn remove(state: &State, session: &mut Session, kind: Kind, name: &[u8]) -> usiz
     let Some(subscriptions) = session.subscriptions.as_deref_mut() else { return 0 };
     if kind.names(subscriptions).remove(name) {
         session.client.remove_name(name);
-        session.stopped_listening = true;
+        session.listens_anew = true;
         match kind {
             Kind::Channel => state.pubsub.unsubscribe(name, &session.client),
             Kind::Pattern => state.pubsub.unsubscribe_pattern(name, &session.client),
@@ -158,7 +158,7 @@ fn publish_counts(session: &Session) {
 /// Ends all subscriptions of a client.
 pub(super) fn leave(state: &State, session: &mut Session) {
     let Some(mut subscriptions) = session.subscriptions.take() else { return };
-    session.stopped_listening = true;
+    session.listens_anew = true;
     for kind in [Kind::Channel, Kind::Pattern, Kind::ShardChannel] {
         for name in std::mem::take(kind.names(&mut subscriptions)) {
             session.client.remove_name(&name);
