@@ -39,6 +39,7 @@ use std::collections::VecDeque;
 /// A record that exists, until the next change of any record.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
+    /// Among those that are held.
     shard: usize,
     database: usize,
     position: Position,
@@ -200,16 +201,16 @@ impl<'k> Keys<'k> {
     }
 
     fn tree(&mut self, found: Found) -> &mut Database {
-        &mut self.locked.shard(found.shard).databases[found.database]
+        &mut self.locked.at(found.shard).databases[found.database]
     }
 
     /// The record of `key`, unless its time is over: then it is removed.
     #[inline]
     fn locate(&mut self, key: &[u8]) -> Option<Found> {
         let placed = self.place(key);
-        let (hashed, shard) = (placed.key, placed.shard);
+        let (hashed, shard) = (placed.key, self.locked.index_of(placed.shard));
         let database = self.database;
-        let tree = &self.locked.shard(shard).databases[database];
+        let tree = &self.locked.at(shard).databases[database];
         let position = tree.find(hashed)?;
         let found = Found { shard, database, position };
         if tree.deadline(position).is_some_and(|deadline| deadline < self.now_ms) {
@@ -372,10 +373,10 @@ impl<'k> Keys<'k> {
     pub fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline: Option<i64>) -> Found {
         self.note_raw(&payload);
         let placed = self.place(key);
-        let (hashed, shard) = (placed.key, placed.shard);
+        let (hashed, shard) = (placed.key, self.locked.index_of(placed.shard));
         let clock = crate::access::created(&self.state.settings, self.now_ms);
         let database = self.database;
-        let tree = &mut self.locked.shard(shard).databases[database];
+        let tree = &mut self.locked.at(shard).databases[database];
         let len = tree.len();
         let (position, displaced) = tree.put(hashed, payload, deadline, clock);
         let is_new = tree.len() > len;
@@ -502,11 +503,12 @@ impl<'k> Keys<'k> {
 
     #[inline]
     fn touch_watchers(&mut self, database: usize, key: &[u8]) {
-        let shard = self.place(key).shard;
-        let watched = &self.locked.shard(shard).watched;
-        if !watched.is_empty() {
-            watched.touch(database, key);
+        // Most commands hold one shard, of which no key is watched.
+        if self.locked.only().is_some_and(|shard| shard.watched.is_empty()) {
+            return;
         }
+        let shard = self.place(key).shard;
+        self.locked.shard(shard).watched.touch(database, key);
     }
 
     /// Publishes a keyspace event of the current database.

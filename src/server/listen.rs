@@ -28,6 +28,8 @@ editing the Redis configuration file, and setting the protected mode option to '
 3) If you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a \
 an authentication password for the default user. NOTE: You only need to do one of the above things in order for the \
 server to start accepting connections from the outside.\r\n";
+/// The simplest congestion control, which every Linux has and anybody may use.
+const LOCAL_CONGESTION_CONTROL: &[u8] = b"reno";
 /// Pause after a failed accept (no file descriptors left), so as not to spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -160,6 +162,10 @@ fn admit_tcp(
     if state.settings.flag(Directive::ProtectedMode) && !is_local && !needs_password(state) {
         state.stats.add(Figure::ConnectionsRejected, 1);
         return socket.write_all(PROTECTED);
+    }
+    // Within one machine nothing is congested: what the system is set to for networks, such as pacing, only costs time there.
+    if is_local && let Err(error) = socket2::SockRef::from(&socket).set_tcp_congestion(LOCAL_CONGESTION_CONTROL) {
+        tracing::debug!("A local connection keeps the system's congestion control: {error}");
     }
     state.stats.add(Figure::ConnectionsReceived, 1);
     let local = Endpoint::Tcp(socket.local_addr()?);

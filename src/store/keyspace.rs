@@ -148,8 +148,33 @@ impl<'a> Locked<'a> {
     /// If the shard is not held: the command's table entry does not name all its keys.
     #[inline]
     pub fn shard(&mut self, shard: usize) -> &mut Shard {
+        let index = self.index_of(shard);
+        self.at(index)
+    }
+
+    /// The shard that is held, if it is one.
+    #[inline]
+    pub fn only(&self) -> Option<&Shard> {
+        match self.guards.as_slice() {
+            [guard] => Some(guard),
+            _ => None,
+        }
+    }
+
+    /// How many shards that are held come before one that is held, too.
+    ///
+    /// # Panics
+    /// As [`shard`](Self::shard).
+    #[inline]
+    pub fn index_of(&self, shard: usize) -> usize {
         assert!(self.set.contains(shard), "a command touched a key whose shard it had not locked");
-        &mut self.guards[self.set.rank(shard)]
+        self.set.rank(shard)
+    }
+
+    /// The shard of which [`index_of`](Self::index_of) said `index`.
+    #[inline]
+    pub fn at(&mut self, index: usize) -> &mut Shard {
+        &mut self.guards[index]
     }
 
     /// Every shard held, ascending, with its number.

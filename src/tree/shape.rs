@@ -81,7 +81,8 @@ impl<L: Layout> Tree<L> {
     fn descend(&self, id: u32, key: &[u8], mut depth: usize) -> Result<(Child, usize), Place> {
         let node = self.nodes.get(id);
         let rest = &key[depth..];
-        if !rest.starts_with(&node.path) {
+        // Few nodes have a path.
+        if !node.path.is_empty() && !rest.starts_with(&node.path) {
             return Err(Place::Fork { node: id, at: common_len(rest, &node.path) });
         }
         depth += node.path.len();

@@ -52,16 +52,20 @@ impl<L: Layout> Page<L> {
 
     /// Moves the records whose suffix starts at or above `symbol` to a new page. Both are then sized to what they hold.
     pub fn split_off(&mut self, symbol: usize, id: u32) -> Self {
-        let above = |record: &Record<'_, L>| record.symbol() >= symbol;
-        let plan = self.plan(|record| !above(record), Change::Nothing);
-        let mut left = self.sibling(&plan);
-        let plan = self.plan(above, Change::Nothing);
-        let mut right = Page::with_tails(plan.size, id, self.header().parent, &plan.tails);
         let tails = self.tails();
+        let (mut above, mut below) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
+        let mut is_above = Vec::with_capacity(self.len());
+        for record in self.records() {
+            is_above.push(record.symbol() >= symbol);
+            if is_above.ends_with(&[true]) { above.push(record) } else { below.push(record) }
+        }
+        let mut left = self.sibling(&plan(&below, &[tails], Change::Nothing));
+        let plan = plan(&above, &[tails], Change::Nothing);
+        let mut right = Page::with_tails(plan.size, id, self.header().parent, &plan.tails);
         let (mut to_left, mut to_right) = (Mover::new(tails, &left), Mover::new(tails, &right));
-        for slot in self.forget_records() {
+        for (slot, is_above) in self.forget_records().into_iter().zip(is_above) {
             let record = Record::new(self.bytes_from(slot));
-            let (page, mover) = if above(&record) { (&mut right, &mut to_right) } else { (&mut left, &mut to_left) };
+            let (page, mover) = if is_above { (&mut right, &mut to_right) } else { (&mut left, &mut to_left) };
             mover.carry(page, slot, &record, Change::Nothing);
         }
         *self = left;
@@ -144,6 +148,9 @@ impl<L: Layout> Page<L> {
             first.append_suffix(&mut common);
         }
         for record in records {
+            if common.is_empty() {
+                break;
+            }
             let (stored, tail) = record.suffix();
             let mut len = common_len(&common, stored);
             if len == stored.len() {
@@ -204,6 +211,9 @@ fn plan<L: Layout>(records: &[Record<'_, L>], tails: &[Tails], change: Change<'_
 /// Bytes that a record will have in a page with the given tails.
 fn size_after<L: Layout>(record: &Record<'_, L>, tails: &Tails, change: Change<'_>, changed: &mut Vec<u8>) -> usize {
     const BLANK: [u8; INLINE_SUFFIX_MAX] = [0; INLINE_SUFFIX_MAX];
+    if matches!(change, Change::Nothing) && tails.is_none() && !record.fields.long && record.fields.tail == 0 {
+        return record.fields.size();
+    }
     let len = change.suffix_len(record);
     let suffix = if is_long(len, record.fields.long) {
         Suffix::Long(0, 0)

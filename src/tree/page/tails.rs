@@ -84,6 +84,9 @@ impl Tails {
     /// The number of the longest tail that a suffix has, and that tail's length; zeros if it has none.
     pub fn longest_in(&self, suffix: &[u8]) -> (u8, usize) {
         let mut longest = (0, 0);
+        if self.is_none() {
+            return longest;
+        }
         for (tail, number) in self.0.iter().zip(1..) {
             let len = tail.bytes().len();
             if len > longest.1 && suffix.ends_with(tail.bytes()) {
