@@ -279,7 +279,9 @@ mod tests {
     use super::*;
 
     fn peer() -> Server {
-        Server { kind: "redis-8.2".to_owned(), ..Server::default() }
+        let mut peer = Server::default();
+        peer.kind = "redis-8.2".to_owned();
+        peer
     }
 
     fn judged(command: &str, ours: &[u8], theirs: &[u8]) -> bool {

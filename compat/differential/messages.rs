@@ -108,3 +108,25 @@ fn in_any_walk(replies: &[Reply]) -> Vec<Reply> {
     }
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publication(pattern: &str, channel: &str) -> Reply {
+        let items = ["pmessage", pattern, channel, "word"].map(Reply::fact).to_vec();
+        Reply { kind: b'*', text: None, items }
+    }
+
+    #[test]
+    fn subscriptions_may_be_walked_in_any_order_and_publications_not() {
+        let [a1, b1, a2, b2] = [("a*", "1"), ("b*", "1"), ("a*", "2"), ("b*", "2")]
+            .map(|(pattern, channel)| publication(pattern, channel));
+        let walk = |order: &[&Reply]| in_any_walk(&order.iter().map(|reply| (*reply).clone()).collect::<Vec<_>>());
+        assert_eq!(walk(&[&a1, &b1, &a2, &b2]), walk(&[&b1, &a1, &b2, &a2]));
+        assert_ne!(walk(&[&a1, &b1, &a2, &b2]), walk(&[&a2, &b2, &a1, &b1]));
+        assert_ne!(walk(&[&a1, &b1]), walk(&[&a1]));
+        // The same twice, of which one server says something else in between.
+        assert_eq!(walk(&[&b1, &a1, &b1, &a1])[..2], walk(&[&a1, &b1, &a2, &b2, &a1, &b1])[..2]);
+    }
+}
