@@ -1,128 +1,220 @@
 //! Keeps memory below `maxmemory` by removing keys.
+//!
+//! A command that finds too much in use evicts keys before it takes any lock of its own, for as long as
+//! `maxmemory-eviction-tenacity` says; what is left then is evicted in the background, in steps as long. Each look at
+//! keys, and each eviction, holds one shard for a few microseconds.
+//!
+//! Where the policy prefers some keys to others, candidates are sampled, and the best of them are kept in a pool from
+//! one eviction to the next, so that what is evicted is the best of many samples and not just of a few.
+
+mod pool;
 
 use crate::access;
-use crate::config::Directive;
+use crate::config::{Directive, MaxmemoryPolicy};
 use crate::memory;
 use crate::pubsub::EventClass;
 use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
+use crate::store::{Database, Position, Shard};
+use parking_lot::{Mutex, MutexGuard};
+use pool::{Candidate, Pool};
 use rand::Rng;
+use smallvec::SmallVec;
+use tokio::sync::Notify;
 
-/// Keys evicted before memory is measured again.
+/// Evictions between two looks at the clock.
 const EVICTIONS_PER_LOOK: usize = 16;
-/// Looks at the allocator that one command pays for; the next command goes on.
-const LOOKS_MAX: usize = 64;
 
-/// How the key to evict is chosen among the sampled ones.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    Random,
-    LeastRecent,
-    LeastFrequent,
-    EarliestDeadline,
+/// What became of an attempt to make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    Enough,
+    /// Keys are being evicted: it will be enough soon.
+    Soon,
+    /// Nothing may be evicted any more.
+    None,
 }
 
-/// Bytes that are allocated, less what clients hold that were killed: no key is evicted for what is free in a moment.
-fn allocated(state: &State) -> usize {
-    memory::publish().saturating_sub(state.clients.leaving_bytes())
+/// What is kept between evictions.
+#[derive(Default)]
+pub struct Eviction {
+    pool: Mutex<Pool>,
+    /// Wakes the background when there is more to evict than one command does.
+    pub wanted: Notify,
 }
 
-/// Bytes in use as eviction counts them: what is [`allocated`], less what is free inside pages.
+/// Bytes in use as eviction counts them, and `INFO`: what is allocated, less what is free inside pages, less what is
+/// free in a moment: values on their way to the background, and what clients hold that were killed.
 pub fn used_memory(state: &State) -> usize {
-    let free: usize = (0..state.keyspace.shard_count())
-        .map(|shard| {
-            let shard = state.keyspace.lock_one(shard);
-            shard.databases.iter().map(|tree| tree.memory().page_free_bytes).sum::<usize>()
-        })
-        .sum();
-    allocated(state).saturating_sub(free)
+    memory::publish().saturating_sub(state.lazy_free.pending_bytes() + state.clients.leaving_bytes())
 }
 
-/// Evicts keys until memory is below `maxmemory`. Returns false if it is above and nothing can be evicted.
-pub fn make_room(state: &State) -> bool {
-    let limit = state.settings.int(Directive::Maxmemory).max(0) as usize;
-    if allocated(state) <= limit {
-        return true;
+/// Evicts keys until memory is below `maxmemory`, or until time is up.
+pub fn make_room(state: &State) -> Room {
+    let limit = state.settings.int(Directive::Maxmemory) as usize;
+    if limit == 0 || used_memory(state) <= limit {
+        return Room::Enough;
     }
-    for _ in 0..LOOKS_MAX {
-        if used_memory(state) <= limit {
-            return true;
+    let policy = state.settings.choice(Directive::MaxmemoryPolicy);
+    if policy == MaxmemoryPolicy::Noeviction {
+        return Room::None;
+    }
+    let time_max_us = time_max_us(state.settings.int(Directive::MaxmemoryEvictionTenacity));
+    let mut pool = state.eviction.pool.lock();
+    let started = access::ticks();
+    let room = loop {
+        let mut evicted = 0;
+        while evicted < EVICTIONS_PER_LOOK && used_memory(state) > limit && evict_one(state, policy, &mut pool) {
+            evicted += 1;
         }
-        let policy = state.settings.enum_name(Directive::MaxmemoryPolicy);
-        if policy == "noeviction" {
-            return false;
+        if evicted < EVICTIONS_PER_LOOK {
+            break if used_memory(state) <= limit { Room::Enough } else { Room::None };
         }
-        let started = access::ticks();
-        let evicted = (0..EVICTIONS_PER_LOOK).filter(|_| evict_one(state, policy)).count();
-        let milliseconds = access::nanoseconds_since(started) / 1_000_000;
-        let threshold = state.settings.int(Directive::LatencyMonitorThreshold);
-        if threshold > 0 && milliseconds >= threshold as u64 {
-            state.latency.add("eviction-cycle", unix_time_ms() / 1000, milliseconds as u32);
+        if access::nanoseconds_since(started) / 1000 > time_max_us {
+            state.eviction.wanted.notify_one();
+            break Room::Soon;
         }
-        if evicted == 0 {
-            return false;
+    };
+    let milliseconds = access::nanoseconds_since(started) / 1_000_000;
+    let threshold = state.settings.int(Directive::LatencyMonitorThreshold);
+    if threshold > 0 && milliseconds >= threshold as u64 {
+        state.latency.add("eviction-cycle", unix_time_ms() / 1000, milliseconds as u32);
+    }
+    room
+}
+
+/// For how long keys are evicted at a time: as in Redis, 50 microseconds for each step of `tenacity` up to 10, then 15 %
+/// more for each; 100 is without end.
+fn time_max_us(tenacity: i64) -> u64 {
+    match tenacity {
+        ..=10 => 50 * tenacity.max(0) as u64,
+        11..100 => (500.0 * 1.15f64.powi(tenacity as i32 - 10)) as u64,
+        _ => u64::MAX,
+    }
+}
+
+/// Evicts a key. Returns false if there is none that may be evicted.
+fn evict_one(state: &State, policy: MaxmemoryPolicy, pool: &mut Pool) -> bool {
+    match policy {
+        MaxmemoryPolicy::AllkeysRandom | MaxmemoryPolicy::VolatileRandom => {
+            any_shard(state, |number| evict_random(state, number, policy))
+        }
+        _ => {
+            pool.begin(policy);
+            loop {
+                let found = any_shard(state, |number| sample(state, number, policy, pool));
+                let Some(candidate) = pool.pop() else { return false };
+                if evict_candidate(state, policy, &candidate) {
+                    return true;
+                }
+                if !found && pool.is_empty() {
+                    return false;
+                }
+            }
         }
     }
+}
+
+/// Does something with one shard after the other, from a random one on, until it succeeds.
+fn any_shard(state: &State, mut succeeds: impl FnMut(usize) -> bool) -> bool {
+    let count = state.keyspace.shard_count();
+    let first = rand::rng().random_range(0..count);
+    (first..count).chain(0..first).any(&mut succeeds)
+}
+
+fn is_volatile(policy: MaxmemoryPolicy) -> bool {
+    use MaxmemoryPolicy::{VolatileLfu, VolatileLru, VolatileRandom, VolatileTtl};
+    matches!(policy, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
+}
+
+/// How many keys of a database may be evicted.
+fn evictable(tree: &Database, policy: MaxmemoryPolicy) -> usize {
+    if is_volatile(policy) { tree.deadlines() } else { tree.len() }
+}
+
+/// A random record of those that may be evicted.
+fn random(tree: &Database, policy: MaxmemoryPolicy) -> Option<Position> {
+    let rng = &mut rand::rng();
+    if is_volatile(policy) { tree.random_with_deadline(rng) } else { tree.random(rng) }
+}
+
+/// Evicts any key of a shard; each of its databases has a share by the number of its keys.
+fn evict_random(state: &State, number: usize, policy: MaxmemoryPolicy) -> bool {
+    let guard = state.keyspace.lock_one(number);
+    let total: usize = guard.databases.iter().map(|tree| evictable(tree, policy)).sum();
+    if total == 0 {
+        return false;
+    }
+    let mut index = rand::rng().random_range(0..total);
+    let database = guard.databases.iter().position(|tree| {
+        let count = evictable(tree, policy);
+        let is_here = index < count;
+        index = index.wrapping_sub(count);
+        is_here
+    });
+    let chosen = database.and_then(|database| Some((database, random(&guard.databases[database], policy)?)));
+    let Some((database, position)) = chosen else { return false };
+    evict(state, guard, database, position);
     true
 }
 
-/// Evicts the best of a few sampled keys. Returns false if there is none.
-fn evict_one(state: &State, policy: &str) -> bool {
-    let volatile_only = policy.starts_with("volatile-");
-    let order = match policy.split_once('-').map_or("", |(_, order)| order) {
-        "lru" => Order::LeastRecent,
-        "lfu" => Order::LeastFrequent,
-        "ttl" => Order::EarliestDeadline,
-        _ => Order::Random,
-    };
-    let samples = match order {
-        Order::Random => 1,
-        _ => state.settings.int(Directive::MaxmemorySamples).max(1) as usize,
-    };
-    let shards = state.keyspace.shard_count();
-    let first = rand::rng().random_range(0..shards);
-    (0..shards).any(|offset| {
-        let shard = (first + offset) % shards;
-        (0..state.keyspace.databases())
-            .any(|database| evict_from(state, shard, database, volatile_only, order, samples))
-    })
-}
-
-fn evict_from(state: &State, shard: usize, database: usize, volatile_only: bool, order: Order, samples: usize) -> bool {
+/// Looks at a few keys of each database of a shard and puts the best into the pool. Returns whether there were any.
+fn sample(state: &State, number: usize, policy: MaxmemoryPolicy, pool: &mut Pool) -> bool {
+    let samples_max = state.settings.int(Directive::MaxmemorySamples) as usize;
     let now_ms = unix_time_ms();
-    let mut guard = state.keyspace.lock_one(shard);
-    let shard = &mut *guard;
-    let tree = &mut shard.databases[database];
-    if tree.is_empty() || (volatile_only && tree.deadlines() == 0) {
-        return false;
-    }
-    let mut best = None;
-    let mut candidates = 0;
-    // Where few keys have a deadline, more must be looked at to find them.
-    let attempts = if volatile_only { samples * (tree.len() / tree.deadlines()).clamp(1, 1000) * 4 } else { samples };
-    for _ in 0..attempts {
-        let Some(position) = tree.random(&mut rand::rng()) else { break };
-        let deadline = tree.deadline(position);
-        if volatile_only && deadline.is_none() {
+    let mut samples: SmallVec<[Position; 16]> = SmallVec::new();
+    let mut guard = state.keyspace.lock_one(number);
+    let mut found = false;
+    for (database, tree) in guard.databases.iter_mut().enumerate() {
+        if evictable(tree, policy) == 0 {
             continue;
         }
-        let clock = tree.clock(position);
-        // The greatest score is evicted.
-        let score = match order {
-            Order::Random => 0,
-            Order::LeastRecent => i64::from(access::idle_seconds(&state.settings, clock, now_ms)),
-            Order::LeastFrequent => 255 - i64::from(access::frequency(&state.settings, clock, now_ms)),
-            Order::EarliestDeadline => deadline.map_or(i64::MIN, |deadline| -deadline),
-        };
-        if best.is_none_or(|(best, _)| score > best) {
-            best = Some((score, position));
+        if policy == MaxmemoryPolicy::VolatileTtl {
+            samples.extend(tree.first_to_expire());
+        } else {
+            samples.extend((0..samples_max).filter_map(|_| random(tree, policy)));
         }
-        candidates += 1;
-        if candidates == samples {
-            break;
+        found |= !samples.is_empty();
+        for position in samples.drain(..) {
+            let (clock, score) = (tree.clock(position), score(state, policy, tree, position, now_ms));
+            if pool.wants(score) {
+                let mut key = Vec::new();
+                tree.key(position, &mut key);
+                pool.put(Candidate { score, shard: number, database, clock, key });
+            }
         }
     }
-    let Some((_, position)) = best else { return false };
+    found
+}
+
+/// How well it would be to evict a record: that with the greatest score goes first.
+fn score(state: &State, policy: MaxmemoryPolicy, tree: &Database, position: Position, now_ms: i64) -> i64 {
+    use MaxmemoryPolicy::{AllkeysLfu, AllkeysLru, VolatileLfu, VolatileLru, VolatileTtl};
+    let (settings, clock) = (&state.settings, tree.clock(position));
+    match policy {
+        AllkeysLru | VolatileLru => i64::from(access::idle_seconds(settings, clock, now_ms)),
+        AllkeysLfu | VolatileLfu => -i64::from(access::frequency(settings, clock, now_ms)),
+        VolatileTtl => tree.deadline(position).map_or(i64::MIN, |deadline| -deadline),
+        _ => 0,
+    }
+}
+
+/// Evicts a candidate. Returns false if it is gone, has been used since, or may not be evicted any more.
+fn evict_candidate(state: &State, policy: MaxmemoryPolicy, candidate: &Candidate) -> bool {
+    let guard = state.keyspace.lock_one(candidate.shard);
+    let tree = &guard.databases[candidate.database];
+    let position = tree.find(state.keyspace.key(&candidate.key)).filter(|position| {
+        tree.clock(*position) == candidate.clock && (!is_volatile(policy) || tree.deadline(*position).is_some())
+    });
+    let Some(position) = position else { return false };
+    evict(state, guard, candidate.database, position);
+    true
+}
+
+/// Removes a record, with all that follows from it.
+fn evict(state: &State, mut guard: MutexGuard<'_, Shard>, database: usize, position: Position) {
+    let shard = &mut *guard;
+    let tree = &mut shard.databases[database];
     let mut key = Vec::new();
     tree.key(position, &mut key);
     let value = tree.remove(position);
@@ -133,5 +225,14 @@ fn evict_from(state: &State, shard: usize, database: usize, volatile_only: bool,
         state.lazy_free.free_value(value);
     }
     state.stats.add(Figure::EvictedKeys, 1);
-    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tenacity_is_that_of_redis() {
+        assert_eq!([0, 1, 10, 11, 20, 100].map(time_max_us), [0, 50, 500, 575, 2022, u64::MAX]);
+    }
 }

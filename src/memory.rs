@@ -1,5 +1,6 @@
 //! The allocator's figures, and what else the operating system knows of the process.
 
+use crate::tree;
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::io;
@@ -13,7 +14,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// The allocator, as Redis names it.
 pub const ALLOCATOR_NAME: &str = "jemalloc-5.3.0";
 
-/// Bytes allocated less bytes freed, over all threads, as far as they have published their share.
+/// Bytes allocated less bytes freed and less what is free in pages, over all threads, as far as they have published their
+/// share.
 static PUBLISHED: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
@@ -25,12 +27,14 @@ thread_local! {
 }
 
 /// Adds what this thread has allocated and freed since it last did so to the sum over all threads, and returns the sum:
-/// the bytes in use. Costs nanoseconds; every thread that allocates must call it now and then.
+/// the bytes in use, in which those that are free in the pages of trees do not count. Costs nanoseconds; every thread that
+/// allocates must call it now and then.
 #[inline]
 pub fn publish() -> usize {
     let share = COUNTERS.with(|counters| {
         counters.as_ref().map_or(0, |(allocated, freed)| allocated.get().wrapping_sub(freed.get()) as i64)
     });
+    let share = share - tree::free_bytes_of_thread();
     let change = share - SHARE.replace(share);
     let sum = if change == 0 {
         PUBLISHED.load(Ordering::Relaxed)

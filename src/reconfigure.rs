@@ -3,7 +3,7 @@
 
 use crate::config::{Directive, error_text};
 use crate::state::State;
-use crate::{client_eviction, crash, daemon, logging, memory};
+use crate::{client_eviction, crash, daemon, eviction, logging};
 
 /// Does what the new value of `directive` asks for. Errors: why that cannot be done, for the client to read.
 pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
@@ -29,6 +29,7 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
         }
         Directive::Maxmemory => {
             warn_of_small_maxmemory(state);
+            state.eviction.wanted.notify_one();
             client_eviction::evict(state);
         }
         Directive::MaxmemoryClients => client_eviction::evict(state),
@@ -49,7 +50,7 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
 }
 
 fn warn_of_small_maxmemory(state: &State) {
-    let (limit, used) = (state.settings.int(Directive::Maxmemory) as usize, memory::publish());
+    let (limit, used) = (state.settings.int(Directive::Maxmemory) as usize, eviction::used_memory(state));
     if limit > 0 && limit < used {
         tracing::warn!(
             "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the current memory usage \

@@ -3,6 +3,7 @@
 use crate::client::{Monitors, Registry};
 use crate::compression::Compression;
 use crate::config::{Directive, Settings};
+use crate::eviction::Eviction;
 use crate::pubsub::Pubsub;
 use crate::server_log::{LatencyMonitor, SlowLog};
 use crate::spec::Table;
@@ -142,6 +143,7 @@ pub struct State {
     pub stats: Stats,
     pub lazy_free: LazyFree,
     pub compression: Compression,
+    pub eviction: Eviction,
     pub slow_log: SlowLog,
     /// Requests and replies of many bytes (`COMMANDLOG`).
     pub large_requests: SlowLog,
@@ -192,6 +194,7 @@ impl State {
             stats: Stats::new(threads),
             lazy_free: LazyFree::start()?,
             compression: Compression::default(),
+            eviction: Eviction::default(),
             slow_log: SlowLog::default(),
             large_requests: SlowLog::default(),
             large_replies: SlowLog::default(),

@@ -57,8 +57,8 @@ fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
     }
     for tree in emptied {
         if in_background {
-            let keys = tree.len() as u64;
-            call.state.lazy_free.free(tree, keys);
+            let (keys, memory) = (tree.len() as u64, tree.memory());
+            call.state.lazy_free.free(tree, keys, memory.page_bytes - memory.page_free_bytes);
         } else {
             call.keys.free_emptied(tree);
         }

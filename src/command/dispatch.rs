@@ -10,6 +10,7 @@ use super::prepare::Prepared;
 use super::run::{Run, call, feed_monitors, note, request_shards, write_error};
 use crate::client::{ReplyMode, Session};
 use crate::config::Directive;
+use crate::eviction::Room;
 use crate::resp::{Args, ErrorReply, Reply};
 use crate::spec::{CommandFlags, CommandSpec, KeyLayout, Locks, errors};
 use crate::state::{PauseKind, State};
@@ -184,7 +185,7 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
         )));
     }
     if state.settings.int(Directive::Maxmemory) > 0
-        && !limits::make_room(state)
+        && limits::make_room(state) == Room::None
         && does_any(session, spec, CommandFlags::DENYOOM)
     {
         return Some(ErrorReply::OUT_OF_MEMORY);

@@ -8,7 +8,7 @@ use crate::spec;
 use crate::state::{PauseKind, unix_time_ms, unix_time_us};
 use crate::stats::{Figure, bucket_at, bucket_microseconds};
 use crate::value::string::dictionary;
-use crate::{memory, process};
+use crate::{eviction, memory, process};
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -46,8 +46,8 @@ const SECTIONS: [Section; 14] = [
 /// The text as it grows.
 struct Text {
     bytes: String,
-    /// Bytes that were allocated before the text was.
-    allocated: usize,
+    /// Bytes that were in use before the text was written.
+    used: usize,
 }
 
 impl Text {
@@ -71,8 +71,8 @@ impl Text {
 
 /// `INFO [section …]`
 pub fn info(call: &mut Call) -> CommandResult {
-    let allocated = memory::publish();
-    let mut text = Text { bytes: String::with_capacity(TEXT_BYTES), allocated };
+    let used = eviction::used_memory(call.state);
+    let mut text = Text { bytes: String::with_capacity(TEXT_BYTES), used };
     for section in &SECTIONS {
         if !wants(call, section) {
             continue;
@@ -212,7 +212,7 @@ pub(super) struct MemoryUse {
     pub dataset: usize,
     /// Bytes of the process that are in memory.
     pub resident: usize,
-    /// Bytes in use as eviction counts them: what is allocated, less what is free in the pages of the trees.
+    /// Bytes in use as eviction counts them.
     pub used: usize,
 }
 
@@ -227,19 +227,15 @@ impl MemoryUse {
     }
 }
 
-/// Looks where the `allocated` bytes go. All shards are locked.
-pub(super) fn memory_use(call: &mut Call, allocated: usize) -> MemoryUse {
+/// Looks where the `used` bytes go. All shards are locked.
+pub(super) fn memory_use(call: &mut Call, used: usize) -> MemoryUse {
     let state = call.state;
     let allocator = memory::allocator();
     let clients = state.clients.all().iter().map(|client| client.memory()).sum::<usize>();
-    let (mut nodes, mut page_free) = (0, 0);
+    let mut nodes = 0;
     call.keys.visit_shards(|shard| {
-        for memory in shard.databases.iter().map(|tree| tree.memory()) {
-            nodes += memory.node_bytes;
-            page_free += memory.page_free_bytes;
-        }
+        nodes += shard.databases.iter().map(|tree| tree.memory().node_bytes).sum::<usize>();
     });
-    let used = allocated.saturating_sub(page_free);
     let peak = state.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
     let overhead = state.startup_memory + clients + nodes;
     MemoryUse {
@@ -256,7 +252,7 @@ pub(super) fn memory_use(call: &mut Call, allocated: usize) -> MemoryUse {
 
 fn memory_section(call: &mut Call, text: &mut Text) {
     let state = call.state;
-    let now = memory_use(call, text.allocated);
+    let now = memory_use(call, text.used);
     let used = now.used;
     let allocator = now.allocator;
     text.size("used_memory", used);

@@ -3,6 +3,7 @@
 use super::redact::redacted;
 use crate::client::{Client, ClientFlags, ClientKind, Endpoint, Session};
 use crate::config::{ClientClass, Directive, OutputLimit, ProtectedAction};
+use crate::eviction::{self, Room};
 use crate::resp::{Args, ErrorReply};
 use crate::server_log::SlowLog;
 use crate::spec::{CommandFlags, CommandSpec};
@@ -41,9 +42,9 @@ pub(super) fn permits(state: &State, session: &Session, directive: Directive) ->
     }
 }
 
-/// Makes room if memory is above `maxmemory`; false if there is nothing left to evict. During a pause nothing is evicted.
-pub fn make_room(state: &State) -> bool {
-    state.pause.is_on() || crate::eviction::make_room(state)
+/// Makes room if memory is above `maxmemory`. During a pause nothing is evicted.
+pub fn make_room(state: &State) -> Room {
+    if state.pause.is_on() { Room::Enough } else { eviction::make_room(state) }
 }
 
 /// Whether writes are refused for want of replicas (`min-replicas-to-write`). No replica can connect yet.

@@ -2,8 +2,8 @@
 
 use super::call::Call;
 use super::info::{memory_use, ratio};
-use crate::memory;
 use crate::resp::{CommandResult, ErrorReply};
+use crate::{eviction, memory};
 
 /// Bytes of a record in its page besides key and value, and its share of what leads to the page.
 const RECORD_BYTES: usize = 16;
@@ -39,7 +39,7 @@ pub fn memory_usage(call: &mut Call) -> CommandResult {
 
 /// `MEMORY STATS`
 pub fn memory_stats(call: &mut Call) -> CommandResult {
-    let now = memory_use(call, memory::publish());
+    let now = memory_use(call, eviction::used_memory(call.state));
     let allocator = now.allocator;
     let databases = databases(call);
     let keys: usize = databases.iter().map(|database| database.1).sum();
@@ -114,7 +114,7 @@ fn databases(call: &mut Call) -> Vec<(usize, usize, usize)> {
 
 /// `MEMORY DOCTOR`
 pub fn memory_doctor(call: &mut Call) -> CommandResult {
-    let now = memory_use(call, memory::publish());
+    let now = memory_use(call, eviction::used_memory(call.state));
     let used = now.used;
     let clients = call.state.clients.len().max(1);
     let mut text = String::new();

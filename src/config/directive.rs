@@ -237,8 +237,8 @@ directives! {
     MaxmemoryPolicy = Entry::choice::<MaxmemoryPolicy>("maxmemory-policy", MaxmemoryPolicy::Noeviction.number());
     /// Keys among which an eviction chooses.
     MaxmemorySamples = Entry::integer("maxmemory-samples", 5, 1, 64);
-    MaxmemoryEvictionTenacity = Entry::integer("maxmemory-eviction-tenacity", 10, 0, 100)
-        .without_effect("a command pays for so many evictions and no more");
+    /// For how long a command evicts keys before it leaves the rest to the background: see `eviction`.
+    MaxmemoryEvictionTenacity = Entry::integer("maxmemory-eviction-tenacity", 10, 0, 100);
     /// How many accesses it takes to count one more in LFU.
     LfuLogFactor = Entry::integer("lfu-log-factor", 10, 0, INT_MAX);
     /// Minutes after which an LFU counter loses one.

@@ -3,6 +3,7 @@
 use crate::client::{Client, ClientFlags, IDLE_MS, Message};
 use crate::command::limits;
 use crate::config::Directive;
+use crate::eviction::Room;
 use crate::pubsub::EventClass;
 use crate::state::{State, unix_time_ms, unix_time_us};
 use crate::stats::Figure;
@@ -67,8 +68,7 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     expired
 }
 
-/// Ten times a second: samples the figures, and makes room when memory is above its limit although nobody asks for
-/// more (the limit was lowered, or one command did not evict enough). Never ends.
+/// Samples the figures ten times a second. Never ends.
 pub async fn sample(state: Arc<State>) {
     let mut ticks = every(Duration::from_millis(100));
     loop {
@@ -77,8 +77,20 @@ pub async fn sample(state: Arc<State>) {
             continue;
         }
         state.stats.sample(unix_time_us());
-        if state.settings.int(Directive::Maxmemory) > 0 {
-            limits::make_room(&state);
+    }
+}
+
+/// Evicts keys where nobody waits for it: after the limit was lowered, or when there is more to evict than one command
+/// does. Looks ten times a second even if it is not asked to. Never ends.
+pub async fn evict(state: Arc<State>) {
+    let mut ticks = every(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = state.eviction.wanted.notified() => {}
+        }
+        while !state.cron_paused.load(Ordering::Relaxed) && limits::make_room(&state) == Room::Soon {
+            tokio::task::yield_now().await;
         }
     }
 }
@@ -96,7 +108,7 @@ pub async fn clients(state: Arc<State>) {
             look_after(&state, &client, now_ms);
         }
         crate::client_eviction::evict(&state);
-        let used = crate::memory::allocator().allocated;
+        let used = crate::eviction::used_memory(&state);
         if state.peak_memory.fetch_max(used, Ordering::Relaxed) < used {
             state.stats.note_peak(now_ms / 1000);
         }

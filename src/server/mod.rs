@@ -111,6 +111,7 @@ async fn serve(
     tokio::task::spawn_local(cron::expire(Arc::clone(&state), 0));
     tokio::task::spawn_local(cron::clients(Arc::clone(&state)));
     tokio::task::spawn_local(cron::sample(Arc::clone(&state)));
+    tokio::task::spawn_local(cron::evict(Arc::clone(&state)));
     if has_tcp {
         tracing::info!(target: "notice", "Ready to accept connections tcp");
     }

@@ -6,51 +6,82 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
+/// Bytes that may wait to be freed; while there are more, whoever has something to free does that himself.
+const PENDING_BYTES_MAX: u64 = 256 << 20;
+/// Parts of a collection that are looked at to estimate its bytes.
+const SAMPLES: usize = 16;
+
 /// Hands values to the thread that frees them. Cloning is cheap.
 #[derive(Clone)]
 pub struct LazyFree {
-    sender: Sender<(Box<dyn Any + Send>, u64)>,
+    sender: Sender<Burden>,
     counters: Arc<Counters>,
+}
+
+/// Something to be freed.
+struct Burden {
+    value: Box<dyn Any + Send>,
+    /// Keys that it stands for.
+    objects: u64,
+    /// Bytes that it takes, about.
+    bytes: u64,
 }
 
 #[derive(Default)]
 struct Counters {
     pending: AtomicU64,
+    pending_bytes: AtomicU64,
     freed: AtomicU64,
 }
 
 impl LazyFree {
     /// Starts the thread.
     pub fn start() -> std::io::Result<Self> {
-        let (sender, receiver) = channel::<(Box<dyn Any + Send>, u64)>();
+        let (sender, receiver) = channel::<Burden>();
         let counters = Arc::new(Counters::default());
         let seen = Arc::clone(&counters);
         std::thread::Builder::new().name("lazy-free".into()).spawn(move || {
-            for (value, objects) in receiver {
+            for Burden { value, objects, bytes } in receiver {
                 drop(value);
                 crate::memory::publish();
                 seen.pending.fetch_sub(objects, Ordering::Relaxed);
+                seen.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
                 seen.freed.fetch_add(objects, Ordering::Relaxed);
             }
         })?;
         Ok(LazyFree { sender, counters })
     }
 
-    /// Frees `value`, which stands for `objects` keys, soon.
-    pub fn free<T: Send + 'static>(&self, value: T, objects: u64) {
+    /// Frees `value`, which stands for `objects` keys and takes about so many bytes, soon.
+    pub fn free<T: Send + 'static>(&self, value: T, objects: u64, bytes: usize) {
+        let bytes = bytes as u64;
+        if self.counters.pending_bytes.load(Ordering::Relaxed) > PENDING_BYTES_MAX {
+            drop(value);
+            self.counters.freed.fetch_add(objects, Ordering::Relaxed);
+            return;
+        }
         self.counters.pending.fetch_add(objects, Ordering::Relaxed);
-        if let Err(refused) = self.sender.send((Box::new(value), objects)) {
+        self.counters.pending_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Err(refused) = self.sender.send(Burden { value: Box::new(value), objects, bytes }) {
             // The thread is gone (the process ends): free it here.
             drop(refused);
             self.counters.pending.fetch_sub(objects, Ordering::Relaxed);
+            self.counters.pending_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
     /// Frees a value: here if that takes a moment, else soon.
     pub fn free_value(&self, value: Box<Value>) {
-        if ValueRef::Boxed(&value).free_effort() > FREE_IN_BACKGROUND_MIN {
-            self.free(value, 1);
+        let seen = ValueRef::Boxed(&value);
+        if seen.free_effort() > FREE_IN_BACKGROUND_MIN {
+            let bytes = seen.memory(SAMPLES);
+            self.free(value, 1, bytes);
         }
+    }
+
+    /// Bytes that wait to be freed, about: allocated still, but not in use.
+    pub fn pending_bytes(&self) -> usize {
+        self.counters.pending_bytes.load(Ordering::Relaxed) as usize
     }
 
     /// Objects that wait to be freed.

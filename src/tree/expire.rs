@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use rand::Rng;
+
 use super::page::Page;
 use super::{Layout, Position, Tree};
+
+/// Tries to hit a record with a deadline at random before a place in the order of deadlines is chosen at random instead.
+const RANDOM_TRIES: usize = 64;
 
 /// What a tree knows about the deadlines of its records.
 pub(super) struct Deadlines {
@@ -93,6 +98,39 @@ impl<L: Layout> Tree<L> {
             self.settle(id);
         }
         taken
+    }
+
+    /// The record that expires first.
+    pub fn first_to_expire(&mut self) -> Option<Position> {
+        loop {
+            let &(bound, id) = self.deadlines.order.first()?;
+            let page = self.pages.page(id);
+            let slot = page.records().position(|record| record.deadline() == Some(bound));
+            match slot {
+                Some(slot) => return Some(Position { page: id, slot: slot as u16 }),
+                None => self.tighten(id),
+            }
+        }
+    }
+
+    /// A record with a deadline, chosen at random: each is about as likely as any other, if not too few have one.
+    pub fn random_with_deadline(&self, rng: &mut impl Rng) -> Option<Position> {
+        let (&(first, _), &(last, _)) = (self.deadlines.order.first()?, self.deadlines.order.last()?);
+        for _ in 0..RANDOM_TRIES {
+            let page = self.pages.ranked(rng.random_range(0..self.pages.len()));
+            let slot = rng.random_range(0..self.slots_max);
+            if page.header().earliest != i64::MAX && slot < page.len() && page.record(slot).deadline().is_some() {
+                return Some(Position { page: page.header().id, slot: slot as u16 });
+            }
+        }
+        let from = (rng.random_range(first..=last), 0);
+        let order = &self.deadlines.order;
+        order.range(from..).chain(order.range(..from)).find_map(|&(_, id)| {
+            let page = self.pages.page(id);
+            let begin = rng.random_range(0..page.len());
+            let slot = (begin..page.len()).chain(0..begin).find(|slot| page.record(*slot).deadline().is_some())?;
+            Some(Position { page: id, slot: slot as u16 })
+        })
     }
 
     /// Makes a page's lower bound exact, if it has deadlines.

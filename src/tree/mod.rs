@@ -29,6 +29,7 @@
 //! ```
 
 mod expire;
+mod free;
 mod key;
 mod node;
 mod page;
@@ -41,6 +42,7 @@ mod tests;
 mod verify;
 
 use expire::Deadlines;
+pub use free::free_bytes_of_thread;
 pub use key::{Key, Seed, Trail};
 use node::{Child, Nodes};
 use page::{Page, SLOT_SIZE};
@@ -283,7 +285,7 @@ impl<L: Layout> Tree<L> {
             let page = self.pages.page_mut(id);
             let slot = page.insert(key.tag(), suffix, payload, deadline, clock);
             self.slots_max = self.slots_max.max(page.len());
-            self.used_bytes += size;
+            self.count_bytes(0, size as isize);
             self.len += 1;
             self.note_deadline(id, None, deadline);
             return (Position { page: id, slot: slot as u16 }, None);
@@ -365,8 +367,22 @@ impl<L: Layout> Tree<L> {
         let page = self.pages.page_mut(id);
         let (capacity, used) = (page.capacity(), page.used());
         let result = change(page);
-        self.page_bytes = self.page_bytes - capacity + page.capacity();
-        self.used_bytes = self.used_bytes - used + page.used();
+        let (grown, filled) = (page.capacity() as isize - capacity as isize, page.used() as isize - used as isize);
+        self.count_bytes(grown, filled);
         result
+    }
+
+    /// Counts a change of the bytes of all pages, and of those that hold something.
+    #[inline]
+    fn count_bytes(&mut self, page_bytes: isize, used_bytes: isize) {
+        self.page_bytes = self.page_bytes.wrapping_add_signed(page_bytes);
+        self.used_bytes = self.used_bytes.wrapping_add_signed(used_bytes);
+        free::note((page_bytes - used_bytes) as i64);
+    }
+}
+
+impl<L: Layout> Drop for Tree<L> {
+    fn drop(&mut self) {
+        self.count_bytes(-(self.page_bytes as isize), -(self.used_bytes as isize));
     }
 }

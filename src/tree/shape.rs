@@ -176,16 +176,14 @@ impl<L: Layout> Tree<L> {
 
     /// Puts a page into the table and into the counts.
     fn adopt(&mut self, page: Page<L>) {
-        self.page_bytes += page.capacity();
-        self.used_bytes += page.used();
+        self.count_bytes(page.capacity() as isize, page.used() as isize);
         self.pages.insert(page);
     }
 
     /// Takes a page out of the table and out of the counts. To whom it was a child, it still is.
     fn disown(&mut self, id: u32) -> Page<L> {
         let page = self.pages.remove(id);
-        self.page_bytes -= page.capacity();
-        self.used_bytes -= page.used();
+        self.count_bytes(-(page.capacity() as isize), -(page.used() as isize));
         self.deadlines.forget(page.header().earliest, id);
         page
     }

@@ -165,7 +165,7 @@ impl<'a> ValueRef<'a> {
     pub fn free_effort(&self) -> usize {
         match self {
             ValueRef::Inline(..) => 1,
-            ValueRef::Boxed(Value::String(string)) => string.piece_count(),
+            ValueRef::Boxed(Value::String(string)) => string.free_effort(),
             ValueRef::Boxed(Value::List(list)) => list.node_count(),
         }
     }

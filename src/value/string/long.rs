@@ -181,9 +181,13 @@ impl LongString {
         }
     }
 
-    /// Number of pieces: what freeing the string costs.
-    pub fn piece_count(&self) -> usize {
-        self.pieces().len()
+    /// What freeing the string costs, in small allocations: a piece goes back to the system.
+    pub fn free_effort(&self) -> usize {
+        const PIECE_EFFORT: usize = 8;
+        match self.pieces() {
+            [_] => 1,
+            pieces => pieces.len() * PIECE_EFFORT,
+        }
     }
 
     fn pieces(&self) -> &[Piece] {
