@@ -176,7 +176,8 @@ pub struct State {
     /// What happens by itself is suspended (`DEBUG PAUSE-CRON`).
     pub cron_paused: AtomicBool,
     pub peak_memory: AtomicUsize,
-    pub startup_memory: usize,
+    /// Bytes in use when the first client could connect.
+    pub startup_memory: AtomicUsize,
 }
 
 impl State {
@@ -216,7 +217,7 @@ impl State {
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
             cron_paused: AtomicBool::new(false),
             peak_memory: AtomicUsize::new(0),
-            startup_memory: crate::memory::publish(),
+            startup_memory: AtomicUsize::new(0),
         })
     }
 

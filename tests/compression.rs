@@ -4,28 +4,10 @@ mod support;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use std::time::{Duration, Instant};
-use support::{Connection, Server};
-
-/// How long something that happens by itself may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(begin.elapsed() < PATIENCE, "{what}: it did not come about");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
+use support::{Connection, Server, eventually};
 
 fn memory_usage(client: &mut Connection, key: &str) -> usize {
     client.ask_words(&["MEMORY", "USAGE", key]).parse().expect("a number of bytes")
-}
-
-fn info(client: &mut Connection, field: &str) -> String {
-    let text = client.ask("INFO all");
-    let line = text.lines().find(|line| line.starts_with(&format!("{field}:"))).expect("the field is there");
-    line[field.len() + 1..].to_owned()
 }
 
 /// Text as applications have it: LZ4 makes it about half as long.
@@ -146,7 +128,7 @@ fn similar_documents_share_a_dictionary() {
     for (number, document) in documents.iter().enumerate().take(100) {
         client.ask_words(&["SET", &format!("doc:{number}"), document]);
     }
-    eventually("a dictionary", || info(&mut client, "compression_dictionaries") == "1");
+    eventually("a dictionary", || client.info("compression_dictionaries") == "1");
     for (number, document) in documents.iter().enumerate().skip(100) {
         client.ask_words(&["SET", &format!("doc:{number}"), document]);
     }
@@ -155,13 +137,13 @@ fn similar_documents_share_a_dictionary() {
     for (number, document) in documents.iter().enumerate() {
         assert!(client.ask_words(&["GET", &format!("doc:{number}")]) == *document);
     }
-    let (raw, stored) = (info(&mut client, "compression_raw_bytes"), info(&mut client, "compression_stored_bytes"));
+    let (raw, stored) = (client.info("compression_raw_bytes"), client.info("compression_stored_bytes"));
     assert_eq!(raw, "400000");
     let ratio = 400_000.0 / stored.parse::<f64>().expect("a number");
-    assert_eq!(info(&mut client, "compression_ratio"), format!("{ratio:.2}"));
+    assert_eq!(client.info("compression_ratio"), format!("{ratio:.2}"));
     assert!(ratio > 2.0, "{ratio}");
     client.ask("CONFIG RESETSTAT");
-    assert_eq!(info(&mut client, "compression_raw_bytes"), "0");
+    assert_eq!(client.info("compression_raw_bytes"), "0");
 }
 
 #[test]
@@ -205,7 +187,7 @@ fn huge_strings_are_compressed_behind_the_back_of_commands() {
     let mut client = server.connect();
     let text = document(&mut SmallRng::seed_from_u64(3), 3_000_000);
     client.ask_words(&["SET", "huge", &text, "EXAT", "9999999999"]);
-    let compressed_bytes = || info(&mut server.connect(), "compression_raw_bytes");
+    let compressed_bytes = || server.connect().info("compression_raw_bytes");
     eventually("compression", || compressed_bytes() == "3000000");
     assert!(memory_usage(&mut client, "huge") < 1_800_000);
     assert_eq!(client.ask("STRLEN huge"), "3000000");

@@ -237,11 +237,12 @@ pub(super) fn memory_use(call: &mut Call, used: usize) -> MemoryUse {
         nodes += shard.databases.iter().map(|tree| tree.memory().node_bytes).sum::<usize>();
     });
     let peak = state.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
-    let overhead = state.startup_memory + clients + nodes;
+    let startup = state.startup_memory.load(Ordering::Relaxed);
+    let overhead = startup + clients + nodes;
     MemoryUse {
         allocator,
         peak,
-        startup: state.startup_memory,
+        startup,
         clients,
         overhead,
         dataset: used.saturating_sub(overhead),

@@ -16,6 +16,7 @@ use listeners::Listeners;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedReceiver;
 use worker::{WorkerHandle, worker_channel};
@@ -112,6 +113,7 @@ async fn serve(
     tokio::task::spawn_local(cron::clients(Arc::clone(&state)));
     tokio::task::spawn_local(cron::sample(Arc::clone(&state)));
     tokio::task::spawn_local(cron::evict(Arc::clone(&state)));
+    state.startup_memory.store(crate::memory::publish(), Ordering::Relaxed);
     if has_tcp {
         tracing::info!(target: "notice", "Ready to accept connections tcp");
     }

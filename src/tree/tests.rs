@@ -665,3 +665,56 @@ proptest! {
         model.check();
     }
 }
+
+#[test]
+fn free_bytes_are_counted_where_they_change() {
+    let seed = Seed::random();
+    let before = free_bytes_of_thread();
+    let mut trees = [Tree::<WithClock>::new(), Tree::<WithClock>::new()];
+    for i in 0..20_000u32 {
+        let key = format!("user:{}", i.wrapping_mul(2_654_435_761) % 5000);
+        let tree = &mut trees[i as usize % 2];
+        match i % 3 {
+            0 => drop(tree.remove_key(seed.key(key.as_bytes()))),
+            _ => drop(tree.put(
+                seed.key(key.as_bytes()),
+                NewPayload::Inline { kind: 0, bytes: &[7; 90][..i as usize % 90] },
+                Some(i64::from(i)),
+                0,
+            )),
+        }
+    }
+    let free: usize = trees.iter().map(|tree| tree.memory().page_free_bytes).sum();
+    assert!(free > 0);
+    assert_eq!(free_bytes_of_thread() - before, free as i64);
+    trees[0].clear();
+    drop(trees);
+    assert_eq!(free_bytes_of_thread(), before);
+}
+
+#[test]
+fn the_first_to_expire_is_found_and_others_at_random() {
+    let seed = Seed::random();
+    let mut tree = Tree::<WithClock>::new();
+    assert_eq!((tree.first_to_expire(), tree.random_with_deadline(&mut rand::rng())), (None, None));
+    let key = |i: u32| format!("key:{i}").into_bytes();
+    for i in 0..20_000u32 {
+        // One in a hundred has a deadline; and most of one page have.
+        let deadline = (i % 100 == 0 || (1000..1100).contains(&i)).then(|| i64::from(i.wrapping_mul(7919) % 20_000));
+        tree.put(seed.key(&key(i)), NewPayload::Inline { kind: 0, bytes: b"value" }, deadline, 0);
+    }
+    let mut hit = std::collections::HashSet::new();
+    for _ in 0..5000 {
+        let position = tree.random_with_deadline(&mut rand::rng()).unwrap();
+        hit.insert(tree.deadline(position).expect("it has a deadline"));
+    }
+    assert!(hit.len() > tree.deadlines() * 9 / 10, "{} of {} were hit", hit.len(), tree.deadlines());
+    let mut last = i64::MIN;
+    while let Some(position) = tree.first_to_expire() {
+        let deadline = tree.deadline(position).unwrap();
+        assert!(deadline >= last);
+        last = deadline;
+        tree.remove(position);
+    }
+    assert_eq!((tree.deadlines(), tree.len()), (0, 19_701));
+}

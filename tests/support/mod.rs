@@ -218,6 +218,13 @@ impl Connection {
         self.reply()
     }
 
+    /// The value of a field of INFO.
+    pub fn info(&mut self, field: &str) -> String {
+        let text = self.ask("INFO everything");
+        let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value.unwrap_or_else(|| panic!("INFO has no {field}")).to_owned()
+    }
+
     pub fn ask_words(&mut self, words: &[&str]) -> String {
         self.send_words(words);
         self.reply()
