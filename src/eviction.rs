@@ -133,14 +133,14 @@ fn evictable(tree: &Database, policy: MaxmemoryPolicy) -> usize {
 }
 
 /// A random record of those that may be evicted.
-fn random(tree: &Database, policy: MaxmemoryPolicy) -> Option<Position> {
+fn random(tree: &mut Database, policy: MaxmemoryPolicy) -> Option<Position> {
     let rng = &mut rand::rng();
     if is_volatile(policy) { tree.random_with_deadline(rng) } else { tree.random(rng) }
 }
 
 /// Evicts any key of a shard; each of its databases has a share by the number of its keys.
 fn evict_random(state: &State, number: usize, policy: MaxmemoryPolicy) -> bool {
-    let guard = state.keyspace.lock_one(number);
+    let mut guard = state.keyspace.lock_one(number);
     let total: usize = guard.databases.iter().map(|tree| evictable(tree, policy)).sum();
     if total == 0 {
         return false;
@@ -152,7 +152,7 @@ fn evict_random(state: &State, number: usize, policy: MaxmemoryPolicy) -> bool {
         index = index.wrapping_sub(count);
         is_here
     });
-    let chosen = database.and_then(|database| Some((database, random(&guard.databases[database], policy)?)));
+    let chosen = database.and_then(|database| Some((database, random(&mut guard.databases[database], policy)?)));
     let Some((database, position)) = chosen else { return false };
     evict(state, guard, database, position);
     true
@@ -192,7 +192,8 @@ fn score(state: &State, policy: MaxmemoryPolicy, tree: &Database, position: Posi
     use MaxmemoryPolicy::{AllkeysLfu, AllkeysLru, VolatileLfu, VolatileLru, VolatileTtl};
     let (settings, clock) = (&state.settings, tree.clock(position));
     match policy {
-        AllkeysLru | VolatileLru => i64::from(access::idle_seconds(settings, clock, now_ms)),
+        // The time of the last access, which can be compared with that of a candidate that was sampled long ago.
+        AllkeysLru | VolatileLru => i64::from(access::idle_seconds(settings, clock, now_ms)) - now_ms / 1000,
         AllkeysLfu | VolatileLfu => -i64::from(access::frequency(settings, clock, now_ms)),
         VolatileTtl => tree.deadline(position).map_or(i64::MIN, |deadline| -deadline),
         _ => 0,

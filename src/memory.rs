@@ -26,22 +26,26 @@ thread_local! {
     static SHARE: Cell<i64> = const { Cell::new(0) };
 }
 
+/// Bytes from which on a thread adds its share to the sum, so that small writes do not make threads wait for each other.
+const PUBLISHED_MIN: u64 = 1024;
+
 /// Adds what this thread has allocated and freed since it last did so to the sum over all threads, and returns the sum:
-/// the bytes in use, in which those that are free in the pages of trees do not count. Costs nanoseconds; every thread that
-/// allocates must call it now and then.
+/// the bytes in use, in which those that are free in the pages of trees do not count. It misses at most
+/// [`PUBLISHED_MIN`] for each other thread. Costs nanoseconds; every thread that allocates must call it now and then.
 #[inline]
 pub fn publish() -> usize {
     let share = COUNTERS.with(|counters| {
         counters.as_ref().map_or(0, |(allocated, freed)| allocated.get().wrapping_sub(freed.get()) as i64)
     });
     let share = share - tree::free_bytes_of_thread();
-    let change = share - SHARE.replace(share);
-    let sum = if change == 0 {
+    let change = share - SHARE.get();
+    let others = if change.unsigned_abs() < PUBLISHED_MIN {
         PUBLISHED.load(Ordering::Relaxed)
     } else {
-        PUBLISHED.fetch_add(change, Ordering::Relaxed) + change
+        SHARE.set(share);
+        PUBLISHED.fetch_add(change, Ordering::Relaxed)
     };
-    sum.max(0) as usize
+    (others + change).max(0) as usize
 }
 
 /// What the allocator knows, in bytes.

@@ -7,9 +7,6 @@ use rand::{Rng, SeedableRng};
 use std::time::Duration;
 use support::{Connection, Server, eventually};
 
-const POLICIES: [&str; 7] =
-    ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl"];
-
 fn number(client: &mut Connection, field: &str) -> usize {
     client.info(field).parse().expect("a number")
 }
@@ -31,83 +28,163 @@ fn ask_many(client: &mut Connection, commands: impl Iterator<Item = String>) -> 
 
 /// Bytes that no compression makes less.
 fn noise(rng: &mut SmallRng, len: usize) -> String {
-    (0..len).map(|_| char::from(rng.random_range(b'!'..=b'~'))).collect()
+    let mut bytes = vec![0; len];
+    rng.fill(&mut bytes[..]);
+    bytes.iter().map(|byte| char::from(b'!' + byte % 94)).collect()
 }
 
-/// Sets `maxmemory` so low that a tenth of the data must go, and returns the share of the keys that went.
-fn evict_a_tenth(client: &mut Connection) -> f64 {
-    let before = keys(client);
-    let limit = number(client, "used_memory") - number(client, "used_memory_dataset") / 10;
+/// The error of a write that finds no room.
+const REFUSAL: &str = "(OOM command not allowed when used memory > 'maxmemory'.)";
+
+/// Sets `maxmemory` so that `excess` bytes of what is in use must go, and waits until they have.
+fn reduce(client: &mut Connection, excess: usize) {
+    let limit = number(client, "used_memory") - excess;
     assert_eq!(client.ask(&format!("CONFIG SET maxmemory {limit}")), "OK");
-    eventually("room", || number(client, "used_memory") <= limit + 20_000);
-    // What else the server does by itself is done now, or never.
-    std::thread::sleep(Duration::from_millis(300));
-    let gone = before - keys(client);
-    assert_eq!(number(client, "evicted_keys"), gone);
-    assert_eq!(client.ask("CONFIG SET maxmemory 0"), "OK");
-    gone as f64 / before as f64
+    eventually("room", || number(client, "used_memory") <= limit);
 }
 
-/// Fills the server with `count` keys, of which every second has a deadline, and tries a policy.
-fn try_policy(policy: &str, count: usize, value: impl Fn(usize) -> String) {
+/// The data that policies are tried with: so many keys, each written by one command.
+struct Data {
+    what: &'static str,
+    count: usize,
+    write: fn(usize) -> Vec<String>,
+}
+
+/// What takes little, and what takes much memory, of every form that values have in it.
+const DATA: [Data; 4] = [
+    Data { what: "16 bytes", count: 50_000, write: |index| set(index, format!("value of {index:07}")) },
+    Data {
+        what: "100 KB",
+        count: 60,
+        write: |index| set(index, noise(&mut SmallRng::seed_from_u64(index as u64), 100_000)),
+    },
+    Data {
+        what: "100 KB, half of it compressed away",
+        count: 60,
+        write: |index| set(index, noise(&mut SmallRng::seed_from_u64(index as u64), 50_000) + &"x".repeat(50_000)),
+    },
+    Data {
+        what: "lists of 1 MB",
+        count: 20,
+        write: |index| {
+            [vec!["RPUSH".into(), name(index)], vec![noise(&mut SmallRng::seed_from_u64(9), 5000); 200]].concat()
+        },
+    },
+];
+
+fn name(index: usize) -> String {
+    format!("key:{index:08}")
+}
+
+fn set(index: usize, value: String) -> Vec<String> {
+    vec!["SET".into(), name(index), value]
+}
+
+/// Writes all keys.
+fn write(client: &mut Connection, data: &Data) {
+    for first in (0..data.count).step_by(1000) {
+        let indexes = first..data.count.min(first + 1000);
+        for index in indexes.clone() {
+            let words = (data.write)(index);
+            client.send_words(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        assert!(indexes.into_iter().all(|_| !client.reply().starts_with('(')));
+    }
+}
+
+/// Gives every second key a deadline.
+fn give_deadlines(client: &mut Connection, data: &Data) {
+    let indexes = (1..data.count).step_by(2);
+    let replies = ask_many(client, indexes.map(|index| format!("EXPIRE {} {}", name(index), 100_000 + index)));
+    assert!(replies.iter().all(|reply| reply == "1"));
+}
+
+/// Keys of `data` that are there, among those with or those without a deadline.
+fn left(client: &mut Connection, data: &Data, first: usize) -> usize {
+    let replies = ask_many(client, (first..data.count).step_by(2).map(|index| format!("EXISTS {}", name(index))));
+    replies.iter().filter(|reply| *reply == "1").count()
+}
+
+/// Under `policy`, a tenth less memory costs a tenth of the keys, whatever their values are; if it spares keys without a
+/// deadline, writes are refused once no others are left.
+fn try_policy(policy: &str) {
     let server = Server::start(&["--maxmemory-policy", policy]);
     let mut client = server.connect();
-    ask_many(
-        &mut client,
-        (0..count).map(|index| match index % 2 {
-            0 => format!("SET key:{index:08} {}", value(index)),
-            _ => format!("SET key:{index:08} {} EX {}", value(index), 100_000 + index),
-        }),
-    );
-    let share = evict_a_tenth(&mut client);
-    assert!((0.08..=0.115).contains(&share), "{policy}: {share} of {count} keys were evicted");
-    if policy.starts_with("volatile") {
-        let left = ask_many(&mut client, (0..count).step_by(2).map(|index| format!("EXISTS key:{index:08}")));
-        assert!(left.iter().all(|reply| reply == "1"), "{policy} evicted a key without a deadline");
-    }
-}
-
-#[test]
-fn a_tenth_less_memory_costs_a_tenth_of_many_small_keys() {
-    for policy in POLICIES {
-        try_policy(policy, 100_000, |index| format!("{index:016}"));
-    }
-}
-
-#[test]
-fn a_tenth_less_memory_costs_a_tenth_of_large_values() {
-    for policy in POLICIES {
-        try_policy(policy, 4000, |index| noise(&mut SmallRng::seed_from_u64(index as u64), 4096));
-    }
-}
-
-/// Like the above with a million keys; prints what it finds. `cargo nextest run --run-ignored only a_million`.
-#[test]
-#[ignore = "takes minutes"]
-fn a_tenth_of_a_million_keys() {
-    for policy in POLICIES {
-        let server = Server::start(&["--maxmemory-policy", policy]);
-        let mut client = server.connect();
-        ask_many(
-            &mut client,
-            (0..1_000_000).map(|index| format!("SET key:{index:012} {index:016} EX {}", 10_000 + index)),
+    let spares_some = policy.starts_with("volatile");
+    for data in DATA {
+        let about = format!("{policy}, {}", data.what);
+        let empty = number(&mut client, "used_memory");
+        write(&mut client, &data);
+        if spares_some {
+            give_deadlines(&mut client, &data);
+        }
+        let size = number(&mut client, "used_memory") - empty;
+        reduce(&mut client, size / 10);
+        let gone = data.count - keys(&mut client);
+        let fair = data.count / 10;
+        assert!(
+            (fair * 9 / 10..=fair * 23 / 20 + 1).contains(&gone),
+            "{about}: {gone} of {} keys were evicted",
+            data.count
         );
-        let used = number(&mut client, "used_memory");
-        let limit = used / 10 * 9;
-        client.ask(&format!("CONFIG SET maxmemory {limit}"));
-        eventually("room", || number(&mut client, "used_memory") <= limit + 20_000);
-        let (left, now) = (keys(&mut client), number(&mut client, "used_memory"));
-        println!("{policy}: {used} bytes in use, {limit} allowed, {now} used then by {left} of 1000000 keys");
-        assert!((870_000..=905_000).contains(&left));
+        if spares_some {
+            assert_eq!(left(&mut client, &data, 0), data.count / 2, "{about}: a key without a deadline was evicted");
+            client.ask(&format!("CONFIG SET maxmemory {}", empty + size * 3 / 10));
+            eventually("refusal", || client.ask("SET another value") == REFUSAL);
+            assert_eq!(left(&mut client, &data, 1), 0, "{about}: writes are refused while keys could be evicted");
+            assert_eq!(left(&mut client, &data, 0), data.count / 2, "{about}: a key without a deadline was evicted");
+        }
+        client.play(
+            "
+            > CONFIG SET maxmemory 0
+            OK
+            > FLUSHALL SYNC
+            OK
+            ",
+        );
     }
 }
 
 #[test]
-fn without_a_policy_writes_are_refused() {
+fn allkeys_lru() {
+    try_policy("allkeys-lru");
+}
+
+#[test]
+fn allkeys_lfu() {
+    try_policy("allkeys-lfu");
+}
+
+#[test]
+fn allkeys_random() {
+    try_policy("allkeys-random");
+}
+
+#[test]
+fn volatile_lru() {
+    try_policy("volatile-lru");
+}
+
+#[test]
+fn volatile_lfu() {
+    try_policy("volatile-lfu");
+}
+
+#[test]
+fn volatile_random() {
+    try_policy("volatile-random");
+}
+
+#[test]
+fn volatile_ttl() {
+    try_policy("volatile-ttl");
+}
+
+#[test]
+fn noeviction() {
     let server = Server::start(&["--maxmemory", "3mb"]);
     let mut client = server.connect();
     let value = noise(&mut SmallRng::seed_from_u64(2), 100_000);
-    let refusal = "(OOM command not allowed when used memory > 'maxmemory'.)";
     let mut written = 0;
     while client.ask_words(&["SET", &format!("key:{written}"), &value]) == "OK" {
         written += 1;
@@ -116,7 +193,7 @@ fn without_a_policy_writes_are_refused() {
     client.play(&format!(
         "
         > SET another value
-        {refusal}
+        {REFUSAL}
         > STRLEN key:0
         100000
         > DEL key:0
@@ -126,51 +203,51 @@ fn without_a_policy_writes_are_refused() {
         "
     ));
     assert_eq!(number(&mut client, "evicted_keys"), 0);
-    client.ask("CONFIG SET maxmemory-policy volatile-lru");
-    assert_eq!(client.ask_words(&["SET", "key:0", &value]), "OK");
-    assert_eq!(client.ask_words(&["SET", "another", &value]), refusal, "no key has a deadline");
 }
 
-/// Makes a server evict two fifths of 20,000 keys, half of which were used since. Returns the shares of the used and of the
-/// unused keys that are left.
-fn survivors(policy: &str) -> (f64, f64) {
-    const COUNT: usize = 20_000;
+/// Makes a server evict two fifths of 20,000 keys, every second of which was used after `pause`. Returns the shares of the
+/// used and of the unused keys that are left.
+fn survivors(policy: &str, pause: Duration) -> (f64, f64) {
     let server = Server::start(&["--maxmemory-policy", policy]);
     let mut client = server.connect();
-    ask_many(&mut client, (0..COUNT).map(|index| format!("SET key:{index} {index:0200}")));
-    // Access clocks count seconds.
-    std::thread::sleep(Duration::from_millis(2100));
+    let data = Data { what: "200 bytes", count: 20_000, write: |index| set(index, format!("{index:0200}")) };
+    write(&mut client, &data);
+    std::thread::sleep(pause);
     for _ in 0..10 {
-        ask_many(&mut client, (0..COUNT).step_by(2).map(|index| format!("GET key:{index}")));
+        ask_many(&mut client, (0..data.count).step_by(2).map(|index| format!("GET {}", name(index))));
     }
-    let limit = number(&mut client, "used_memory") - number(&mut client, "used_memory_dataset") * 2 / 5;
-    client.ask(&format!("CONFIG SET maxmemory {limit}"));
-    eventually("room", || number(&mut client, "used_memory") <= limit + 20_000);
-    let mut left = |first: usize| {
-        let replies = ask_many(&mut client, (first..COUNT).step_by(2).map(|index| format!("EXISTS key:{index}")));
-        replies.iter().filter(|reply| *reply == "1").count() as f64 / (COUNT / 2) as f64
-    };
-    (left(0), left(1))
+    let size = number(&mut client, "used_memory_dataset");
+    reduce(&mut client, size * 2 / 5);
+    let mut share = |first| left(&mut client, &data, first) as f64 / (data.count / 2) as f64;
+    (share(0), share(1))
 }
 
 #[test]
-fn what_is_used_stays() {
-    for policy in ["allkeys-lru", "allkeys-lfu"] {
-        let (used, unused) = survivors(policy);
-        assert!(used > 0.97 && unused < 0.25, "{policy}: {used} of the used keys and {unused} of the others are left");
-    }
+fn what_was_used_lately_stays() {
+    // Access clocks count seconds.
+    let (used, unused) = survivors("allkeys-lru", Duration::from_millis(1010));
+    assert!(used > 0.97 && unused < 0.25, "{used} of the used keys and {unused} of the others are left");
+}
+
+#[test]
+fn what_is_used_often_stays() {
+    let (used, unused) = survivors("allkeys-lfu", Duration::ZERO);
+    assert!(used > 0.97 && unused < 0.25, "{used} of the used keys and {unused} of the others are left");
 }
 
 #[test]
 fn what_expires_first_goes_first() {
+    const COUNT: usize = 5000;
     let server = Server::start(&["--maxmemory-policy", "volatile-ttl"]);
     let mut client = server.connect();
     let value = noise(&mut SmallRng::seed_from_u64(3), 1000);
-    let name = |index: usize| format!("key:{:05}", index * 7919 % 5000);
-    ask_many(&mut client, (0..5000).map(|index| format!("SET {} {value} EX {}", name(index), 10_000 + index)));
-    let share = evict_a_tenth(&mut client);
-    let gone = (share * 5000.0) as usize;
-    let left = ask_many(&mut client, (0..gone).map(|index| format!("EXISTS {}", name(index))));
+    // Keys in an order that is not that of their names.
+    let key = |index: usize| name(index * 7919 % COUNT);
+    ask_many(&mut client, (0..COUNT).map(|index| format!("SET {} {value} EX {}", key(index), 10_000 + index)));
+    let size = number(&mut client, "used_memory_dataset");
+    reduce(&mut client, size / 10);
+    let gone = COUNT - keys(&mut client);
+    let left = ask_many(&mut client, (0..gone).map(|index| format!("EXISTS {}", key(index))));
     let missed = left.iter().filter(|reply| *reply == "1").count();
     assert!(missed <= gone / 10, "{missed} of the {gone} keys that expire first are left");
 }

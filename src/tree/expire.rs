@@ -114,7 +114,7 @@ impl<L: Layout> Tree<L> {
     }
 
     /// A record with a deadline, chosen at random: each is about as likely as any other, if not too few have one.
-    pub fn random_with_deadline(&self, rng: &mut impl Rng) -> Option<Position> {
+    pub fn random_with_deadline(&mut self, rng: &mut impl Rng) -> Option<Position> {
         let (&(first, _), &(last, _)) = (self.deadlines.order.first()?, self.deadlines.order.last()?);
         for _ in 0..RANDOM_TRIES {
             let page = self.pages.ranked(rng.random_range(0..self.pages.len()));
@@ -124,13 +124,18 @@ impl<L: Layout> Tree<L> {
             }
         }
         let from = (rng.random_range(first..=last), 0);
-        let order = &self.deadlines.order;
-        order.range(from..).chain(order.range(..from)).find_map(|&(_, id)| {
+        loop {
+            let order = &self.deadlines.order;
+            let &(_, id) = order.range(from..).next().or_else(|| order.first())?;
             let page = self.pages.page(id);
-            let begin = rng.random_range(0..page.len());
-            let slot = (begin..page.len()).chain(0..begin).find(|slot| page.record(*slot).deadline().is_some())?;
-            Some(Position { page: id, slot: slot as u16 })
-        })
+            let begin = rng.random_range(0..=page.len());
+            let slot = (begin..page.len()).chain(0..begin).find(|slot| page.record(*slot).deadline().is_some());
+            match slot {
+                Some(slot) => return Some(Position { page: id, slot: slot as u16 }),
+                // None is left in this page, which leaves the order.
+                None => self.tighten(id),
+            }
+        }
     }
 
     /// Makes a page's lower bound exact, if it has deadlines.
