@@ -182,12 +182,25 @@ impl Reply {
         }
     }
 
+    #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) -> CommandResult {
         if bytes.len() + self.out.len() > self.bytes_max {
             return self.exceed();
         }
-        self.out.reserve(bytes.len() + 16);
-        self.header(b'$', bytes.len() as i64)?;
+        let len = bytes.len();
+        if len < 10 {
+            // Lists are full of these: a block of fixed size is written faster than three parts.
+            let mut block = [0; 16];
+            block[..4].copy_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
+            block[4..4 + len].copy_from_slice(bytes);
+            block[4 + len..6 + len].copy_from_slice(b"\r\n");
+            let end = self.out.len() + 6 + len;
+            self.out.extend_from_slice(&block);
+            self.out.truncate(end);
+            return Ok(());
+        }
+        self.out.reserve(len + 16);
+        self.header(b'$', len as i64)?;
         self.line(bytes)
     }
 

@@ -220,8 +220,18 @@ pub(super) fn previous(bytes: &[u8], end: usize) -> usize {
 }
 
 /// The element of the entry at `at`, and where the next one begins.
-#[inline]
+#[inline(always)]
 pub(super) fn decode(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
+    // Most elements are short strings.
+    let tag = bytes[at];
+    if tag & 0xC0 == 0x80 {
+        let end = at + 1 + usize::from(tag & 0x3F);
+        return (Element::Bytes(&bytes[at + 1..end]), end + 1);
+    }
+    decode_any(bytes, at)
+}
+
+fn decode_any(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
     let (head, data) = sizes(bytes, at);
     let body = at + head;
     let tag = bytes[at];

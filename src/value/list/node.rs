@@ -280,7 +280,7 @@ pub(super) struct NodeView<'a> {
 
 impl<'a> NodeView<'a> {
     /// The element whose entry begins at `at`, and where that entry ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn element(&self, at: usize) -> (Element<'a>, usize) {
         if self.plain { (Element::new(self.bytes), self.bytes.len()) } else { packed::decode(self.bytes, at) }
     }
