@@ -156,8 +156,7 @@ impl Round<'_> {
     fn counters(&mut self, server: usize) -> Result<BTreeMap<String, String>, Stop> {
         let info = self.control(server, &["INFO", "everything"])?.string();
         let lines = info.lines().filter_map(|line| line.split_once(':'));
-        let mut counters: BTreeMap<_, _> =
-            lines.filter_map(|(name, value)| Some((name.to_owned(), counter(name, value)?))).collect();
+        let mut counters: BTreeMap<_, _> = lines.flat_map(|(name, value)| counted(name, value)).collect();
         if let Some(changes) = counters.get_mut(CHANGES) {
             *changes = changes.parse().map_or(-1, |changes: i64| changes - self.changes_before[server]).to_string();
         }
@@ -175,20 +174,21 @@ impl Round<'_> {
     }
 }
 
-/// The part of a field of `INFO` that does not depend on the server, if there is one.
-fn counter(name: &str, value: &str) -> Option<String> {
-    let parts = |wanted: &[&str]| -> String {
-        let is_wanted = |part: &&str| wanted.contains(&part.split('=').next().unwrap_or_default());
-        value.split(',').filter(is_wanted).collect::<Vec<_>>().join(",")
+/// What a field of `INFO` says that does not depend on the server: its name and value, or those of its parts.
+fn counted(name: &str, value: &str) -> Vec<(String, String)> {
+    let parts = |wanted: &[&str]| -> Vec<(String, String)> {
+        let parts = value.split(',').filter_map(|part| part.split_once('='));
+        let wanted = parts.filter(|(part, _)| wanted.contains(part));
+        wanted.map(|(part, value)| (format!("{name} {part}"), value.to_owned())).collect()
     };
     if let Some(command) = name.strip_prefix("cmdstat_") {
-        (!is_polled(command)).then(|| parts(&["calls", "rejected_calls", "failed_calls"]))
+        if is_polled(command) { Vec::new() } else { parts(&["calls", "rejected_calls", "failed_calls"]) }
     } else if name.starts_with("db") && name[2..].bytes().all(|byte| byte.is_ascii_digit()) {
-        Some(parts(&["keys", "expires"]))
+        parts(&["keys", "expires"])
     } else if name.starts_with("errorstat_") || INFO_FIELDS.contains(&name) {
-        Some(value.to_owned())
+        vec![(name.to_owned(), value.to_owned())]
     } else {
-        None
+        Vec::new()
     }
 }
 

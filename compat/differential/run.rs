@@ -307,10 +307,13 @@ impl Round<'_> {
     }
 
     /// The commands without those after which data or counts need not be the same: what some servers refuse inside of a transaction
-    /// and others do not; the databases swapped under several clients that wait, who are served in any order; and what looks
-    /// at counts while others count.
+    /// and others do not; the databases swapped under several clients that wait, who are served in any order; what looks at
+    /// counts while others count; and behind one that may wait all but `ECHO`, since it would run beside what others send.
     pub fn undisputed(&self, client: usize, commands: &[Command]) -> Vec<Command> {
         let mut inside = self.clients[client].in_transaction;
+        // Not all that should end a transaction does, or begin one.
+        let mut surely_inside = inside;
+        let mut may_wait = false;
         let waiting = self.clients.iter().filter(|client| !client.pending.is_empty()).count();
         let counts_move = self.more_follows_a_wait();
         let is_disputed = |command: &Command| {
@@ -324,13 +327,15 @@ impl Round<'_> {
         let mut kept = Vec::new();
         for command in commands {
             let swaps = command[0].eq_ignore_ascii_case(b"SWAPDB") && (waiting > 1 || inside);
-            if swaps || inside && is_disputed(command) || counts_move && looks_at_counts(command) {
+            let runs_later = may_wait && !command[0].eq_ignore_ascii_case(b"ECHO");
+            if swaps || runs_later || inside && is_disputed(command) || counts_move && looks_at_counts(command) {
                 continue;
             }
             match (&command[0].to_ascii_uppercase()[..], command.len()) {
-                (b"MULTI", 1) => inside = true,
-                (b"EXEC" | b"DISCARD" | b"RESET", 1) => inside = false,
-                _ => {}
+                (b"MULTI", 1) => (inside, surely_inside) = (true, true),
+                (b"EXEC" | b"DISCARD" | b"RESET", 1) => (inside, surely_inside) = (false, false),
+                (b"EXEC" | b"DISCARD" | b"RESET", _) => surely_inside = false,
+                _ => may_wait |= may_block(command) && !surely_inside,
             }
             kept.push(command.clone());
         }
