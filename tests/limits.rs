@@ -163,6 +163,15 @@ fn strangers_are_held_to_less_until_they_give_the_password() {
     assert_eq!(client.reply(), "OK");
     assert_eq!(client.reply(), long);
     assert_eq!(client.reply(), "0");
+    // Who reads no replies has them kept only with a password: what the socket does not take ends the connection.
+    let mut stranger = server.connect();
+    let refused = request(&[b"SET", b"key", b"value"]).repeat(100);
+    for _ in 0..10_000 {
+        if !stranger.try_send_raw(&refused) {
+            break;
+        }
+    }
+    assert_eq!(info(&mut client, "client_output_buffer_limit_disconnections"), 1);
 }
 
 #[test]

@@ -47,6 +47,8 @@ const ANNOUNCED_BYTES_MAX: usize = 1024 * 1024;
 const SPANS_COPIED_MAX: usize = 1024;
 /// Most that a client may have sent of a request before it has authenticated.
 const UNAUTHENTICATED_QUERY_BYTES_MAX: i64 = 1024 * 1024;
+/// Most that is kept of the replies to such a client, if it does not read them.
+const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 1024;
 
 /// The connection is over; everything that could be sent has been.
 struct Ended;
@@ -493,9 +495,18 @@ impl Connection {
 
     /// Whether the output buffer's limits end the connection, were `bytes` more kept for it.
     fn exceeds_limits(&mut self, bytes: usize) -> bool {
-        let client = &self.session.client;
-        command::limits::check_output(&self.worker.state, client, client.output_memory() + bytes, unix_time_ms());
-        client.has(ClientFlags::CLOSE_ASAP)
+        self.check_output(self.session.client.output_memory() + bytes);
+        self.session.client.has(ClientFlags::CLOSE_ASAP)
+    }
+
+    /// Ends the connection if it may not have `bytes` of unread output.
+    fn check_output(&self, bytes: usize) {
+        let (state, client) = (&self.worker.state, &self.session.client);
+        if !self.session.is_authenticated && bytes > UNAUTHENTICATED_OUTPUT_BYTES_MAX {
+            command::limits::close_for_output(state, client, bytes as u64);
+        } else {
+            command::limits::check_output(state, client, bytes, unix_time_ms());
+        }
     }
 
     /// Sends what was kept; ready when nothing is left.
@@ -568,7 +579,7 @@ impl Connection {
         client.output_bytes.store(self.unsent.bytes(), Ordering::Relaxed);
         client.output_blocks.store(self.unsent.blocks(), Ordering::Relaxed);
         if !self.unsent.is_empty() || client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
-            command::limits::check_output(&self.worker.state, client, client.output_memory(), unix_time_ms());
+            self.check_output(client.output_memory());
         }
         client_eviction::note(&self.worker.state, client);
         if client.has(ClientFlags::CLOSE_ASAP) {
