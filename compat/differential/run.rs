@@ -308,14 +308,14 @@ impl Round<'_> {
 
     /// The commands without those after which data or counts need not be the same: what some servers refuse inside of a transaction
     /// and others do not; the databases swapped under several clients that wait, who are served in any order; what looks at
-    /// counts while others count; and behind one that may wait all but `ECHO`, since it would run beside what others send.
+    /// others while they move; and behind one that may wait all but `ECHO`, since it would run beside what others send.
     pub fn undisputed(&self, client: usize, commands: &[Command]) -> Vec<Command> {
         let mut inside = self.clients[client].in_transaction;
         // Not all that should end a transaction does, or begin one.
         let mut surely_inside = inside;
         let mut may_wait = false;
         let waiting = self.clients.iter().filter(|client| !client.pending.is_empty()).count();
-        let counts_move = self.more_follows_a_wait();
+        let others_move = self.more_follows_a_wait();
         let is_disputed = |command: &Command| {
             let words: Vec<_> =
                 command.iter().take(2).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase()).collect();
@@ -328,7 +328,7 @@ impl Round<'_> {
         for command in commands {
             let swaps = command[0].eq_ignore_ascii_case(b"SWAPDB") && (waiting > 1 || inside);
             let runs_later = may_wait && !command[0].eq_ignore_ascii_case(b"ECHO");
-            if swaps || runs_later || inside && is_disputed(command) || counts_move && looks_at_counts(command) {
+            if swaps || runs_later || inside && is_disputed(command) || others_move && looks_at_others(command) {
                 continue;
             }
             match (&command[0].to_ascii_uppercase()[..], command.len()) {
@@ -492,11 +492,14 @@ fn uncommon(about: &str, replies: &[Reply]) -> Vec<Reply> {
     replies
 }
 
-/// Whether the command resets or tells what is counted of commands.
-pub fn looks_at_counts(command: &Command) -> bool {
+/// Whether the command resets or tells what is counted of commands, or tells what other clients do.
+pub fn looks_at_others(command: &Command) -> bool {
     let [name, subcommand, ..] = &command[..] else { return false };
     let words = [name, subcommand].map(|word| word.to_ascii_uppercase());
-    matches!([&words[0][..], &words[1][..]], [b"CONFIG", b"RESETSTAT"] | [b"LATENCY", b"HISTOGRAM"])
+    matches!(
+        [&words[0][..], &words[1][..]],
+        [b"CONFIG", b"RESETSTAT"] | [b"LATENCY", b"HISTOGRAM"] | [b"CLIENT", b"LIST"]
+    )
 }
 
 fn arity_error(reply: &Reply) -> bool {

@@ -4,7 +4,7 @@ use crate::compare::OWN_NAME;
 use crate::generator::Command;
 use crate::plan::written;
 use crate::reply::{Reply, SHOWN_MAX, readable};
-use crate::run::{Client, Round, SETTLE_MAX, Stop, looks_at_counts, name_of};
+use crate::run::{Client, Round, SETTLE_MAX, Stop, looks_at_others, name_of};
 use crate::server::{Connection, REPLY_MAX, encode};
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -205,7 +205,7 @@ impl Round<'_> {
         let client = self.unblocked_client(client)?;
         let mut commands = self.undisputed(client, commands);
         // They might run while the end of the pause is being counted.
-        commands.retain(|command| !looks_at_counts(command));
+        commands.retain(|command| !looks_at_others(command));
         let servers = self.fleet.servers.len();
         for server in 0..servers {
             self.control(server, &["CLIENT", "PAUSE", "100000", "WRITE"])?;
