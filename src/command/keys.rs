@@ -204,23 +204,29 @@ impl<'k> Keys<'k> {
         &mut self.locked.at(found.shard).databases[found.database]
     }
 
-    /// The record of `key`, unless its time is over: then it is removed.
+    /// The record of `key`, unless its time is over: then it is removed. If it `touches` the record, its access clock is set.
     #[inline]
-    fn locate(&mut self, key: &[u8]) -> Option<Found> {
+    fn locate(&mut self, key: &[u8], touches: bool) -> Option<Found> {
         let placed = self.place(key);
         let (hashed, shard) = (placed.key, self.locked.index_of(placed.shard));
         let database = self.database;
-        let tree = &self.locked.at(shard).databases[database];
+        let tree = &mut self.locked.at(shard).databases[database];
         let position = tree.find(hashed)?;
-        let found = Found { shard, database, position };
-        if tree.deadline(position).is_some_and(|deadline| deadline < self.now_ms) {
-            if self.state.pause.is_on() {
-                return None;
+        let (deadline, clock) = tree.times(position);
+        if deadline.is_some_and(|deadline| deadline < self.now_ms) {
+            if !self.state.pause.is_on() {
+                self.expire(Found { shard, database, position }, key);
             }
-            self.expire(found, key);
             return None;
         }
-        Some(found)
+        if touches && !self.no_touch {
+            let touched = crate::access::touched(&self.state.settings, clock, self.now_ms);
+            // Most keys that are read are read again within a second: their cache lines stay as they are.
+            if touched != clock {
+                tree.set_clock(position, touched);
+            }
+        }
+        Some(Found { shard, database, position })
     }
 
     #[cold]
@@ -235,12 +241,9 @@ impl<'k> Keys<'k> {
     /// Looks up a key whose value the command returns: counts a hit or a miss and sets the access clock.
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<Found> {
-        let found = self.locate(key);
+        let found = self.locate(key, true);
         match found {
-            Some(found) => {
-                self.state.stats.add(Figure::KeyspaceHits, 1);
-                self.touch(found);
-            }
+            Some(_) => self.state.stats.add(Figure::KeyspaceHits, 1),
             None => {
                 self.state.stats.add(Figure::KeyspaceMisses, 1);
                 self.state.pubsub.notify(EventClass::KeyMiss, "keymiss", self.database, key);
@@ -269,17 +272,13 @@ impl<'k> Keys<'k> {
     /// Looks up a key that the command changes.
     #[inline]
     pub fn write(&mut self, key: &[u8]) -> Option<Found> {
-        let found = self.locate(key);
-        if let Some(found) = found {
-            self.touch(found);
-        }
-        found
+        self.locate(key, true)
     }
 
     /// Looks up a key about which the command tells how it is kept: counts a hit or a miss and leaves no other trace
     /// (`OBJECT`).
     pub fn examine(&mut self, key: &[u8]) -> Option<Found> {
-        let found = self.locate(key);
+        let found = self.locate(key, false);
         let figure = if found.is_some() { Figure::KeyspaceHits } else { Figure::KeyspaceMisses };
         self.state.stats.add(figure, 1);
         found
@@ -287,19 +286,7 @@ impl<'k> Keys<'k> {
 
     /// Looks up a key without any trace (`DEL`, `MEMORY USAGE`).
     pub fn peek(&mut self, key: &[u8]) -> Option<Found> {
-        self.locate(key)
-    }
-
-    fn touch(&mut self, found: Found) {
-        if self.no_touch {
-            return;
-        }
-        let before = self.tree(found).clock(found.position);
-        let clock = crate::access::touched(&self.state.settings, before, self.now_ms);
-        // Most keys that are read are read again within a second: their cache lines stay as they are.
-        if clock != before {
-            self.tree(found).set_clock(found.position, clock);
-        }
+        self.locate(key, false)
     }
 
     /// Sets the access clock (`RESTORE`, `DEBUG`), or leaves it where a policy has another meaning for it.

@@ -60,7 +60,7 @@ impl Keyspace {
 
     /// The shard of a key: by its hash tag (`{…}`) if it has one, so that keys of one tag are together, as in a
     /// cluster (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags>).
-    #[inline]
+    #[inline(always)]
     pub fn shard_of(&self, key: Key<'_>) -> usize {
         let hash = match hash_tag(key.bytes) {
             None => key.hash,

@@ -231,6 +231,13 @@ impl<L: Layout> Tree<L> {
         self.record(position).deadline()
     }
 
+    /// A record's deadline and its access clock.
+    #[inline]
+    pub fn times(&self, position: Position) -> (Option<i64>, u32) {
+        let record = self.record(position);
+        (record.deadline(), record.clock())
+    }
+
     /// A record's access clock, or 0 if the layout has none.
     #[inline]
     pub fn clock(&self, position: Position) -> u32 {
