@@ -29,7 +29,8 @@ pub struct SlowLog {
 }
 
 impl SlowLog {
-    /// Adds a command, shortened, and drops the oldest ones above `len_max`.
+    /// Adds a command, shortened, and drops the oldest ones above `len_max`. With a length of zero nothing is added, and what
+    /// there is stays, as in Redis.
     pub fn add<'a>(
         &self,
         time: i64,
@@ -38,6 +39,9 @@ impl SlowLog {
         client: (String, Box<[u8]>),
         len_max: usize,
     ) {
+        if len_max == 0 {
+            return;
+        }
         let mut entries = self.entries.lock();
         let id = entries.0;
         entries.0 += 1;

@@ -188,6 +188,26 @@ fn what_is_looked_up_and_what_fails_is_counted() {
 }
 
 #[test]
+fn a_slow_log_of_no_length_stays_as_it_is() {
+    Server::start(&["--slowlog-log-slower-than", "0"]).connect().play(
+        "
+        > SLOWLOG RESET
+        OK
+        > PING
+        PONG
+        > CONFIG SET slowlog-max-len 0
+        OK
+        > SLOWLOG LEN
+        2
+        > CONFIG SET slowlog-max-len 1
+        OK
+        > SLOWLOG LEN
+        1
+        ",
+    );
+}
+
+#[test]
 fn strangers_are_not_told_which_commands_there_are() {
     let server = Server::start(&["--requirepass", "secret"]);
     server.connect().play(
