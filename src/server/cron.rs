@@ -1,5 +1,6 @@
 //! What happens by itself: keys expire on time, silent clients are sent away, figures are sampled.
 
+use crate::access;
 use crate::client::{Client, ClientFlags, IDLE_MS, Message};
 use crate::command::limits;
 use crate::config::Directive;
@@ -15,6 +16,8 @@ use std::time::Duration;
 const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
 /// Keys that are removed under one hold of a lock.
 const EXPIRE_BATCH: usize = 1000;
+/// For how long keys are removed at most before the clients of the thread have their turn.
+const EXPIRE_TURN_NS_MAX: u64 = 5_000_000;
 
 /// Ticks that come so long after each other at least: what was missed is not made up for.
 fn every(interval: Duration) -> tokio::time::Interval {
@@ -32,14 +35,46 @@ pub async fn expire(state: Arc<State>, first: usize) {
         if is_off || state.pause.is_on() {
             continue;
         }
+        let mut turn = Turn::begin(0);
         for shard in (first..state.keyspace.shard_count()).step_by(state.threads) {
             for database in 0..state.keyspace.databases() {
-                while expire_batch(&state, shard, database) == EXPIRE_BATCH {
-                    tokio::task::yield_now().await;
+                loop {
+                    let expired = expire_batch(&state, shard, database);
+                    if expired > 0 && turn.is_over() {
+                        turn = turn.pass().await;
+                    }
+                    if expired < EXPIRE_BATCH {
+                        break;
+                    }
                 }
             }
         }
         crate::memory::publish();
+    }
+}
+
+/// A turn at expiring keys. It is as long as the clients of the thread took for theirs before it, so that what is due goes
+/// in time however busy they keep the thread, and none of them waits more than twice as long as without.
+struct Turn {
+    begun: u64,
+    length_ns: u64,
+}
+
+impl Turn {
+    fn begin(length_ns: u64) -> Self {
+        Turn { begun: access::ticks(), length_ns }
+    }
+
+    fn is_over(&self) -> bool {
+        access::nanoseconds_since(self.begun) >= self.length_ns
+    }
+
+    /// Lets the clients have their turn; the next one is returned.
+    async fn pass(self) -> Self {
+        crate::memory::publish();
+        let passed = access::ticks();
+        tokio::task::yield_now().await;
+        Turn::begin(access::nanoseconds_since(passed).min(EXPIRE_TURN_NS_MAX))
     }
 }
 
@@ -128,5 +163,22 @@ fn look_after(state: &State, client: &Client, now_ms: i64) {
         limits::check_output(state, client, client.output_memory(), now_ms);
     } else if idle_ms > IDLE_MS && client.holds_empty_buffer() {
         client.mailbox.post(Message::Wake);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_as_long_as_what_others_did_before_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it starts");
+        let local = tokio::task::LocalSet::new();
+        assert!(Turn::begin(0).is_over());
+        let turn = local.spawn_local(Turn::begin(0).pass());
+        local.spawn_local(async { std::thread::sleep(Duration::from_millis(2)) });
+        let turn = local.block_on(&runtime, turn).expect("it ends");
+        assert!(turn.length_ns >= 2_000_000, "{}", turn.length_ns);
+        assert!(turn.length_ns <= EXPIRE_TURN_NS_MAX);
     }
 }
