@@ -134,6 +134,14 @@ fn a_transaction_that_will_not_run_keeps_nothing() {
     assert_eq!(field(&other.ask("CLIENT LIST NAME watcher"), "multi"), "0");
     assert_eq!(client.ask("EXEC"), "nil");
 
+    client.ask("WATCH k");
+    client.ask("MULTI");
+    client.ask("GET k");
+    other.ask("SET k v");
+    assert_eq!(field(&other.ask("CLIENT LIST NAME watcher"), "multi"), "0");
+    client.ask("GET k");
+    assert_eq!(client.ask("EXEC"), "nil");
+
     client.ask("MULTI");
     client.ask("GET k");
     assert_eq!(field(&other.ask("CLIENT LIST NAME watcher"), "multi"), "1");

@@ -245,6 +245,12 @@ impl Client {
         self.killed.load(Ordering::Acquire)
     }
 
+    /// Commands that are queued for a transaction and may still run; -1 outside of one.
+    pub fn queued_commands(&self) -> i64 {
+        let queued = self.queued.load(Ordering::Relaxed);
+        if self.is_touched() { queued.min(0) } else { queued }
+    }
+
     /// Keys that the client watches and that matter to it.
     pub fn watched_keys(&self) -> usize {
         if self.is_touched() { 0 } else { self.watched.load(Ordering::Relaxed) }

@@ -95,7 +95,7 @@ fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
     line.text("sub", load(&client.channels));
     line.text("psub", load(&client.patterns));
     line.text("ssub", load(&client.shard_channels));
-    line.text("multi", client.queued.load(Ordering::Relaxed));
+    line.text("multi", client.queued_commands());
     line.text("qbuf", load(&client.query_bytes) + request_bytes);
     line.text("qbuf-free", client.query_room(now_ms));
     line.text("argv-mem", load(&client.argument_bytes) + args_bytes);

@@ -28,10 +28,10 @@ pub(super) fn queue(
     args: Args<'_>,
     reply: &mut Reply,
 ) -> CommandResult {
-    let is_touched = session.client.is_touched();
     // What will not run need not be kept.
-    if let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.is_broken && !is_touched)
-    {
+    if session.client.is_touched() {
+        forget_queued(session);
+    } else if let Some(transaction) = session.transaction.as_mut().filter(|transaction| !transaction.is_broken) {
         let request = args.to_owned();
         transaction.bytes += request.memory() + size_of::<(&CommandSpec, OwnedRequest)>();
         transaction.commands.push((spec, request));
@@ -44,7 +44,15 @@ pub(super) fn queue(
 /// Notes that a command of a transaction was refused: it will not run, and what is kept of it is of no use.
 pub(super) fn spoil(session: &mut Session) {
     if let Some(transaction) = &mut session.transaction {
-        **transaction = Transaction { is_broken: true, ..Transaction::default() };
+        transaction.is_broken = true;
+        forget_queued(session);
+    }
+}
+
+/// Frees what was kept for `EXEC`.
+fn forget_queued(session: &mut Session) {
+    if let Some(transaction) = &mut session.transaction {
+        (transaction.commands, transaction.bytes) = (Vec::new(), 0);
         session.client.queued.store(0, Ordering::Relaxed);
         session.client.queued_bytes.store(0, Ordering::Relaxed);
     }
