@@ -32,7 +32,7 @@ pub async fn expire(state: Arc<State>, first: usize) {
     loop {
         ticks.tick().await;
         let is_off = !state.active_expire.load(Ordering::Relaxed) || state.cron_paused.load(Ordering::Relaxed);
-        if is_off || state.pause.is_on() {
+        if is_off {
             continue;
         }
         let mut turn = Turn::begin(0);
@@ -86,7 +86,8 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     let mut guard = state.keyspace.lock_one(shard);
     let shard = &mut *guard;
     let tree = &mut shard.databases[database];
-    if tree.next_deadline().is_none_or(|deadline| deadline > now_ms) {
+    // Behind the lock: whoever begins a pause holds all of them once, and nothing expires after that.
+    if state.pause.is_on() || tree.next_deadline().is_none_or(|deadline| deadline > now_ms) {
         return 0;
     }
     let watched = &shard.watched;
