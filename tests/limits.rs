@@ -5,24 +5,13 @@ mod support;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use support::{Connection, Server, eventually};
+use support::{Connection, Server, eventually, request};
 
 /// A figure of INFO.
 fn info(client: &mut Connection, name: &str) -> u64 {
     let info = client.ask("INFO everything");
     let line = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("INFO has no {name}")).parse().expect("a number")
-}
-
-/// A request of these words.
-fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend(format!("${}\r\n", word.len()).bytes());
-        bytes.extend(*word);
-        bytes.extend(b"\r\n");
-    }
-    bytes
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::Server;
+use support::{Server, request};
 
 #[test]
 fn a_connection_is_greeted_in_both_protocols() {
@@ -176,5 +176,43 @@ fn nothing_is_watched_after_unwatch_discard_and_reset() {
         client.ask("MULTI");
         client.ask("GET b");
         assert_eq!(client.ask("EXEC"), "[nil]", "{end:?}");
+    }
+}
+
+/// What arrives from many connections while the server's thread is busy is read together: each gets its own replies, in
+/// order, whatever database it uses and wherever its bytes are cut.
+#[test]
+fn connections_that_are_read_together_get_their_own_replies() {
+    let server = Server::start(&["--threads", "1", "--enable-debug-command", "yes"]);
+    let mut busy = server.connect();
+    let mut clients: Vec<_> = (0..60).map(|_| server.connect()).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        assert_eq!(client.ask(&format!("SELECT {}", number % 3)), "OK");
+    }
+    for round in 0..20 {
+        busy.send("DEBUG SLEEP 0.02");
+        let mut later = Vec::new();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let value = format!("{number}-{round}-{}", "v".repeat(number * number));
+            let mut bytes = request(&[b"SET", format!("key{number}").as_bytes(), value.as_bytes()]);
+            bytes.extend(b"GET key0\r\nECHO \"a b\"\r\n");
+            bytes.extend(request(&[b"NOPE"]));
+            bytes.extend(request(&[b"GET", format!("key{number}").as_bytes()]));
+            // Some of them end within a request.
+            let cut = bytes.len() - (number + round) % 40 * usize::from(number % 4 == 0);
+            client.send_raw(&bytes[..cut]);
+            later.push((bytes.split_off(cut), value));
+        }
+        assert_eq!(busy.reply(), "OK");
+        for ((number, client), (rest, value)) in clients.iter_mut().enumerate().zip(later) {
+            client.send_raw(&rest);
+            assert_eq!(client.reply(), "OK");
+            let first = client.reply();
+            let is_own = number % 3 != 0 && first == "nil";
+            assert!(is_own || number % 3 == 0 && first.starts_with("0-"), "database {}: {first}", number % 3);
+            assert_eq!(client.reply(), "a b");
+            assert!(client.reply().contains("unknown command"));
+            assert_eq!(client.reply(), value);
+        }
     }
 }

@@ -1,16 +1,17 @@
 //! One connection: reads requests, has them executed, sends replies. Lives on one thread; its task sleeps until the
 //! socket, its mailbox or a timer has something for it.
 
-use super::intake::{Group, Parsed, Part, Read, Requests};
+use super::intake::{Group, Read};
+use super::requests::{Part, Pending, Requests, parse};
 use super::stream::Stream;
 use super::unsent::{SLICES_MAX, Unsent};
 use super::worker::Worker;
 use crate::client::{ClientFlags, Message, Session};
 use crate::client_eviction;
-use crate::command::{self, BATCH_REQUESTS_MAX, Outcome};
+use crate::command::{self, Outcome};
 use crate::config::Directive;
-use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, RequestLimits, Span, parse_request};
-use crate::state::{State, unix_time_ms};
+use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, Span};
+use crate::state::unix_time_ms;
 use crate::stats::Figure;
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
@@ -42,9 +43,6 @@ const QUERY_BYTES_KEPT: usize = 1024 * 1024;
 /// Most that is allocated ahead for an argument that has been announced, in bytes; beyond it the room doubles as the
 /// bytes arrive.
 const ANNOUNCED_BYTES_MAX: usize = 1024 * 1024;
-/// Arguments of a half request that are copied out of the batch and back; more of them change hands as they are, lest
-/// a request of millions that arrives in thousands of pieces have all of them copied each time.
-const SPANS_COPIED_MAX: usize = 1024;
 /// Most that a client may have sent of a request before it has authenticated.
 const UNAUTHENTICATED_QUERY_BYTES_MAX: i64 = 1024 * 1024;
 /// Most that is kept of the replies to such a client, if it does not read them.
@@ -52,15 +50,6 @@ const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 1024;
 
 /// The connection is over; everything that could be sent has been.
 struct Ended;
-
-/// What is left of the bytes that a client sent, between two reads. Empty for a client at rest.
-#[derive(Default)]
-struct Pending {
-    bytes: BytesMut,
-    progress: Progress,
-    /// Arguments of the request that is not complete.
-    spans: Vec<Span>,
-}
 
 pub struct Connection {
     worker: Rc<Worker>,
@@ -586,58 +575,4 @@ impl Connection {
             client.mailbox.post(Message::Wake);
         }
     }
-}
-
-/// Parses requests in `buffer` from `start` on, as many as can be dealt with at once, and adds them to `requests`. What has
-/// been read of the first incomplete one is kept in `pending`.
-fn parse(
-    state: &State,
-    session: &Session,
-    pending: &mut Pending,
-    buffer: &[u8],
-    start: usize,
-    requests: &mut Requests,
-) -> Part {
-    let limits = RequestLimits {
-        bulk_bytes_max: state.settings.int(Directive::ProtoMaxBulkLen),
-        authenticated: session.is_authenticated,
-    };
-    // What follows AUTH is held to other limits than AUTH itself.
-    let count_max = if limits.authenticated { BATCH_REQUESTS_MAX } else { 1 };
-    let Requests { parsed, batch } = requests;
-    let mut begun = std::mem::take(&mut pending.spans);
-    if begun.len() > SPANS_COPIED_MAX && parsed.spans.is_empty() {
-        std::mem::swap(&mut parsed.spans, &mut begun);
-    } else {
-        parsed.spans.append(&mut begun);
-    }
-    let (before, mut at, mut error) = (parsed.requests.len(), start, None);
-    while parsed.requests.len() < before + count_max && at < buffer.len() {
-        let first = parsed.requests.last().map_or(0, |request| request.last);
-        let (progress, Parsed { spans, words, .. }) = (&mut pending.progress, &mut *parsed);
-        match parse_request(&buffer[at..], progress, spans, words, &limits) {
-            Ok(Some(len)) => {
-                parsed.push(at, at + len, first);
-                at += len;
-            }
-            Ok(None) => {
-                if first == 0 && parsed.spans.len() > SPANS_COPIED_MAX {
-                    pending.spans = std::mem::take(&mut parsed.spans);
-                } else {
-                    pending.spans.extend_from_slice(&parsed.spans[first..]);
-                }
-                break;
-            }
-            Err(reason) => {
-                error = Some(reason);
-                break;
-            }
-        }
-    }
-    parsed.forget_half_request();
-    for index in before..parsed.requests.len() {
-        batch.push(state, buffer, parsed.args(buffer, index));
-    }
-    let requests = before..parsed.requests.len();
-    Part { is_full: requests.len() == count_max, requests, end: at, error }
 }

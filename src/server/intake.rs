@@ -4,8 +4,8 @@
 //! all their keys overlap, as those of the keys of one pipeline do.
 
 use super::connection::Connection;
-use crate::command::{BATCH_REQUESTS_MAX, Batch};
-use crate::resp::{Args, ProtocolError, Span};
+use super::requests::{Part, Requests};
+use crate::command::BATCH_REQUESTS_MAX;
 use crate::state::State;
 use std::cell::{Cell, RefCell, RefMut};
 use std::ops::Range;
@@ -17,89 +17,6 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// With less room than this, no further connection is read.
 const READ_ROOM_MIN: usize = 16 * 1024;
-
-/// Arguments that there is room for between two batches.
-const SPANS_KEPT: usize = 64 * 1024;
-
-/// A request in the read buffer: its bytes, its arguments among the batch's spans, and the words that they are if it is an
-/// inline command.
-#[derive(Clone, Copy)]
-pub struct Request {
-    pub start: usize,
-    pub end: usize,
-    pub first: usize,
-    pub last: usize,
-    words: (usize, usize),
-}
-
-/// Requests that are executed together. Reused, so that parsing allocates nothing.
-#[derive(Default)]
-pub struct Parsed {
-    pub requests: Vec<Request>,
-    pub spans: Vec<Span>,
-    /// The words of inline commands, without their quotes.
-    pub words: Vec<u8>,
-}
-
-impl Parsed {
-    pub fn clear(&mut self) {
-        self.requests.clear();
-        self.spans.clear();
-        self.words.clear();
-        if self.spans.capacity() > SPANS_KEPT {
-            self.spans.shrink_to(SPANS_KEPT);
-        }
-    }
-
-    /// Adds a request whose arguments are the spans from `first` on.
-    pub fn push(&mut self, start: usize, end: usize, first: usize) {
-        let words_before = self.requests.last().map_or(0, |request| request.words.1);
-        let words = (words_before, self.words.len());
-        self.requests.push(Request { start, end, first, last: self.spans.len(), words });
-    }
-
-    /// Drops what was found of a request that was not added.
-    pub fn forget_half_request(&mut self) {
-        let (spans, words) = self.requests.last().map_or((0, 0), |request| (request.last, request.words.1));
-        self.spans.truncate(spans);
-        self.words.truncate(words);
-    }
-
-    /// The request at `index`, all of which were parsed from `buffer`.
-    #[inline]
-    pub fn args<'a>(&'a self, buffer: &'a [u8], index: usize) -> Args<'a> {
-        let request = self.requests[index];
-        let (begin, end) = request.words;
-        let bytes = if begin == end { &buffer[request.start..request.end] } else { &self.words[begin..end] };
-        Args::new(bytes, &self.spans[request.first..request.last])
-    }
-}
-
-/// Requests, parsed and prepared.
-#[derive(Default)]
-pub struct Requests {
-    pub parsed: Parsed,
-    pub batch: Batch,
-}
-
-impl Requests {
-    pub fn clear(&mut self) {
-        self.parsed.clear();
-        self.batch.clear();
-    }
-}
-
-/// Those of the requests that came from one connection.
-pub struct Part {
-    /// Which of them.
-    pub requests: Range<usize>,
-    /// Where in the buffer the first request begins that is not among them.
-    pub end: usize,
-    /// As many as can be dealt with at once, so that there may be more of them.
-    pub is_full: bool,
-    /// Why what stands behind them is no request.
-    pub error: Option<ProtocolError>,
-}
 
 /// What was read from a connection that has not been served since.
 pub struct Read {

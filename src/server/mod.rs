@@ -5,6 +5,7 @@ mod cron;
 mod intake;
 mod listen;
 mod listeners;
+mod requests;
 mod signals;
 mod stream;
 mod unsent;
