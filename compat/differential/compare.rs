@@ -109,7 +109,7 @@ impl Judge<'_> {
             (b"LATENCY", b"HISTOGRAM") => {
                 self.calls(ours) == self.calls(theirs) || self.differences.counts_differ.get()
             }
-            (b"SLOWLOG", b"GET") => slow(ours) == slow(theirs),
+            (b"SLOWLOG" | b"COMMANDLOG", b"GET") => slow(ours) == slow(theirs),
             (b"COMMAND", b"" | b"INFO") => {
                 let name_and_arity = |reply: &Reply| -> BTreeSet<Vec<Reply>> {
                     let known = reply.items.iter().filter(|command| {
