@@ -60,7 +60,8 @@ pub fn tame(command: &mut Command, peers: Peers) {
             }
         }
         b"CLIENT" if command.len() > 2 && command[1].eq_ignore_ascii_case(b"PAUSE") => {
-            replace(command, 0, 9_000_000_000_000_000_000, "0");
+            // Above that it is out of range for all of them.
+            replace(command, 0, 9_223_372_036_854_775_807, "0");
         }
         // Redis refuses what follows the reason, while others end the wait: their data would differ.
         b"CLIENT" if peers.redis && command.len() > 4 && command[1].eq_ignore_ascii_case(b"UNBLOCK") => {
