@@ -43,7 +43,7 @@ fn new_session(id: u64) -> Session {
 
 fn end(mut session: Session) {
     command::leave(&STATE, &mut session);
-    STATE.clients.remove(session.client.id);
+    STATE.clients.remove(&session.client);
 }
 
 /// Runs what is complete in `bytes`; the replies to `session`.
