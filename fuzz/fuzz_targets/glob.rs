@@ -58,6 +58,10 @@ fn class(rest: &mut &[u8]) -> Element {
 
 fn matches_slowly(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
     let fold = |byte: u8| if ignore_case { byte.to_ascii_lowercase() } else { byte };
+    if text.is_empty() {
+        // In Redis, not even stars match nothing.
+        return pattern.is_empty();
+    }
     let elements = elements(pattern);
     let skip_stars = |places: &mut Vec<bool>| {
         for place in 0..elements.len() {
