@@ -69,13 +69,7 @@ impl Bench {
 }
 
 fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes
+    redis::Cmd::new().arg(words).get_packed_command()
 }
 
 fn key(number: u32) -> Vec<u8> {

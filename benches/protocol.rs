@@ -11,13 +11,7 @@ const BATCH: u64 = 64;
 const LIMITS: RequestLimits = RequestLimits { bulk_bytes_max: 512 << 20, authenticated: true };
 
 fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend(format!("${}\r\n", word.len()).bytes());
-        bytes.extend(*word);
-        bytes.extend(b"\r\n");
-    }
-    bytes
+    redis::Cmd::new().arg(words).get_packed_command()
 }
 
 /// Parses all requests of `buffer`, which holds nothing else.

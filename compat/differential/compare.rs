@@ -67,7 +67,8 @@ impl Judge<'_> {
             return command.iter().any(|word| word.starts_with(b"\0"))
                 && without_digits(ours) == without_digits(theirs);
         }
-        let subcommand = arguments.first().map(|word| word.to_ascii_uppercase()).unwrap_or_default();
+        // Without arguments it is empty, as no subcommand is.
+        let subcommand = arguments.first().map_or_else(Vec::new, |word| word.to_ascii_uppercase());
         let (ours_text, theirs_text) = (ours.string(), theirs.string());
         match (&name.to_ascii_uppercase()[..], &subcommand[..]) {
             (b"KEYS" | b"SPOP" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"HKEYS" | b"HVALS", _)
@@ -160,14 +161,14 @@ impl Judge<'_> {
 
     /// Whether two servers say the same of a client. An older server has fewer fields.
     fn same_client(&self, ours: &BTreeMap<&str, &str>, theirs: &BTreeMap<&str, &str>) -> bool {
-        let flags = theirs.get("flags").copied().unwrap_or_default();
+        let has_flag = |flag: char| theirs.get("flags").is_some_and(|flags| flags.contains(flag));
         // It was served and goes on only when its turn comes, which may be at once where there are more threads.
-        let was_served = flags.contains('u');
+        let was_served = has_flag('u');
         theirs.iter().all(|(name, value)| match *name {
             // Outside of a transaction the number may be -1 or 0.
-            "multi" if !flags.contains('x') => true,
+            "multi" if !has_flag('x') => true,
             // Keys are not always let go once one has changed.
-            "watch" if flags.contains('d') => true,
+            "watch" if has_flag('d') => true,
             "flags" | "cmd" if was_served => true,
             name => {
                 let own = ours.get(name).copied().unwrap_or("none");

@@ -58,7 +58,7 @@ impl<'a> Generator<'a> {
 
     /// A word of a section of `words.txt`.
     fn word(&mut self, section: &str) -> Vec<u8> {
-        words(section).choose(&mut self.random).cloned().unwrap_or_default()
+        words(section).choose(&mut self.random).cloned().expect("words.txt has words in every section")
     }
 
     fn pick(&mut self, from: &[&str]) -> Vec<u8> {
@@ -68,7 +68,8 @@ impl<'a> Generator<'a> {
     /// A random command.
     pub fn command(&mut self) -> Command {
         let mut command = self.form();
-        let name = command.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
+        // A form that gave no word has no name.
+        let name = command.first().map_or_else(Vec::new, |name| name.to_ascii_uppercase());
         // A damaged setting could be one that spoils the run.
         let may_be_damaged = !matches!(&name[..], b"CONFIG" | b"DEBUG" | b"");
         if may_be_damaged && self.random.random_range(0..1000) < self.character.damage_per_mille {
@@ -132,7 +133,8 @@ impl<'a> Generator<'a> {
             // A directive and a value.
             "setting" => {
                 if let Some([name, values @ ..]) = lines("settings").choose(&mut self.random).map(Vec::as_slice) {
-                    let value = values.choose(&mut self.random).cloned().unwrap_or_default();
+                    let value =
+                        values.choose(&mut self.random).cloned().expect("words.txt has values for every directive");
                     command.extend([name.clone(), value]);
                 }
                 return;
@@ -185,7 +187,9 @@ impl<'a> Generator<'a> {
             "channel" => self.word("channels"),
             "chanpattern" => self.word("channel-patterns"),
             "commandname" => self.word("commands"),
-            "directive" => lines("settings").choose(&mut self.random).map(|line| line[0].clone()).unwrap_or_default(),
+            "directive" => {
+                lines("settings").choose(&mut self.random).map(|line| line[0].clone()).expect("words.txt has settings")
+            }
             "clientid" => format!("\0id:{}", self.random.random_range(0..4)).into_bytes(),
             "clientaddr" => format!("\0addr:{}", self.random.random_range(0..4)).into_bytes(),
             "group" => self.pick(&["g1", "g2"]),

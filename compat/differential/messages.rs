@@ -77,7 +77,8 @@ fn first_difference(judge: &Judge<'_>, ours: &[Reply], theirs: &[Reply]) -> Opti
 /// The replies in a form that does not depend on the order in which a server walks its subscriptions: one publication that
 /// reaches a client by several of them, and the names in the replies to `UNSUBSCRIBE` of all.
 fn in_any_walk(replies: &[Reply]) -> Vec<Reply> {
-    let kind = |reply: &Reply| reply.items.first().map(Reply::string).unwrap_or_default();
+    // What has no items is no message of any kind.
+    let kind = |reply: &Reply| reply.items.first().map_or_else(String::new, Reply::string);
     let publication = |reply: &Reply| match &*kind(reply) {
         "message" | "pmessage" => Some(reply.items[reply.items.len() - 2..].to_vec()),
         _ => None,

@@ -22,7 +22,9 @@ impl Reply {
         let line_end = input.windows(2).position(|pair| pair == b"\r\n")?;
         let (kind, line) = (*input.first()?, &input[1..line_end]);
         let mut at = line_end + 2;
-        let length = || std::str::from_utf8(line).ok().and_then(|text| text.parse::<i64>().ok()).unwrap_or(-1);
+        let text = || String::from_utf8_lossy(line);
+        let length =
+            || text().parse::<i64>().unwrap_or_else(|_| panic!("a server sent a reply of the length {:?}", text()));
         let mut reply = Reply { kind, text: None, items: Vec::new() };
         match kind {
             b'$' | b'=' | b'!' => {

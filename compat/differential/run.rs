@@ -479,7 +479,8 @@ fn uncommon(about: &str, replies: &[Reply]) -> Vec<Reply> {
     let mut replies = replies.to_vec();
     if about == "CONFIG GET" {
         let pairs = |reply: &Reply| -> BTreeSet<Vec<Reply>> { reply.items.chunks(2).map(<[Reply]>::to_vec).collect() };
-        let common = replies.iter().map(pairs).reduce(|common, pairs| &common & &pairs).unwrap_or_default();
+        let common = replies.iter().map(pairs).reduce(|common, pairs| &common & &pairs);
+        let common = common.expect("there are several servers");
         for reply in &mut replies {
             let rest = &pairs(reply) - &common;
             reply.items = rest.into_iter().flatten().collect();

@@ -92,9 +92,9 @@ impl Round<'_> {
                 command.extend(options.iter().map(|option| &option[..]));
                 let reply = self.control(server, &command)?;
                 match (reply.is_error(), &reply.items[..]) {
-                    (false, [next, page]) => {
+                    (false, [Reply { text: Some(next), .. }, page]) => {
                         keys.extend(page.items.iter().map(Reply::to_string));
-                        cursor = next.text.clone().unwrap_or_default();
+                        cursor.clone_from(next);
                     }
                     _ => {
                         keys.insert(reply.to_string());
@@ -386,8 +386,9 @@ fn monitored(monitor: &mut Connection, marker: &[u8], own_address: &str) -> io::
     let mut lines = Vec::new();
     loop {
         let line = monitor.receive(REPLY_MAX)?.ok_or(ErrorKind::TimedOut)?.string();
-        let (head, command) = line.split_once("] ").unwrap_or_default();
-        let (database, address) = head.split_once('[').unwrap_or_default().1.split_once(' ').unwrap_or_default();
+        let (head, command) = line.split_once("] ").ok_or(ErrorKind::InvalidData)?;
+        let (_, origin) = head.split_once('[').ok_or(ErrorKind::InvalidData)?;
+        let (database, address) = origin.split_once(' ').ok_or(ErrorKind::InvalidData)?;
         if command.contains(&*String::from_utf8_lossy(marker)) {
             return Ok(lines);
         }

@@ -148,7 +148,7 @@ fn timeout_position(command: &Command) -> Option<usize> {
 fn seconds(argument: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(argument).ok()?;
     let value: f64 = text.parse().ok()?;
-    let digits = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits = text.split_once(['e', 'E']).map_or(text, |(digits, _)| digits);
     let is_zero = !digits.contains(|digit: char| matches!(digit, '1'..='9'));
     Some(if value == 0.0 && !is_zero && !text.starts_with('-') { f64::MIN_POSITIVE } else { value })
 }

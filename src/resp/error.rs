@@ -42,7 +42,7 @@ impl ErrorReply {
 
     /// An error that quotes an argument, as far as its first zero byte. Line ends at the end of the text are left out.
     pub fn about(before: &str, argument: &[u8], after: &str) -> Self {
-        let mut quoted = argument.split(|&byte| byte == 0).next().unwrap_or_default();
+        let mut quoted = &argument[..memchr::memchr(0, argument).unwrap_or(argument.len())];
         while after.is_empty()
             && let [shorter @ .., b'\r' | b'\n'] = quoted
         {

@@ -69,9 +69,9 @@ pub struct Connection {
 
 /// Serves a client until its connection ends.
 pub async fn serve(connection: Connection) {
+    let worker = Rc::clone(&connection.worker);
     let connection = Rc::new(RefCell::new(connection));
     let Ended = std::future::poll_fn(|cx| {
-        let worker = Rc::clone(&connection.borrow().worker);
         if connection.borrow().is_read {
             worker.pipeline.serve(&worker.state);
         }

@@ -138,13 +138,7 @@ fn claim_port() -> (u16, UdpSocket) {
 
 /// A request of these words.
 pub fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend(format!("${}\r\n", word.len()).bytes());
-        bytes.extend(*word);
-        bytes.extend(b"\r\n");
-    }
-    bytes
+    redis::Cmd::new().arg(words).get_packed_command()
 }
 
 /// Asks again and again until the answer is yes.
