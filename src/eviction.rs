@@ -12,9 +12,8 @@ mod pool;
 use crate::access;
 use crate::config::{Directive, MaxmemoryPolicy};
 use crate::memory;
-use crate::pubsub::EventClass;
+use crate::removal::{self, Removal};
 use crate::state::{State, unix_time_ms};
-use crate::stats::Figure;
 use crate::store::{Database, Position, Shard};
 use parking_lot::{Mutex, MutexGuard};
 use pool::{Candidate, Pool};
@@ -219,13 +218,11 @@ fn evict(state: &State, mut guard: MutexGuard<'_, Shard>, database: usize, posit
     let mut key = Vec::new();
     tree.key(position, &mut key);
     let value = tree.remove(position);
-    shard.watched.touch(database, &key);
-    state.pubsub.notify(EventClass::Evicted, "evicted", database, &key);
+    removal::tell(state, &shard.watched, database, &key, Removal::Evicted);
     drop(guard);
     if let Some(value) = value {
         state.lazy_free.free_value(value);
     }
-    state.stats.add(Figure::EvictedKeys, 1);
 }
 
 #[cfg(test)]

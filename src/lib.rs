@@ -16,6 +16,7 @@ pub mod memory;
 pub mod process;
 pub mod pubsub;
 pub mod reconfigure;
+pub mod removal;
 pub mod resp;
 pub mod server;
 pub mod server_log;

@@ -5,7 +5,6 @@ use super::key;
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::store::{Database, Shard};
-use crate::value::Type;
 use std::ops::Range;
 
 /// `DBSIZE`: the number of keys, those included whose time is over but which are not removed yet.
@@ -119,7 +118,7 @@ fn swap(call: &mut Call, pair: [usize; 2]) {
     let outer = call.keys.database();
     for (database, key) in awaited {
         call.keys.set_database(database);
-        if call.keys.peek(&key).is_some_and(|found| call.keys.type_of(found) == Type::List) {
+        if call.keys.peek(&key).is_some_and(|found| call.keys.type_of(found).is_awaitable()) {
             call.keys.signal_ready(&key);
         }
     }

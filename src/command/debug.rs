@@ -273,7 +273,7 @@ fn populate(call: &mut Call) -> CommandResult {
             value.resize(size, 0);
         }
         put_bytes(call.keys, &key, &value, None);
-        call.keys.changed(&key);
+        call.keys.changed_quietly(&key, 1);
     }
     call.reply.ok()
 }

@@ -1,7 +1,7 @@
 //! Commands on the deadlines of keys.
 
 use super::Call;
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 
 const MISSING: i64 = -2;
@@ -91,8 +91,7 @@ fn set_deadline(call: &mut Call, unit_ms: i64, base_ms: i64) -> CommandResult {
         call.keys.expire_now(found, key);
     } else {
         call.keys.set_deadline(found, key, Some(deadline));
-        call.keys.changed(key);
-        call.keys.notify(EventClass::Generic, "expire", key);
+        call.keys.changed(key, Event::EXPIRE);
     }
     call.reply.flag(true)
 }
@@ -104,8 +103,7 @@ pub fn persist(call: &mut Call) -> CommandResult {
     let volatile = found.filter(|found| call.keys.deadline(*found).is_some());
     if let Some(found) = volatile {
         call.keys.set_deadline(found, key, None);
-        call.keys.changed(key);
-        call.keys.notify(EventClass::Generic, "persist", key);
+        call.keys.changed(key, Event::PERSIST);
     }
     call.reply.flag(volatile.is_some())
 }

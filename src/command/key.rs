@@ -1,7 +1,7 @@
 //! Commands on keys whatever their values: deleting, counting, renaming, copying, moving.
 
 use super::Call;
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 
 pub(super) const SAME_OBJECT: ErrorReply = ErrorReply::fixed("ERR source and destination objects are the same");
@@ -75,10 +75,8 @@ fn move_to_name(call: &mut Call, replace: bool) -> Result<bool, ErrorReply> {
     let Some(found) = call.keys.peek(from) else { return Err(ErrorReply::NO_SUCH_KEY) };
     let record = call.keys.detach(found);
     call.keys.attach(to, record);
-    call.keys.changed(from);
-    call.keys.changed_by(to, 0);
-    call.keys.notify(EventClass::Generic, "rename_from", from);
-    call.keys.notify(EventClass::Generic, "rename_to", to);
+    call.keys.changed(from, Event::RENAME_FROM);
+    call.keys.changed_by(to, 0, Event::RENAME_TO);
     Ok(true)
 }
 
@@ -109,14 +107,12 @@ pub fn move_(call: &mut Call) -> CommandResult {
         _ => return call.reply.flag(false),
     };
     let record = call.keys.detach(found);
-    call.keys.changed(key);
     call.keys.set_database(target);
     call.keys.attach(key, record);
-    call.keys.changed_by(key, 0);
     call.keys.set_database(source);
-    call.keys.notify(EventClass::Generic, "move_from", key);
+    call.keys.changed(key, Event::MOVE_FROM);
     call.keys.set_database(target);
-    call.keys.notify(EventClass::Generic, "move_to", key);
+    call.keys.changed_by(key, 0, Event::MOVE_TO);
     call.keys.set_database(source);
     call.reply.flag(true)
 }
@@ -159,8 +155,7 @@ pub fn copy(call: &mut Call) -> CommandResult {
     call.keys.set_database(target);
     if let Some(record) = record {
         call.keys.attach(to, record);
-        call.keys.changed(to);
-        call.keys.notify(EventClass::Generic, "copy_to", to);
+        call.keys.changed(to, Event::COPY_TO);
     }
     call.keys.set_database(source);
     call.reply.flag(true)

@@ -14,18 +14,25 @@
 //! All of them remove a key whose time is over, and so find none. What they return, a [`Found`], holds until any record is
 //! changed or any other key is looked up: then the key is looked up again, with `peek`.
 //!
-//! What a handler owes when it has changed a key, in this order:
+//! What a handler owes when it has changed a key is one call: [`changed`](Keys::changed) with the keyspace event. It tells
+//! those who watch the key, counts the change and publishes the event; a second event, where Redis has one, is published
+//! with [`notify`](Keys::notify). [`delete`](Keys::delete) and [`expire_now`](Keys::expire_now) do it themselves. Where
+//! assertions are compiled in, a command that adds, removes or replaces a record and does not say so is caught
+//! ([`settle`](Keys::settle)); changes inside a collection are told by [`Edited`](super::stored::Edited), which must be used.
 //!
-//! 1. [`changed`](Keys::changed): tells those who watch the key, and counts the change;
-//! 2. [`notify`](Keys::notify): the keyspace event, one for each that Redis has;
-//! 3. [`signal_ready`](Keys::signal_ready), if the key got elements that a blocked client may wait for.
-//!
-//! [`delete`](Keys::delete) and [`expire_now`](Keys::expire_now) do the first two themselves, [`attach`](Keys::attach)
-//! does the third.
+//! Clients that wait for a key are woken by [`put`](Keys::put). Only what gets elements for those who wait although it was
+//! there before (a stream) has to [`signal_ready`](Keys::signal_ready).
+
+mod detached;
+#[cfg(test)]
+mod tests;
+
+pub use detached::Detached;
 
 use super::prepare::{Foreknown, PlacedKey};
 use crate::config::Directive;
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
+use crate::removal::{self, Removal};
 use crate::resp::ErrorReply;
 use crate::state::State;
 use crate::stats::Figure;
@@ -43,18 +50,9 @@ pub struct Found {
     shard: usize,
     database: usize,
     position: Position,
-}
-
-/// A record on its way from one key to another.
-pub struct Detached {
-    value: DetachedValue,
-    deadline: Option<i64>,
-    clock: u32,
-}
-
-enum DetachedValue {
-    Inline(u8, SmallVec<[u8; 128]>),
-    Boxed(Box<Value>),
+    /// The [`Keys::era`] in which it was found.
+    #[cfg(debug_assertions)]
+    era: u64,
 }
 
 /// A key that got elements for which clients may wait.
@@ -79,6 +77,12 @@ pub struct Keys<'k> {
     /// The keys of the command that runs.
     foreknown: Foreknown<'k>,
     changes: u64,
+    /// Rises whenever a [`Found`] may have become wrong.
+    #[cfg(debug_assertions)]
+    era: u64,
+    /// A record was added, removed or replaced, and nobody has been told.
+    #[cfg(debug_assertions)]
+    is_untold: bool,
     /// Dropped last, behind the locks, since fields are dropped in order.
     aftermath: Option<Box<Aftermath>>,
 }
@@ -92,7 +96,20 @@ impl<'k> Keys<'k> {
         no_touch: bool,
         foreknown: Foreknown<'k>,
     ) -> Self {
-        Keys { locked, state, database, now_ms, no_touch, foreknown, changes: 0, aftermath: None }
+        Keys {
+            locked,
+            state,
+            database,
+            now_ms,
+            no_touch,
+            foreknown,
+            changes: 0,
+            #[cfg(debug_assertions)]
+            era: 0,
+            #[cfg(debug_assertions)]
+            is_untold: false,
+            aftermath: None,
+        }
     }
 
     /// Holds some shards for as long as `work` takes, for a command whose table entry says `locks = "parts"`. In a
@@ -200,8 +217,84 @@ impl<'k> Keys<'k> {
         }
     }
 
+    /// Records may have moved: what was found before is not to be used.
+    #[inline]
+    fn begin_era(&mut self) {
+        #[cfg(debug_assertions)]
+        {
+            self.era += 1;
+        }
+    }
+
+    /// A record that was found just now.
+    #[inline]
+    fn found(&self, shard: usize, database: usize, position: Position) -> Found {
+        Found {
+            shard,
+            database,
+            position,
+            #[cfg(debug_assertions)]
+            era: self.era,
+        }
+    }
+
+    /// The same record after a change, at its new place.
+    #[inline]
+    fn moved(&mut self, found: Found, position: Position) -> Found {
+        self.begin_era();
+        self.found(found.shard, found.database, position)
+    }
+
+    #[inline]
+    fn assert_valid(&self, found: Found) {
+        #[cfg(debug_assertions)]
+        assert_eq!(found.era, self.era, "a record is used after another was looked up or changed");
+        #[cfg(not(debug_assertions))]
+        let _ = found;
+    }
+
+    #[inline]
     fn tree(&mut self, found: Found) -> &mut Database {
+        self.assert_valid(found);
         &mut self.locked.at(found.shard).databases[found.database]
+    }
+
+    #[inline]
+    fn tree_ref(&self, found: Found) -> &Database {
+        self.assert_valid(found);
+        &self.locked.at_ref(found.shard).databases[found.database]
+    }
+
+    /// Notes that a record was added, removed or replaced, of which somebody must be told.
+    #[inline]
+    fn owe(&mut self) {
+        #[cfg(debug_assertions)]
+        {
+            self.is_untold = true;
+        }
+    }
+
+    /// Says that what has been written last is what was there before, in another form.
+    #[inline]
+    pub fn same_value(&mut self) {
+        self.told();
+    }
+
+    #[inline]
+    fn told(&mut self) {
+        #[cfg(debug_assertions)]
+        {
+            self.is_untold = false;
+        }
+    }
+
+    /// Checks, where assertions are compiled in, that a command which has ended has told of its changes.
+    #[inline]
+    pub(super) fn settle(&self, command: &str) {
+        #[cfg(debug_assertions)]
+        assert!(!self.is_untold, "{command} has changed records and told nobody");
+        #[cfg(not(debug_assertions))]
+        let _ = command;
     }
 
     /// The record of `key`, unless its time is over: then it is removed. If it `touches` the record, its access clock is set.
@@ -210,12 +303,15 @@ impl<'k> Keys<'k> {
         let placed = self.place(key);
         let (hashed, shard) = (placed.key, self.locked.index_of(placed.shard));
         let database = self.database;
+        // Whether the look moves records depends on the clock: where it is checked, it is taken to do so always.
+        self.begin_era();
         let tree = &mut self.locked.at(shard).databases[database];
         let position = tree.find(hashed)?;
         let (deadline, clock) = tree.times(position);
         if deadline.is_some_and(|deadline| deadline < self.now_ms) {
             if !self.state.pause.is_on() {
-                self.expire(Found { shard, database, position }, key);
+                let found = self.found(shard, database, position);
+                self.expire(found, key);
             }
             return None;
         }
@@ -226,16 +322,34 @@ impl<'k> Keys<'k> {
                 tree.set_clock(position, touched);
             }
         }
-        Some(Found { shard, database, position })
+        Some(self.found(shard, database, position))
     }
 
     #[cold]
     fn expire(&mut self, found: Found, key: &[u8]) {
         let boxed = self.tree(found).remove(found.position);
+        self.begin_era();
+        removal::tell(self.state, &self.locked.at(found.shard).watched, found.database, key, Removal::Expired);
         self.free(boxed);
-        self.state.stats.add(Figure::ExpiredKeys, 1);
-        self.touch_watchers(found.database, key);
-        self.state.pubsub.notify(EventClass::Expired, "expired", found.database, key);
+    }
+
+    /// Looks up several keys whose values are needed side by side, each by `look` ([`read`](Self::read), say). Other than
+    /// those of looks one by one, the records can be used together.
+    pub fn each<'a, K: IntoIterator<Item = &'a [u8], IntoIter: Clone>>(
+        &mut self,
+        keys: K,
+        mut look: impl FnMut(&mut Self, &[u8]) -> Option<Found>,
+    ) -> SmallVec<[Option<Found>; 8]> {
+        let keys = keys.into_iter();
+        for key in keys.clone() {
+            look(self, key);
+        }
+        // What was over is gone now: looking once more moves nothing.
+        let mut founds: SmallVec<[Option<Found>; 8]> = keys.map(|key| self.peek(key)).collect();
+        for found in founds.iter_mut().flatten() {
+            *found = self.found(found.shard, found.database, found.position);
+        }
+        founds
     }
 
     /// Looks up a key whose value the command returns: counts a hit or a miss and sets the access clock.
@@ -246,7 +360,7 @@ impl<'k> Keys<'k> {
             Some(_) => self.state.stats.add(Figure::KeyspaceHits, 1),
             None => {
                 self.state.stats.add(Figure::KeyspaceMisses, 1);
-                self.state.pubsub.notify(EventClass::KeyMiss, "keymiss", self.database, key);
+                self.state.pubsub.notify(Event::KEY_MISS, self.database, key);
             }
         }
         found
@@ -294,23 +408,23 @@ impl<'k> Keys<'k> {
         self.tree(found).set_clock(found.position, clock);
     }
 
-    pub fn clock(&mut self, found: Found) -> u32 {
-        self.tree(found).clock(found.position)
+    pub fn clock(&self, found: Found) -> u32 {
+        self.tree_ref(found).clock(found.position)
     }
 
     /// The value of a record.
     #[inline]
-    pub fn value(&mut self, found: Found) -> ValueRef<'_> {
-        value_of(self.tree(found).payload(found.position))
+    pub fn value(&self, found: Found) -> ValueRef<'_> {
+        value_of(self.tree_ref(found).payload(found.position))
     }
 
     /// The type of a record's value.
-    pub fn type_of(&mut self, found: Found) -> Type {
+    pub fn type_of(&self, found: Found) -> Type {
         self.value(found).type_of()
     }
 
     /// `found`, if it is of the type wanted; an error if it is of another.
-    pub fn typed(&mut self, found: Option<Found>, wanted: Type) -> Result<Option<Found>, ErrorReply> {
+    pub fn typed(&self, found: Option<Found>, wanted: Type) -> Result<Option<Found>, ErrorReply> {
         match found {
             Some(found) if self.type_of(found) != wanted => Err(ErrorReply::WRONG_TYPE),
             found => Ok(found),
@@ -333,7 +447,7 @@ impl<'k> Keys<'k> {
                 state.compression.note_raw();
                 Some(string)
             }
-            Value::List(_) => None,
+            _ => None,
         }
     }
 
@@ -346,17 +460,18 @@ impl<'k> Keys<'k> {
     }
 
     /// When the record expires, in milliseconds of Unix time.
-    pub fn deadline(&mut self, found: Found) -> Option<i64> {
-        self.tree(found).deadline(found.position)
+    pub fn deadline(&self, found: Found) -> Option<i64> {
+        self.tree_ref(found).deadline(found.position)
     }
 
     pub fn set_deadline(&mut self, found: Found, key: &[u8], deadline: Option<i64>) -> Found {
         let hashed = self.key(key);
         let position = self.tree(found).set_deadline(found.position, hashed, deadline);
-        Found { position, ..found }
+        self.owe();
+        self.moved(found, position)
     }
 
-    /// Gives `key` a value and a deadline, whatever it was before.
+    /// Gives `key` a value and a deadline, whatever it was before, and wakes those who wait for such a value.
     pub fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline: Option<i64>) -> Found {
         self.note_raw(&payload);
         let placed = self.place(key);
@@ -365,13 +480,19 @@ impl<'k> Keys<'k> {
         let database = self.database;
         let tree = &mut self.locked.at(shard).databases[database];
         let len = tree.len();
+        let type_of = value_of(shown(&payload)).type_of();
         let (position, displaced) = tree.put(hashed, payload, deadline, clock);
         let is_new = tree.len() > len;
         self.free(displaced);
+        self.begin_era();
+        self.owe();
         if is_new {
-            self.state.pubsub.notify(EventClass::New, "new", database, key);
+            self.state.pubsub.notify(Event::NEW, database, key);
         }
-        Found { shard, database, position }
+        if type_of.is_awaitable() {
+            self.signal_ready(key);
+        }
+        self.found(shard, database, position)
     }
 
     /// Gives a record another value; its deadline stays.
@@ -380,7 +501,8 @@ impl<'k> Keys<'k> {
         let hashed = self.key(key);
         let (position, displaced) = self.tree(found).replace(found.position, hashed, payload);
         self.free(displaced);
-        Found { position, ..found }
+        self.owe();
+        self.moved(found, position)
     }
 
     /// Says so if a string arrives that is to be compressed once it is cold.
@@ -400,15 +522,14 @@ impl<'k> Keys<'k> {
 
     /// Removes a record.
     pub fn remove(&mut self, found: Found) {
-        let boxed = self.tree(found).remove(found.position);
+        let boxed = self.take(found);
         self.free(boxed);
     }
 
     /// Removes a record because a client wants it gone, with all that follows from it.
     pub fn delete(&mut self, found: Found, key: &[u8]) {
         self.remove(found);
-        self.changed(key);
-        self.notify(EventClass::Generic, "del", key);
+        self.changed(key, Event::DEL);
     }
 
     /// Removes a record because a client gave it a deadline that has passed, with all that follows from it.
@@ -419,49 +540,10 @@ impl<'k> Keys<'k> {
 
     /// Removes a record and returns the value that it had out of line.
     pub fn take(&mut self, found: Found) -> Option<Box<Value>> {
-        self.tree(found).remove(found.position)
-    }
-
-    /// Takes a record away to be attached elsewhere. Tells nobody.
-    pub fn detach(&mut self, found: Found) -> Detached {
-        let tree = self.tree(found);
-        let (deadline, clock) = (tree.deadline(found.position), tree.clock(found.position));
-        let inline = match tree.payload(found.position) {
-            Payload::Inline { kind, bytes } => Some((kind, SmallVec::from_slice(bytes))),
-            Payload::Boxed(_) => None,
-        };
-        let value = match (tree.remove(found.position), inline) {
-            (Some(value), _) => DetachedValue::Boxed(value),
-            (None, Some((kind, bytes))) => DetachedValue::Inline(kind, bytes),
-            (None, None) => unreachable!("a payload is inline or boxed"),
-        };
-        Detached { value, deadline, clock }
-    }
-
-    /// A copy of a record, to be attached elsewhere.
-    pub fn duplicate(&mut self, found: Found) -> Detached {
-        let tree = self.tree(found);
-        let value = match tree.payload(found.position) {
-            Payload::Inline { kind, bytes } => DetachedValue::Inline(kind, SmallVec::from_slice(bytes)),
-            Payload::Boxed(value) => DetachedValue::Boxed(Box::new(value.clone())),
-        };
-        Detached { value, deadline: tree.deadline(found.position), clock: tree.clock(found.position) }
-    }
-
-    /// Makes a detached record the record of `key` in the current database, with its deadline and access clock, and
-    /// wakes those who wait for elements if it is a list.
-    pub fn attach(&mut self, key: &[u8], record: Detached) -> Found {
-        let found = match record.value {
-            DetachedValue::Inline(kind, bytes) => {
-                self.put(key, NewPayload::Inline { kind, bytes: &bytes }, record.deadline)
-            }
-            DetachedValue::Boxed(value) => self.put(key, NewPayload::Boxed(value), record.deadline),
-        };
-        self.set_clock(found, record.clock);
-        if self.type_of(found) == Type::List {
-            self.signal_ready(key);
-        }
-        found
+        let boxed = self.tree(found).remove(found.position);
+        self.begin_era();
+        self.owe();
+        boxed
     }
 
     fn free(&self, boxed: Option<Box<Value>>) {
@@ -470,17 +552,26 @@ impl<'k> Keys<'k> {
         }
     }
 
-    /// Says that `key` of the current database was changed: those who watch it are told, the change is counted.
+    /// Says what was done to `key` of the current database: those who watch it are told, the change is counted, the event
+    /// is published.
     #[inline]
-    pub fn changed(&mut self, key: &[u8]) {
-        self.changes += 1;
-        self.touch_watchers(self.database, key);
+    pub fn changed(&mut self, key: &[u8], event: Event) {
+        self.changed_by(key, 1, event);
     }
 
-    /// Like [`Keys::changed`], for a change that counts as several.
-    pub fn changed_by(&mut self, key: &[u8], changes: u64) {
+    /// Like [`Keys::changed`], for a change that counts as several, or as none.
+    #[inline]
+    pub fn changed_by(&mut self, key: &[u8], changes: u64, event: Event) {
+        self.changed_quietly(key, changes);
+        self.notify(event, key);
+    }
+
+    /// Like [`Keys::changed_by`], for a change that has no event (`DEBUG POPULATE`).
+    #[inline]
+    pub fn changed_quietly(&mut self, key: &[u8], changes: u64) {
         self.changes += changes;
         self.touch_watchers(self.database, key);
+        self.told();
     }
 
     /// Counts changes that concern no single key (`FLUSHALL`).
@@ -498,10 +589,10 @@ impl<'k> Keys<'k> {
         self.locked.shard(shard).watched.touch(database, key);
     }
 
-    /// Publishes a keyspace event of the current database.
+    /// Publishes a further event of a key of the current database.
     #[inline]
-    pub fn notify(&self, class: EventClass, event: &str, key: &[u8]) {
-        self.state.pubsub.notify(class, event, self.database, key);
+    pub fn notify(&self, event: Event, key: &[u8]) {
+        self.state.pubsub.notify(event, self.database, key);
     }
 
     /// Says that `key` got elements, for which clients may wait.
@@ -512,6 +603,15 @@ impl<'k> Keys<'k> {
         if self.locked.shard(shard).waiters.is_awaited(database, key) {
             self.aftermath().ready.push_back((database, key.into()));
         }
+    }
+}
+
+/// A payload on its way into a record, to be looked at.
+#[inline]
+fn shown<'a>(payload: &'a NewPayload<'_, Value>) -> Payload<'a, Value> {
+    match payload {
+        NewPayload::Inline { kind, bytes } => Payload::Inline { kind: *kind, bytes },
+        NewPayload::Boxed(value) => Payload::Boxed(value),
     }
 }
 

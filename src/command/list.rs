@@ -1,9 +1,9 @@
 //! Commands on lists, but for those that wait.
 
-use super::stored_list::{create, edit, find, read};
+use super::stored::{create, edit, find, read};
 use super::{Call, Found};
 use crate::config::Directive;
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::spec::errors;
 use crate::value::list::{End, List, ListLimits, ListRef, PositionQuery};
@@ -56,20 +56,27 @@ fn push(call: &mut Call, end: End, must_exist: bool) -> CommandResult {
     let elements = call.args.from(2);
     let limits = limits(call);
     let fill = |list: &mut List| elements.iter().for_each(|element| list.push(end, element, &limits));
-    let len = match find(call.keys, key)? {
-        Some(found) => edit(call.keys, found, key, fill).1,
+    let edited = match find::<List>(call.keys, key)? {
+        Some(found) => edit(call.keys, found, key, fill),
         None if must_exist => return call.reply.integer(0),
         None => create(call.keys, key, fill),
     };
-    call.keys.changed_by(key, elements.len() as u64);
-    call.keys.notify(EventClass::List, push_event(end), key);
+    let len = edited.len;
+    edited.tell(call.keys, key, push_event(end), elements.len() as u64);
     call.reply.count(len)
 }
 
-fn push_event(end: End) -> &'static str {
+fn push_event(end: End) -> Event {
     match end {
-        End::Front => "lpush",
-        End::Back => "rpush",
+        End::Front => Event::LPUSH,
+        End::Back => Event::RPUSH,
+    }
+}
+
+fn pop_event(end: End) -> Event {
+    match end {
+        End::Front => Event::LPOP,
+        End::Back => Event::RPOP,
     }
 }
 
@@ -90,7 +97,7 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
         3 => Some(call.integer_in(2, 0..=i64::MAX, NOT_POSITIVE)? as usize),
         _ => return Err(errors::wrong_arity(call.spec)),
     };
-    match (find(call.keys, key)?, count) {
+    match (find::<List>(call.keys, key)?, count) {
         (None, None) => call.reply.null(),
         (None, Some(_)) => call.reply.null_array(),
         (Some(found), None) => pop_one(call, found, key, end),
@@ -103,8 +110,7 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
 #[inline]
 pub(super) fn pop_one(call: &mut Call, found: Found, key: &[u8], end: End) -> CommandResult {
     let pop = |list: &mut List| list.pop(end, |element| write_element(call.reply, element));
-    let (written, len) = edit(call.keys, found, key, pop);
-    note_popped(call, key, end, 1, len);
+    let written = edit(call.keys, found, key, pop).tell(call.keys, key, pop_event(end), 1);
     written.unwrap_or(Ok(()))
 }
 
@@ -123,31 +129,16 @@ pub(super) fn pop_many(call: &mut Call, found: Found, key: &[u8], end: End, coun
         list.remove_from(end, count);
         Ok(count)
     };
-    let (popped, len) = edit(call.keys, found, key, pop);
-    note_popped(call, key, end, popped? as u64, len);
-    Ok(())
-}
-
-/// Tells that elements were removed from an end, and that the list is gone if it is empty.
-fn note_popped(call: &mut Call, key: &[u8], end: End, count: u64, len: usize) {
-    call.keys.changed_by(key, count);
-    let event = match end {
-        End::Front => "lpop",
-        End::Back => "rpop",
-    };
-    note_removed(call, key, event, len);
-}
-
-fn note_removed(call: &mut Call, key: &[u8], event: &str, len: usize) {
-    call.keys.notify(EventClass::List, event, key);
-    if len == 0 {
-        call.keys.notify(EventClass::Generic, "del", key);
+    let edited = edit(call.keys, found, key, pop);
+    match edited.result {
+        Ok(popped) => edited.tell(call.keys, key, pop_event(end), popped as u64).map(drop),
+        Err(_) => edited.unchanged(call.keys).map(drop),
     }
 }
 
 /// `LLEN key`
 pub fn llen(call: &mut Call) -> CommandResult {
-    let len = read(call.keys, call.args.at(1))?.map_or(0, |list| list.len());
+    let len = read::<List>(call.keys, call.args.at(1))?.map_or(0, |list| list.len());
     call.reply.count(len)
 }
 
@@ -166,7 +157,7 @@ fn places(start: i64, stop: i64, len: usize) -> Range<usize> {
 
 /// `LINDEX key index`
 pub fn lindex(call: &mut Call) -> CommandResult {
-    let Some(list) = read(call.keys, call.args.at(1))? else { return call.reply.null() };
+    let Some(list) = read::<List>(call.keys, call.args.at(1))? else { return call.reply.null() };
     let index = crate::value::number::parse_i64(call.args.at(2)).ok_or(ErrorReply::NOT_INTEGER)?;
     match place(index, list.len()).and_then(|place| list.get(place)) {
         Some(element) => write_element(call.reply, element),
@@ -177,7 +168,7 @@ pub fn lindex(call: &mut Call) -> CommandResult {
 /// `LRANGE key start stop`
 pub fn lrange(call: &mut Call) -> CommandResult {
     let (start, stop) = (call.integer(2)?, call.integer(3)?);
-    let Some(list) = read(call.keys, call.args.at(1))? else { return call.reply.array(0) };
+    let Some(list) = read::<List>(call.keys, call.args.at(1))? else { return call.reply.array(0) };
     let places = places(start, stop, list.len());
     call.reply.array(places.len())?;
     list.iter(places.start, places.len()).try_for_each(|element| write_element(call.reply, element))
@@ -186,14 +177,15 @@ pub fn lrange(call: &mut Call) -> CommandResult {
 /// `LSET key index element`
 pub fn lset(call: &mut Call) -> CommandResult {
     let key = call.arg(1);
-    let Some(found) = find(call.keys, key)? else { return Err(ErrorReply::NO_SUCH_KEY) };
+    let Some(found) = find::<List>(call.keys, key)? else { return Err(ErrorReply::NO_SUCH_KEY) };
     let (index, element, limits) = (call.integer(2)?, call.arg(3), limits(call));
     let set = |list: &mut List| place(index, list.len()).is_some_and(|place| list.set(place, element, &limits));
-    if !edit(call.keys, found, key, set).0 {
+    let edited = edit(call.keys, found, key, set);
+    if !edited.result {
+        edited.unchanged(call.keys);
         return Err(ErrorReply::OUT_OF_RANGE);
     }
-    call.keys.changed(key);
-    call.keys.notify(EventClass::List, "lset", key);
+    edited.tell(call.keys, key, Event::LSET, 1);
     call.reply.ok()
 }
 
@@ -205,14 +197,15 @@ pub fn linsert(call: &mut Call) -> CommandResult {
         (_, true) => true,
         _ => return Err(ErrorReply::SYNTAX),
     };
-    let Some(found) = find(call.keys, key)? else { return call.reply.integer(0) };
+    let Some(found) = find::<List>(call.keys, key)? else { return call.reply.integer(0) };
     let (pivot, element, limits) = (call.arg(3), call.arg(4), limits(call));
-    let (inserted, len) = edit(call.keys, found, key, |list| list.insert(pivot, after, element, &limits));
-    if !inserted {
+    let edited = edit(call.keys, found, key, |list: &mut List| list.insert(pivot, after, element, &limits));
+    let len = edited.len;
+    if !edited.result {
+        edited.unchanged(call.keys);
         return call.reply.integer(-1);
     }
-    call.keys.changed(key);
-    call.keys.notify(EventClass::List, "linsert", key);
+    edited.tell(call.keys, key, Event::LINSERT, 1);
     call.reply.count(len)
 }
 
@@ -228,12 +221,12 @@ pub fn lrem(call: &mut Call) -> CommandResult {
         )));
     }
     let (element, limits) = (call.arg(3), limits(call));
-    let Some(found) = find(call.keys, key)? else { return call.reply.integer(0) };
-    let (removed, len) = edit(call.keys, found, key, |list| list.remove_equal(element, count, &limits));
-    if removed > 0 {
-        call.keys.changed_by(key, removed as u64);
-        note_removed(call, key, "lrem", len);
-    }
+    let Some(found) = find::<List>(call.keys, key)? else { return call.reply.integer(0) };
+    let edited = edit(call.keys, found, key, |list: &mut List| list.remove_equal(element, count, &limits));
+    let removed = match edited.result {
+        0 => edited.unchanged(call.keys),
+        removed => edited.tell(call.keys, key, Event::LREM, removed as u64),
+    };
     call.reply.count(removed)
 }
 
@@ -241,16 +234,17 @@ pub fn lrem(call: &mut Call) -> CommandResult {
 pub fn ltrim(call: &mut Call) -> CommandResult {
     let key = call.arg(1);
     let (start, stop) = (call.integer(2)?, call.integer(3)?);
-    let Some(found) = find(call.keys, key)? else { return call.reply.ok() };
+    let Some(found) = find::<List>(call.keys, key)? else { return call.reply.ok() };
     let trim = |list: &mut List| {
         let len = list.len();
         let kept = places(start, stop, len);
+        let removed = len - kept.len();
         list.keep(kept.start, kept.end);
-        len
+        removed
     };
-    let (before, len) = edit(call.keys, found, key, trim);
-    call.keys.changed_by(key, (before - len) as u64);
-    note_removed(call, key, "ltrim", len);
+    let edited = edit(call.keys, found, key, trim);
+    let removed = edited.result as u64;
+    edited.tell(call.keys, key, Event::LTRIM, removed);
     call.reply.ok()
 }
 
@@ -280,7 +274,7 @@ pub fn lpos(call: &mut Call) -> CommandResult {
         index += 2;
     }
     let query = PositionQuery { rank, count: count.unwrap_or(1), elements_max };
-    let list = read(call.keys, call.args.at(1))?.unwrap_or(ListRef::Packed(&[]));
+    let list = read::<List>(call.keys, call.args.at(1))?.unwrap_or(ListRef::Packed(&[]));
     let mut places: SmallVec<[usize; 8]> = SmallVec::new();
     list.positions(call.args.at(2), query, |place| places.push(place));
     match (count, places.first()) {
@@ -317,36 +311,33 @@ pub fn rpoplpush(call: &mut Call) -> CommandResult {
 pub(super) fn move_element(call: &mut Call, from: End, to: End) -> Result<bool, ErrorReply> {
     let (source, destination) = (call.arg(1), call.arg(2));
     let limits = limits(call);
-    if find(call.keys, source)?.is_none() {
+    if find::<List>(call.keys, source)?.is_none() {
         return Ok(false);
     }
-    find(call.keys, destination)?;
+    find::<List>(call.keys, destination)?;
     let copy = |element: Element<'_>| -> SmallVec<[u8; 128]> {
         SmallVec::from_slice(element.as_bytes(&mut IntegerText::default()))
     };
     // Looked up again after each step: what is done to the one list may move the other.
     let Some(found) = call.keys.peek(source) else { return Ok(false) };
-    let (element, len) = edit(call.keys, found, source, |list| {
-        let element = list.pop(from, copy);
-        if let Some(element) = element.as_ref().filter(|_| source == destination) {
-            list.push(to, element, &limits);
+    let popped = edit(call.keys, found, source, |list: &mut List| {
+        let element = list.pop(from, copy).expect("a list that is kept has elements");
+        if source == destination {
+            list.push(to, &element, &limits);
         }
         element
     });
-    let Some(element) = element else { return Ok(false) };
-    if source != destination {
-        match call.keys.peek(destination) {
-            Some(found) => {
-                edit(call.keys, found, destination, |list| list.push(to, &element, &limits));
-            }
-            None => {
-                create(call.keys, destination, |list| list.push(to, &element, &limits));
-            }
-        }
-        call.keys.changed_by(destination, 0);
+    if source == destination {
+        call.keys.notify(push_event(to), destination);
+    } else {
+        let push = |list: &mut List| list.push(to, &popped.result, &limits);
+        let pushed = match call.keys.peek(destination) {
+            Some(found) => edit(call.keys, found, destination, push),
+            None => create(call.keys, destination, push),
+        };
+        pushed.tell(call.keys, destination, push_event(to), 0);
     }
-    call.keys.notify(EventClass::List, push_event(to), destination);
-    note_popped(call, source, from, 1, len);
+    let element = popped.tell(call.keys, source, pop_event(from), 1);
     call.reply.bulk(&element)?;
     Ok(true)
 }
@@ -392,7 +383,7 @@ impl MultiplePop {
     pub fn run(&self, call: &mut Call) -> Result<bool, ErrorReply> {
         for index in self.keys.clone() {
             let key = call.arg(index);
-            if let Some(found) = find(call.keys, key)? {
+            if let Some(found) = find::<List>(call.keys, key)? {
                 call.reply.array(2)?;
                 call.reply.bulk(key)?;
                 pop_many(call, found, key, self.end, self.count)?;

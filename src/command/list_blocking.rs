@@ -3,10 +3,10 @@
 use super::Call;
 use super::call::Wait;
 use super::list::{MultiplePop, end, move_element, pop_one};
-use super::stored_list::find;
+use super::stored::find;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::Type;
-use crate::value::list::End;
+use crate::value::list::{End, List};
 use std::ops::Range;
 
 /// `BLPOP key [key ...] timeout`
@@ -24,7 +24,7 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
     let deadline_ms = call.timeout(keys.end)?;
     for index in keys.clone() {
         let key = call.arg(index);
-        if let Some(found) = find(call.keys, key)? {
+        if let Some(found) = find::<List>(call.keys, key)? {
             call.reply.array(2)?;
             call.reply.bulk(key)?;
             return pop_one(call, found, key, end);

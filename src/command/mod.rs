@@ -32,7 +32,7 @@ mod run;
 pub mod scan;
 pub mod server;
 pub mod slowlog;
-mod stored_list;
+mod stored;
 pub mod string;
 pub mod transaction;
 

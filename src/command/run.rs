@@ -92,6 +92,7 @@ pub(super) fn call<'k>(
     let mut call = Call { state, spec, session, args, keys, reply, mode, wait: None };
     let result: CommandResult = handler(&mut call);
     let wait = call.wait.take();
+    keys.settle(spec.name);
     match result {
         Ok(()) => (false, wait),
         Err(error) => {

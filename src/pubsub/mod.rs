@@ -1,6 +1,9 @@
 //! Publish and subscribe: who listens to which channel or pattern, and how a message reaches them.
 
+mod event;
+
 pub use crate::config::{EventClass, EventClasses};
+pub use event::Event;
 
 use crate::client::{Client, Message};
 use crate::resp::{Protocol, Reply};
@@ -228,10 +231,10 @@ impl Pubsub {
 
     /// Publishes what happened to a key, if somebody wants to know (`notify-keyspace-events`).
     #[inline]
-    pub fn notify(&self, class: EventClass, event: &str, database: usize, key: &[u8]) {
+    pub fn notify(&self, event: Event, database: usize, key: &[u8]) {
         let events = self.events();
-        if events.wants(class) {
-            self.publish_event(events, event, database, key);
+        if events.wants(event.class) {
+            self.publish_event(events, event.name, database, key);
         }
     }
 

@@ -5,9 +5,8 @@ use crate::client::{Client, ClientFlags, IDLE_MS, Message};
 use crate::command::limits;
 use crate::config::Directive;
 use crate::eviction::Room;
-use crate::pubsub::EventClass;
+use crate::removal::{self, Removal};
 use crate::state::{State, unix_time_ms, unix_time_us};
-use crate::stats::Figure;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -92,15 +91,13 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     }
     let watched = &shard.watched;
     let expired = tree.pop_due(now_ms, EXPIRE_BATCH, |key, value| {
-        watched.touch(database, key);
-        state.pubsub.notify(EventClass::Expired, "expired", database, key);
+        removal::tell(state, watched, database, key, Removal::Expired);
         owned.extend(value);
     });
     drop(guard);
     for value in owned {
         state.lazy_free.free_value(value);
     }
-    state.stats.add(Figure::ExpiredKeys, expired as u64);
     expired
 }
 

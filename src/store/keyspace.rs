@@ -177,6 +177,12 @@ impl<'a> Locked<'a> {
         &mut self.guards[index]
     }
 
+    /// The same to be read.
+    #[inline]
+    pub fn at_ref(&self, index: usize) -> &Shard {
+        &self.guards[index]
+    }
+
     /// Every shard held, ascending, with its number.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Shard)> {

@@ -1,17 +1,20 @@
 //! Lists: packed nodes of a few kilobytes each, with room to grow at both ends of the list.
 //!
 //! A small list is packed in one byte string that lives in its record ([`ListRef::Packed`]); to change it, load it
-//! into a [`List`] that is kept for that purpose ([`List::load_packed`]) and store what comes out, packed again if
-//! it still fits ([`List::packed_into`]) or as it is.
+//! into a [`List`] that is kept for that purpose ([`Collection::load`]) and store what comes out, packed again if
+//! it still fits ([`Collection::pack`]) or as it is.
 
 mod iter;
 mod node;
 mod nodes;
 
+use super::collection::{Collection, Scratch};
 use super::packed::{Element, Encoded};
+use super::{InlineKind, Type, Value, ValueRef};
 pub use iter::{Iter, RevIter};
 use node::{Node, NodeView};
 use nodes::{Nodes, Place};
+use std::cell::RefCell;
 
 /// Bytes in front of the entries of a packed list: the number of elements, little-endian.
 const PACKED_HEAD: usize = 2;
@@ -101,33 +104,6 @@ impl List {
     #[inline]
     pub fn view(&self) -> ListRef<'_> {
         ListRef::Long(self)
-    }
-
-    /// Replaces the contents by those of a packed list, keeping a buffer.
-    pub fn load_packed(&mut self, packed: &[u8]) {
-        let view = packed_view(packed);
-        let mut node = self.nodes.clear();
-        if view.count > 0 {
-            node.load(view.bytes, view.count);
-            self.nodes.push_back(node);
-        }
-    }
-
-    /// Bytes that the list takes when packed in one byte string, if it can be.
-    pub fn packed_size(&self) -> Option<usize> {
-        let node = self.nodes.single().filter(|node| !node.is_plain() && node.count() <= usize::from(u16::MAX))?;
-        Some(PACKED_HEAD + node.size())
-    }
-
-    /// Writes the list as one byte string to `out`, which is cleared first, if that takes at most `size_max` bytes.
-    pub fn packed_into(&self, out: &mut Vec<u8>, size_max: usize) -> bool {
-        let Some(node) = self.nodes.single().filter(|_| self.packed_size().is_some_and(|size| size <= size_max)) else {
-            return false;
-        };
-        out.clear();
-        out.extend_from_slice(&(node.count() as u16).to_le_bytes());
-        out.extend_from_slice(node.view().bytes);
-        true
     }
 
     /// Adds an element at an end.
@@ -442,6 +418,71 @@ impl List {
     /// Number of nodes: what freeing the list costs, and what `DEBUG OBJECT` tells.
     pub fn node_count(&self) -> usize {
         self.nodes.count()
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch<List>> = RefCell::default();
+}
+
+impl Collection for List {
+    const TYPE: Type = Type::List;
+    type View<'a> = ListRef<'a>;
+
+    #[inline]
+    fn view(value: ValueRef<'_>) -> Option<ListRef<'_>> {
+        value.as_list()
+    }
+
+    #[inline]
+    fn of(value: &mut Value) -> Option<&mut Self> {
+        match value {
+            Value::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    fn into_value(self) -> Value {
+        Value::List(self)
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn clear(&mut self) {
+        self.nodes.clear();
+    }
+
+    fn load(&mut self, kind: InlineKind, payload: &[u8]) {
+        let mut node = self.nodes.clear();
+        if kind != InlineKind::PackedList {
+            return;
+        }
+        let view = packed_view(payload);
+        if view.count > 0 {
+            node.load(view.bytes, view.count);
+            self.nodes.push_back(node);
+        }
+    }
+
+    fn inline_size(&self) -> Option<usize> {
+        let node = self.nodes.single().filter(|node| !node.is_plain() && node.count() <= usize::from(u16::MAX))?;
+        Some(PACKED_HEAD + node.size())
+    }
+
+    fn pack(&self, out: &mut Vec<u8>, size_max: usize) -> Option<InlineKind> {
+        let node = self.nodes.single().filter(|_| self.inline_size().is_some_and(|size| size <= size_max))?;
+        out.clear();
+        out.extend_from_slice(&(node.count() as u16).to_le_bytes());
+        out.extend_from_slice(node.view().bytes);
+        Some(InlineKind::PackedList)
+    }
+
+    #[inline]
+    fn with_scratch<R>(work: impl FnOnce(&mut Scratch<Self>) -> R) -> R {
+        SCRATCH.with_borrow_mut(work)
     }
 }
 

@@ -4,6 +4,7 @@
 //! its key, with a kind that says what they mean ([`InlineKind`]), or a [`Value`] of its own. [`ValueRef`] reads both.
 
 pub mod bits;
+pub mod collection;
 pub mod common;
 pub mod digest;
 pub mod double;
@@ -88,6 +89,12 @@ impl Type {
             Type::List => "list",
         }
     }
+
+    /// Whether clients can wait for a key to get such a value.
+    #[inline]
+    pub fn is_awaitable(self) -> bool {
+        matches!(self, Type::List)
+    }
 }
 
 /// Read access to a value, wherever it is kept.
@@ -115,7 +122,7 @@ impl<'a> ValueRef<'a> {
         match self {
             ValueRef::Inline(kind, payload) => StringView::inline(*kind, payload),
             ValueRef::Boxed(Value::String(string)) => Some(StringView::long(string)),
-            ValueRef::Boxed(Value::List(_)) => None,
+            ValueRef::Boxed(_) => None,
         }
     }
 
@@ -125,7 +132,7 @@ impl<'a> ValueRef<'a> {
         match self {
             ValueRef::Inline(InlineKind::PackedList, payload) => Some(ListRef::Packed(payload)),
             ValueRef::Boxed(Value::List(list)) => Some(ListRef::Long(list)),
-            ValueRef::Inline(..) | ValueRef::Boxed(Value::String(_)) => None,
+            _ => None,
         }
     }
 

@@ -4,7 +4,7 @@ use super::{bit_offset, byte_at};
 use crate::command::Call;
 use crate::command::keys::{Found, Keys};
 use crate::command::string::{view, write_at};
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::bits::{Encoding, Overflow, WINDOW};
 use crate::value::number;
@@ -148,8 +148,9 @@ fn change(call: &mut Call, steps: &[Step]) -> CommandResult {
         changes += u64::from(grows || after != before);
     }
     if changes > 0 {
-        call.keys.changed_by(key, changes);
-        call.keys.notify(EventClass::String, "setbit", key);
+        call.keys.changed_by(key, changes, Event::SETBIT);
+    } else {
+        call.keys.same_value();
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::command::Call;
 use crate::command::string::{put_string, view};
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::string::NewString;
 
@@ -148,8 +148,7 @@ pub fn bitop(call: &mut Call) -> CommandResult {
         }
     } else {
         put_string(call.keys, target, NewString::modified(&bytes), None);
-        call.keys.changed(target);
-        call.keys.notify(EventClass::String, "set", target);
+        call.keys.changed(target, Event::SET);
     }
     call.reply.count(bytes.len())
 }

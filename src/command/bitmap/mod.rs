@@ -10,7 +10,7 @@ pub use search::{bitcount, bitpos};
 
 use super::Call;
 use super::string::{expand, string_len_max, view, write_at};
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::number;
 use crate::value::string::StringView;
@@ -35,8 +35,9 @@ pub fn setbit(call: &mut Call) -> CommandResult {
     // Also what stays as it is becomes a string that was changed in part.
     write_at(call.keys, found, key, index, &[after]);
     if after != before || grows {
-        call.keys.changed(key);
-        call.keys.notify(EventClass::String, "setbit", key);
+        call.keys.changed(key, Event::SETBIT);
+    } else {
+        call.keys.same_value();
     }
     call.reply.flag(before & mask != 0)
 }

@@ -2,7 +2,7 @@
 
 use super::{put_string, replace_string, view};
 use crate::command::Call;
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::long_double::LongDouble;
 use crate::value::string::NewString;
@@ -50,8 +50,7 @@ pub fn incrbyfloat(call: &mut Call) -> CommandResult {
         None => put_string(call.keys, key, string, None),
         Some(found) => replace_string(call.keys, found, key, string),
     };
-    call.keys.changed(key);
-    call.keys.notify(EventClass::String, "incrbyfloat", key);
+    call.keys.changed(key, Event::INCRBYFLOAT);
     call.reply.bulk(&text)
 }
 
@@ -81,7 +80,6 @@ fn add(call: &mut Call, increment: i64) -> CommandResult {
             }
         }
     }
-    call.keys.changed(key);
-    call.keys.notify(EventClass::String, "incrby", key);
+    call.keys.changed(key, Event::INCRBY);
     call.reply.integer(value)
 }

@@ -4,7 +4,7 @@ use super::{put_bytes, put_string, replace_string, view};
 use crate::command::Call;
 use crate::command::keys::{Found, Keys};
 use crate::config::Directive;
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::state::State;
 use crate::value::string::{LongString, NewString};
@@ -31,8 +31,7 @@ pub fn append(call: &mut Call) -> CommandResult {
             write_at(call.keys, Some(found), key, len, value)
         }
     };
-    call.keys.changed(key);
-    call.keys.notify(EventClass::String, "append", key);
+    call.keys.changed(key, Event::APPEND);
     call.reply.count(len)
 }
 
@@ -50,8 +49,7 @@ pub fn setrange(call: &mut Call) -> CommandResult {
     }
     check_end(call.state, offset, value)?;
     let len = write_at(call.keys, found, key, offset, value);
-    call.keys.changed(key);
-    call.keys.notify(EventClass::String, "setrange", key);
+    call.keys.changed(key, Event::SETRANGE);
     call.reply.count(len)
 }
 

@@ -108,7 +108,9 @@ pub(super) fn expand(keys: &mut Keys<'_>, found: Found, key: &[u8], range: Range
             _ => return found,
         },
     };
-    replace_string(keys, found, key, NewString::Boxed(long))
+    let found = replace_string(keys, found, key, NewString::Boxed(long));
+    keys.same_value();
+    found
 }
 
 /// Gives `key` bytes that a client sets as a whole, and a deadline, whatever it was before.

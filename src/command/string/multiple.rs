@@ -4,7 +4,7 @@ use super::expiry::{Expiry, Otherwise};
 use super::set::assign;
 use super::write_string;
 use crate::command::Call;
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{Args, CommandResult, ErrorReply};
 use crate::spec::errors;
 use crate::value::number;
@@ -78,7 +78,7 @@ pub fn msetex(call: &mut Call) -> CommandResult {
         };
         assign(call, key, value, deadline.or(kept));
         if deadline.is_some() {
-            call.keys.notify(EventClass::Generic, "expire", key);
+            call.keys.notify(Event::EXPIRE, key);
         }
     }
     call.reply.integer(1)

@@ -4,7 +4,7 @@ use super::expiry::{self, Expiry, Otherwise, Unit};
 use super::{put_bytes, view, write_found};
 use crate::command::Call;
 use crate::command::keys::{Found, Keys};
-use crate::pubsub::EventClass;
+use crate::pubsub::Event;
 use crate::resp::{Args, CommandResult, ErrorReply};
 
 /// On what a write depends.
@@ -98,7 +98,7 @@ fn set_with_options(call: &mut Call) -> CommandResult {
             };
             assign(call, key, call.arg(2), deadline.or(kept));
             if deadline.is_some() {
-                call.keys.notify(EventClass::Generic, "expire", key);
+                call.keys.notify(Event::EXPIRE, key);
             }
         }
     }
@@ -129,7 +129,7 @@ fn set_expiring(call: &mut Call, unit: Unit) -> CommandResult {
     let key = call.arg(1);
     let deadline = expiry::deadline(call, unit, call.arg(2))?;
     assign(call, key, call.arg(3), Some(deadline));
-    call.keys.notify(EventClass::Generic, "expire", key);
+    call.keys.notify(Event::EXPIRE, key);
     call.reply.ok()
 }
 
@@ -169,13 +169,11 @@ pub fn getex(call: &mut Call) -> CommandResult {
         (_, Some(deadline)) if deadline < call.keys.now_ms() => call.keys.expire_now(found, key),
         (_, Some(_)) => {
             call.keys.set_deadline(found, key, deadline);
-            call.keys.changed(key);
-            call.keys.notify(EventClass::Generic, "expire", key);
+            call.keys.changed(key, Event::EXPIRE);
         }
         (Expiry::Persist, None) if call.keys.deadline(found).is_some() => {
             call.keys.set_deadline(found, key, None);
-            call.keys.changed(key);
-            call.keys.notify(EventClass::Generic, "persist", key);
+            call.keys.changed(key, Event::PERSIST);
         }
         (_, None) => {}
     }
@@ -197,8 +195,7 @@ pub fn delifeq(call: &mut Call) -> CommandResult {
 #[inline]
 pub(super) fn assign(call: &mut Call, key: &[u8], bytes: &[u8], deadline: Option<i64>) {
     put_bytes(call.keys, key, bytes, deadline);
-    call.keys.changed(key);
-    call.keys.notify(EventClass::String, "set", key);
+    call.keys.changed(key, Event::SET);
 }
 
 /// Whether a record holds exactly these bytes; an error if it holds another type.

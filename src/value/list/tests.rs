@@ -133,10 +133,10 @@ fn apply(list: &mut List, model: &mut Model, step: &Step, limits: &ListLimits) {
         }
         Step::Repack => {
             let mut packed = Vec::new();
-            if list.packed_into(&mut packed, 1000) {
-                assert_eq!(list.packed_size(), Some(packed.len()));
+            if let Some(kind) = list.pack(&mut packed, 1000) {
+                assert_eq!(list.inline_size(), Some(packed.len()));
                 check(ListRef::Packed(&packed), model);
-                list.load_packed(&packed);
+                list.load(kind, &packed);
             }
         }
     }
@@ -263,7 +263,7 @@ fn a_drained_queue_gives_its_memory_back() {
         list.pop(End::Back, |_| ());
     }
     assert!(list.memory(usize::MAX) < 3000, "{}", list.memory(usize::MAX));
-    assert!(list.packed_size().is_some_and(|size| size < 40));
+    assert!(list.inline_size().is_some_and(|size| size < 40));
 }
 
 #[test]

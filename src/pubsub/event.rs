@@ -1,0 +1,48 @@
+//! Keyspace events: what can be told of a key (`notify-keyspace-events`), each with the class that it is asked for by.
+
+use super::EventClass;
+use super::EventClass::{Evicted, Expired, Generic, KeyMiss, List, New, String};
+
+/// Something that happened to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub class: EventClass,
+    /// As subscribers read it.
+    pub name: &'static str,
+}
+
+const fn event(class: EventClass, name: &'static str) -> Event {
+    Event { class, name }
+}
+
+impl Event {
+    pub const KEY_MISS: Event = event(KeyMiss, "keymiss");
+    pub const NEW: Event = event(New, "new");
+    pub const EXPIRED: Event = event(Expired, "expired");
+    pub const EVICTED: Event = event(Evicted, "evicted");
+
+    pub const DEL: Event = event(Generic, "del");
+    pub const EXPIRE: Event = event(Generic, "expire");
+    pub const PERSIST: Event = event(Generic, "persist");
+    pub const RENAME_FROM: Event = event(Generic, "rename_from");
+    pub const RENAME_TO: Event = event(Generic, "rename_to");
+    pub const MOVE_FROM: Event = event(Generic, "move_from");
+    pub const MOVE_TO: Event = event(Generic, "move_to");
+    pub const COPY_TO: Event = event(Generic, "copy_to");
+
+    pub const SET: Event = event(String, "set");
+    pub const APPEND: Event = event(String, "append");
+    pub const SETRANGE: Event = event(String, "setrange");
+    pub const SETBIT: Event = event(String, "setbit");
+    pub const INCRBY: Event = event(String, "incrby");
+    pub const INCRBYFLOAT: Event = event(String, "incrbyfloat");
+
+    pub const LPUSH: Event = event(List, "lpush");
+    pub const RPUSH: Event = event(List, "rpush");
+    pub const LPOP: Event = event(List, "lpop");
+    pub const RPOP: Event = event(List, "rpop");
+    pub const LSET: Event = event(List, "lset");
+    pub const LINSERT: Event = event(List, "linsert");
+    pub const LREM: Event = event(List, "lrem");
+    pub const LTRIM: Event = event(List, "ltrim");
+}

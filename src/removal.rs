@@ -1,0 +1,27 @@
+//! Keys that go without a client's asking for it: what follows is the same whoever finds that they have to.
+
+use crate::pubsub::Event;
+use crate::state::State;
+use crate::stats::Figure;
+use crate::store::Watched;
+
+/// Why a key goes by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Its time is over.
+    Expired,
+    /// Memory is short.
+    Evicted,
+}
+
+/// Tells of a record that was just removed, while its shard is still locked: whoever watches the key, whoever listens to
+/// events, and the statistics. `watched` is that of the key's shard.
+pub fn tell(state: &State, watched: &Watched, database: usize, key: &[u8], removal: Removal) {
+    let (event, figure) = match removal {
+        Removal::Expired => (Event::EXPIRED, Figure::ExpiredKeys),
+        Removal::Evicted => (Event::EVICTED, Figure::EvictedKeys),
+    };
+    watched.touch(database, key);
+    state.pubsub.notify(event, database, key);
+    state.stats.add(figure, 1);
+}
