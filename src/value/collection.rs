@@ -1,6 +1,11 @@
 //! What all collections have in common, so that reading and changing those that keys hold is written once.
 
 use super::{InlineKind, Type, Value, ValueRef};
+use crate::tree::Seed;
+use std::sync::LazyLock;
+
+/// What elements are hashed with in the trees that large collections are.
+pub static SEED: LazyLock<Seed> = LazyLock::new(Seed::random);
 
 /// A collection: small ones live in the record of their key, others are a [`Value`] of their own.
 pub trait Collection: Default {

@@ -200,6 +200,23 @@ pub(super) fn next(bytes: &[u8], at: usize) -> usize {
     at + head + data + back_len_size(head + data)
 }
 
+/// Where the first entry is that holds `element`, of every `step`-th entry from the one at `at` on. `step` is not zero,
+/// and divides the number of those entries.
+pub fn find(bytes: &[u8], mut at: usize, element: Element<'_>, step: usize) -> Option<usize> {
+    // Equal elements have equal entries.
+    let entry = Encoded::new(element);
+    let head = &entry.head[..usize::from(entry.head_len)];
+    while at < bytes.len() {
+        if bytes[at] == head[0] && bytes[at..].starts_with(head) && bytes[at + head.len()..].starts_with(entry.data) {
+            return Some(at);
+        }
+        for _ in 0..step {
+            at = next(bytes, at);
+        }
+    }
+    None
+}
+
 /// Where the entry that ends at `end` begins.
 #[inline]
 pub(super) fn previous(bytes: &[u8], end: usize) -> usize {
@@ -305,6 +322,17 @@ mod tests {
                 at = after;
             }
             prop_assert_eq!(at, packed.len());
+        }
+
+        #[test]
+        fn finds_the_first_of_every_few(elements in proptest::collection::vec(element(), 1..20), step in 1usize..3) {
+            let whole = elements.len() / step * step;
+            let packed = pack(&elements[..whole]);
+            for wanted in &elements {
+                let place = elements[..whole].iter().step_by(step).position(|element| element == wanted);
+                let at = place.map(|place| (0..place * step).fold(0, |at, _| next(&packed, at)));
+                prop_assert_eq!(find(&packed, 0, Element::new(wanted), step), at);
+            }
         }
     }
 }
