@@ -191,6 +191,13 @@ fn serialized_len(value: ValueRef<'_>) -> usize {
             _ => prefixed(string.len()),
         };
     }
+    if let Some(set) = value.as_sorted_set() {
+        let mut len = 0;
+        set.for_each(|member, _| {
+            len += prefixed(member.as_bytes(&mut IntegerText::default()).len()) + size_of::<f64>();
+        });
+        return len;
+    }
     let Some(list) = value.as_list() else { return 0 };
     list.iter(0, list.len()).map(|element| prefixed(element.as_bytes(&mut IntegerText::default()).len())).sum()
 }

@@ -1,8 +1,8 @@
 //! Digests of values and of whole databases, the same as those of Redis for the same data (`DEBUG DIGEST`), so that
 //! two servers can be compared.
 
-use super::ValueRef;
 use super::packed::IntegerText;
+use super::{ValueRef, double};
 use sha1::{Digest as _, Sha1};
 use std::fmt;
 
@@ -34,6 +34,17 @@ impl Digest {
             for element in list.iter(0, list.len()) {
                 self.mix(element.as_bytes(&mut IntegerText::default()));
             }
+        } else if let Some(set) = value.as_sorted_set() {
+            self.mix(&3u32.to_be_bytes());
+            let mut text = Vec::new();
+            set.for_each(|member, score| {
+                let mut entry = Digest::default();
+                entry.mix(member.as_bytes(&mut IntegerText::default()));
+                text.clear();
+                double::append_shortest(score, &mut text);
+                entry.mix(&text);
+                self.add(&entry.0);
+            });
         }
         if expires {
             self.add(b"!!expire!!");
@@ -64,6 +75,7 @@ impl fmt::Display for Digest {
 mod tests {
     use super::*;
     use crate::value::list::List;
+    use crate::value::zset::{SortedSet, ZsetLimits};
     use crate::value::{InlineKind, Value};
 
     #[test]
@@ -75,5 +87,19 @@ mod tests {
         let mut digest = Digest::default();
         digest.mix_value(ValueRef::Boxed(&list), false);
         assert_eq!(digest.to_string(), "62f55a532623cf6c3d81081db480b6fd8461eb3f");
+        let scores: [(&[(&str, f64)], &str); 3] = [
+            (&[("a", 1.0), ("7", 2.5)], "9dbdee4fb1ddbd2474844741f3e023d1f5773139"),
+            (&[("b", 4_611_686_018_427_387_904.0)], "4ed674996f5e5d9eadfe86d14009903e31dec8a8"),
+            (&[("b", 1e17)], "f4c2a1df07294529fb07b572c87dca5ac025fbdf"),
+        ];
+        for (members, expected) in scores {
+            let mut set = SortedSet::default();
+            for (member, score) in members {
+                set.update(member.as_bytes(), &ZsetLimits::default(), |_| Some(*score));
+            }
+            let mut digest = Digest::default();
+            digest.mix_value(ValueRef::Boxed(&Value::SortedSet(set)), false);
+            assert_eq!(digest.to_string(), expected);
+        }
     }
 }

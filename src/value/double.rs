@@ -23,20 +23,25 @@ const WHOLE_MAX: f64 = (1_u64 << 62) as f64;
 
 /// Appends the text of a double in a reply, in RESP2 and RESP3 alike: few digits that read back as the same number.
 pub fn append(value: f64, out: &mut Vec<u8>) {
+    if value.abs() <= WHOLE_MAX && value.trunc() == value && value != 0.0 {
+        return out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+    }
+    append_shortest(value, out);
+}
+
+/// Appends the text of a double in a digest, where integers are not printed any other way than fractions.
+pub fn append_shortest(value: f64, out: &mut Vec<u8>) {
     if value.is_nan() {
         return out.extend_from_slice(b"nan");
     }
-    if value.is_infinite() {
-        return out.extend_from_slice(if value > 0.0 { b"inf" } else { b"-inf" });
-    }
-    if value.abs() <= WHOLE_MAX && value.trunc() == value {
-        if value == 0.0 && value.is_sign_negative() {
-            out.push(b'-');
-        }
-        return out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
-    }
-    if value < 0.0 {
+    if value.is_sign_negative() {
         out.push(b'-');
+    }
+    if value.is_infinite() {
+        return out.extend_from_slice(b"inf");
+    }
+    if value == 0.0 {
+        return out.push(b'0');
     }
     let (digits, used, exponent) = shortest(value.abs());
     append_digits(&digits[..used], exponent, value < 0.0, out);

@@ -1,4 +1,4 @@
-//! The data types: how strings and lists are kept in memory, and what can be done to them.
+//! The data types: how strings, lists and sorted sets are kept in memory, and what can be done to them.
 //!
 //! Nothing here knows of keys, clients or the protocol. A value is either a few bytes that live inside the record of
 //! its key, with a kind that says what they mean ([`InlineKind`]), or a [`Value`] of its own. [`ValueRef`] reads both.
@@ -14,9 +14,11 @@ mod natural;
 pub mod number;
 pub mod packed;
 pub mod string;
+pub mod zset;
 
 use list::{List, ListRef};
 use string::{LongString, StringView};
+use zset::{SortedSet, SortedSetRef};
 
 pub use crate::tree::MAX_INLINE;
 
@@ -33,6 +35,8 @@ pub enum Value {
     String(LongString),
     /// A list too large for a record.
     List(List),
+    /// A sorted set too large for a record.
+    SortedSet(SortedSet),
 }
 
 /// What an inline payload is. The numbers are stored in records and fit four bits.
@@ -53,6 +57,8 @@ pub enum InlineKind {
     Digits = 5,
     /// The same with an odd number.
     OddDigits = 6,
+    /// A small sorted set: see [`zset`].
+    PackedSortedSet = 7,
 }
 
 impl InlineKind {
@@ -67,6 +73,7 @@ impl InlineKind {
             4 => Some(InlineKind::RawModified),
             5 => Some(InlineKind::Digits),
             6 => Some(InlineKind::OddDigits),
+            7 => Some(InlineKind::PackedSortedSet),
             _ => None,
         }
     }
@@ -79,6 +86,8 @@ pub enum Type {
     String,
     /// A list.
     List,
+    /// A sorted set.
+    SortedSet,
 }
 
 impl Type {
@@ -87,13 +96,14 @@ impl Type {
         match self {
             Type::String => "string",
             Type::List => "list",
+            Type::SortedSet => "zset",
         }
     }
 
     /// Whether clients can wait for a key to get such a value.
     #[inline]
     pub fn is_awaitable(self) -> bool {
-        matches!(self, Type::List)
+        matches!(self, Type::List | Type::SortedSet)
     }
 }
 
@@ -112,6 +122,7 @@ impl<'a> ValueRef<'a> {
     pub fn type_of(&self) -> Type {
         match self {
             ValueRef::Inline(InlineKind::PackedList, _) | ValueRef::Boxed(Value::List(_)) => Type::List,
+            ValueRef::Inline(InlineKind::PackedSortedSet, _) | ValueRef::Boxed(Value::SortedSet(_)) => Type::SortedSet,
             ValueRef::Inline(..) | ValueRef::Boxed(Value::String(_)) => Type::String,
         }
     }
@@ -136,6 +147,16 @@ impl<'a> ValueRef<'a> {
         }
     }
 
+    /// The value as a sorted set, if it is one.
+    #[inline]
+    pub fn as_sorted_set(&self) -> Option<SortedSetRef<'a>> {
+        match self {
+            ValueRef::Inline(InlineKind::PackedSortedSet, payload) => Some(SortedSetRef::inline(payload)),
+            ValueRef::Boxed(Value::SortedSet(set)) => Some(set.view()),
+            _ => None,
+        }
+    }
+
     /// The encoding that `OBJECT ENCODING` names: what Redis 7.0 would keep the value in.
     pub fn encoding(&self) -> &'static str {
         match self {
@@ -156,6 +177,8 @@ impl<'a> ValueRef<'a> {
             )
             | ValueRef::Boxed(Value::String(_)) => "raw",
             ValueRef::Inline(InlineKind::PackedList, _) | ValueRef::Boxed(Value::List(_)) => "quicklist",
+            ValueRef::Inline(InlineKind::PackedSortedSet, _) => "listpack",
+            ValueRef::Boxed(Value::SortedSet(set)) => set.view().encoding(),
         }
     }
 
@@ -165,6 +188,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Inline(..) => 0,
             ValueRef::Boxed(Value::String(string)) => size_of::<Value>() + string.stored_len(),
             ValueRef::Boxed(Value::List(list)) => size_of::<Value>() + list.memory(samples),
+            ValueRef::Boxed(Value::SortedSet(set)) => size_of::<Value>() + set.memory(samples),
         }
     }
 
@@ -174,6 +198,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Inline(..) => 1,
             ValueRef::Boxed(Value::String(string)) => string.free_effort(),
             ValueRef::Boxed(Value::List(list)) => list.node_count(),
+            ValueRef::Boxed(Value::SortedSet(set)) => set.free_effort(),
         }
     }
 }

@@ -169,7 +169,7 @@ impl<'a> StringView<'a> {
                 let (head, block) = payload.split_first_chunk()?;
                 Some(StringView::Compressed(Compressed { head: Head::from_bytes(*head), block }))
             }
-            InlineKind::PackedList => None,
+            InlineKind::PackedList | InlineKind::PackedSortedSet => None,
         }
     }
 

@@ -1,0 +1,201 @@
+//! A small sorted set: members and their scores in turn, in order of score and member, as entries of a packed sequence.
+
+use super::order::Place;
+use crate::value::double;
+use crate::value::packed::{self, Element, Encoded, IntegerText};
+use std::ops::Range;
+
+/// Scores up to this magnitude are packed as integers if they are whole.
+const WHOLE_MAX: f64 = (1_u64 << 62) as f64;
+
+/// Read access to a packed sorted set.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedRef<'a> {
+    entries: &'a [u8],
+    count: usize,
+}
+
+/// A packed sorted set by itself.
+#[derive(Debug, Clone, Default)]
+pub struct Packed {
+    entries: Vec<u8>,
+    count: usize,
+}
+
+/// A member and its score, and where they are packed.
+#[derive(Debug, Clone, Copy)]
+struct Found<'a> {
+    member: Element<'a>,
+    score: f64,
+    rank: usize,
+    begin: usize,
+}
+
+/// The score that an entry stands for.
+fn score_of(element: Element<'_>) -> f64 {
+    match element {
+        Element::Integer(value) => value as f64,
+        Element::Bytes(text) => double::parse(text).unwrap_or(0.0),
+    }
+}
+
+/// Packs a score at the end of `out`.
+fn append_score(score: f64, out: &mut Vec<u8>) {
+    if score.abs() <= WHOLE_MAX && score.trunc() == score {
+        return Encoded::new(Element::Integer(score as i64)).append_to(out);
+    }
+    let mut text = Vec::with_capacity(32);
+    double::append(score, &mut text);
+    Encoded::new(Element::new(&text)).append_to(out);
+}
+
+impl<'a> PackedRef<'a> {
+    pub(super) fn new(entries: &'a [u8], count: usize) -> Self {
+        PackedRef { entries, count }
+    }
+
+    /// Number of members.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The entries of the packed sequence.
+    pub(super) fn entries(&self) -> &'a [u8] {
+        self.entries
+    }
+
+    /// Where the member of this rank begins, or the end of all. Found from the nearer end.
+    fn offset(&self, rank: usize) -> usize {
+        if rank < self.count / 2 {
+            return (0..2 * rank).fold(0, |at, _| packed::next(self.entries, at));
+        }
+        (2 * rank..2 * self.count).fold(self.entries.len(), |end, _| packed::previous(self.entries, end))
+    }
+
+    /// All members from the first on.
+    fn iter(&self) -> impl Iterator<Item = Found<'a>> {
+        let (entries, mut at, mut rank) = (self.entries, 0, 0);
+        std::iter::from_fn(move || {
+            if at == entries.len() {
+                return None;
+            }
+            let begin = at;
+            let (member, score_at) = packed::decode(entries, at);
+            let (score, end) = packed::decode(entries, score_at);
+            at = end;
+            rank += 1;
+            Some(Found { member, score: score_of(score), rank: rank - 1, begin })
+        })
+    }
+
+    /// Where the member is, if it is there.
+    fn find(&self, member: &[u8]) -> Option<usize> {
+        packed::find(self.entries, 0, Element::new(member), 2)
+    }
+
+    /// The score of the member that begins at `at`, and where the next member begins.
+    fn score_at(&self, at: usize) -> (f64, usize) {
+        let (score, end) = packed::decode(self.entries, packed::next(self.entries, at));
+        (score_of(score), end)
+    }
+
+    pub(super) fn score(&self, member: &[u8]) -> Option<f64> {
+        self.find(member).map(|at| self.score_at(at).0)
+    }
+
+    pub(super) fn rank_of(&self, member: &[u8]) -> Option<(usize, f64)> {
+        let at = self.find(member)?;
+        let entries_before = std::iter::successors(Some(0), |at| Some(packed::next(self.entries, *at)));
+        Some((entries_before.take_while(|begin| *begin < at).count() / 2, self.score_at(at).0))
+    }
+
+    /// Number of members before a place: up to the first that is not.
+    pub(super) fn rank(&self, place: &Place<'_>) -> usize {
+        self.place(place).0
+    }
+
+    /// The rank of a place, and where it is.
+    fn place(&self, place: &Place<'_>) -> (usize, usize) {
+        let is_behind = |found: &Found<'_>| {
+            let mut text = IntegerText::default();
+            !place.is_after(found.score, || found.member.as_bytes(&mut text))
+        };
+        self.iter().find(is_behind).map_or((self.count, self.entries.len()), |found| (found.rank, found.begin))
+    }
+
+    pub(super) fn visit<E>(
+        &self,
+        ranks: Range<usize>,
+        reversed: bool,
+        mut each: impl FnMut(Element<'a>, f64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if ranks.is_empty() {
+            return Ok(());
+        }
+        let mut at = self.offset(if reversed { ranks.end } else { ranks.start });
+        for _ in ranks {
+            let end = at;
+            if reversed {
+                at = packed::previous(self.entries, packed::previous(self.entries, at));
+            }
+            let (member, score_at) = packed::decode(self.entries, at);
+            let (score, next) = packed::decode(self.entries, score_at);
+            each(member, score_of(score))?;
+            if reversed {
+                debug_assert_eq!(next, end);
+            } else {
+                at = next;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Packed {
+    pub(super) fn view(&self) -> PackedRef<'_> {
+        PackedRef::new(&self.entries, self.count)
+    }
+
+    /// Replaces the contents by these entries, keeping the buffer.
+    pub(super) fn load(&mut self, entries: &[u8], count: usize) {
+        self.entries.clear();
+        self.entries.extend_from_slice(entries);
+        self.count = count;
+    }
+
+    /// Adds a member that is not there.
+    pub(super) fn insert(&mut self, member: &[u8], score: f64) {
+        let (_, at) = self.view().place(&Place::Entry(score, member));
+        let end = self.entries.len();
+        self.push(member, score);
+        let added = self.entries.len() - end;
+        self.entries[at..].rotate_right(added);
+    }
+
+    /// Adds a member that comes behind all others.
+    pub(super) fn push(&mut self, member: &[u8], score: f64) {
+        Encoded::new(Element::new(member)).append_to(&mut self.entries);
+        append_score(score, &mut self.entries);
+        self.count += 1;
+    }
+
+    pub(super) fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let view = self.view();
+        let begin = view.find(member)?;
+        let (score, end) = view.score_at(begin);
+        self.entries.drain(begin..end);
+        self.count -= 1;
+        Some(score)
+    }
+
+    pub(super) fn remove_ranks(&mut self, ranks: Range<usize>) {
+        let (begin, end) = (self.view().offset(ranks.start), self.view().offset(ranks.end));
+        self.entries.drain(begin..end);
+        self.count -= ranks.len();
+    }
+
+    /// Bytes allocated.
+    pub(super) fn memory(&self) -> usize {
+        self.entries.capacity()
+    }
+}
