@@ -13,6 +13,7 @@ pub mod long_double;
 mod natural;
 pub mod number;
 pub mod packed;
+pub mod stream;
 pub mod string;
 pub mod zset;
 
