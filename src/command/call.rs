@@ -75,6 +75,14 @@ impl<'c> Call<'c, '_> {
         number::parse_i64(self.arg(index)).filter(|value| range.contains(value)).ok_or(error)
     }
 
+    /// The argument at `index` as a number of elements, or, if it is negative, of something else than elements as usual.
+    pub fn signed_count(&self, index: usize) -> Result<i64, ErrorReply> {
+        match self.integer(index)? {
+            i64::MIN => Err(ErrorReply::MAGNITUDE),
+            count => Ok(count),
+        }
+    }
+
     /// Whether the argument at `index` is there and is `word`, in whatever case.
     pub fn is_word(&self, index: usize, word: &str) -> bool {
         self.args.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))

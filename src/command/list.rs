@@ -1,5 +1,6 @@
 //! Commands on lists, but for those that wait.
 
+use super::multiple_pop::MultiplePop;
 use super::stored::{create, edit, find, read};
 use super::{Call, Found};
 use crate::config::Directive;
@@ -17,8 +18,6 @@ const RANK_ZERO: ErrorReply = ErrorReply::fixed(
     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from \
      the end of the list",
 );
-const RANK_RANGE: ErrorReply =
-    ErrorReply::fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
 
 /// Which elements share a node, as the config and `DEBUG QUICKLIST-PACKED-THRESHOLD` have it.
 pub(super) fn limits(call: &Call) -> ListLimits {
@@ -149,7 +148,7 @@ fn place(index: i64, len: usize) -> Option<usize> {
 }
 
 /// The places from `start` to `stop`, both inclusive, both counting from the end if negative.
-fn places(start: i64, stop: i64, len: usize) -> Range<usize> {
+pub(super) fn places(start: i64, stop: i64, len: usize) -> Range<usize> {
     let start = place(start, len).unwrap_or(0);
     let end = place(stop, len).map_or(0, |stop| stop.saturating_add(1).min(len));
     start..end.max(start)
@@ -212,14 +211,7 @@ pub fn linsert(call: &mut Call) -> CommandResult {
 /// `LREM key count element`: removes the first `count` that are equal, the last if negative, all if zero.
 pub fn lrem(call: &mut Call) -> CommandResult {
     let key = call.arg(1);
-    let count = call.integer(2)?;
-    if count == i64::MIN {
-        return Err(ErrorReply::new(format!(
-            "ERR value is out of range, value must between {} and {}",
-            -i64::MAX,
-            i64::MAX
-        )));
-    }
+    let count = call.signed_count(2)?;
     let (element, limits) = (call.arg(3), limits(call));
     let Some(found) = find::<List>(call.keys, key)? else { return call.reply.integer(0) };
     let edited = edit(call.keys, found, key, |list: &mut List| list.remove_equal(element, count, &limits));
@@ -261,7 +253,7 @@ pub fn lpos(call: &mut Call) -> CommandResult {
         if call.is_word(index, "RANK") {
             rank = match call.integer(value)? {
                 0 => return Err(RANK_ZERO),
-                i64::MIN => return Err(RANK_RANGE),
+                i64::MIN => return Err(ErrorReply::MAGNITUDE),
                 rank => rank,
             };
         } else if call.is_word(index, "COUNT") {
@@ -344,54 +336,22 @@ pub(super) fn move_element(call: &mut Call, from: End, to: End) -> Result<bool, 
 
 /// `LMPOP numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 pub fn lmpop(call: &mut Call) -> CommandResult {
-    let request = MultiplePop::parse(call, 1)?;
-    if request.run(call)? { Ok(()) } else { call.reply.null_array() }
+    let request = MultiplePop::parse(call, 1, end)?;
+    if pop_first(call, &request)? { Ok(()) } else { call.reply.null_array() }
 }
 
-/// What `LMPOP` and `BLMPOP` ask for.
-pub(super) struct MultiplePop {
-    /// The arguments that are keys.
-    pub keys: Range<usize>,
-    end: End,
-    count: usize,
-}
-
-impl MultiplePop {
-    /// Reads the arguments from the number of keys on.
-    pub fn parse(call: &Call, first: usize) -> Result<Self, ErrorReply> {
-        let too_few = ErrorReply::fixed("ERR numkeys should be greater than 0");
-        let number = call.integer_in(first, 1..=i64::MAX, too_few)? as usize;
-        let keys = first + 1..number.saturating_add(first + 1);
-        if keys.end >= call.args.len() {
-            return Err(ErrorReply::SYNTAX);
+/// Pops from the first list that there is and answers; false, and no answer, if there is none.
+pub(super) fn pop_first(call: &mut Call, request: &MultiplePop<End>) -> Result<bool, ErrorReply> {
+    for index in request.keys.clone() {
+        let key = call.arg(index);
+        if let Some(found) = find::<List>(call.keys, key)? {
+            call.reply.array(2)?;
+            call.reply.bulk(key)?;
+            pop_many(call, found, key, request.end, request.count)?;
+            return Ok(true);
         }
-        let end = end(call, keys.end)?;
-        let mut count = 1;
-        let mut options = keys.end + 1;
-        if call.is_word(options, "COUNT") && call.args.len() > options + 1 {
-            let error = ErrorReply::fixed("ERR count should be greater than 0");
-            count = call.integer_in(options + 1, 1..=i64::MAX, error)? as usize;
-            options += 2;
-        }
-        if call.args.len() > options {
-            return Err(ErrorReply::SYNTAX);
-        }
-        Ok(MultiplePop { keys, end, count })
     }
-
-    /// Pops from the first list that there is and answers; false, and no answer, if there is none.
-    pub fn run(&self, call: &mut Call) -> Result<bool, ErrorReply> {
-        for index in self.keys.clone() {
-            let key = call.arg(index);
-            if let Some(found) = find::<List>(call.keys, key)? {
-                call.reply.array(2)?;
-                call.reply.bulk(key)?;
-                pop_many(call, found, key, self.end, self.count)?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
+    Ok(false)
 }
 
 #[cfg(test)]

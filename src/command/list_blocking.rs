@@ -2,7 +2,8 @@
 
 use super::Call;
 use super::call::Wait;
-use super::list::{MultiplePop, end, move_element, pop_one};
+use super::list::{end, move_element, pop_first, pop_one};
+use super::multiple_pop::MultiplePop;
 use super::stored::find;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::Type;
@@ -40,9 +41,9 @@ fn wait(call: &mut Call, keys: Range<usize>, deadline_ms: Option<i64>) -> Comman
 
 /// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 pub fn blmpop(call: &mut Call) -> CommandResult {
-    let request = MultiplePop::parse(call, 2)?;
+    let request = MultiplePop::parse(call, 2, end)?;
     let deadline_ms = call.timeout(1)?;
-    if request.run(call)? { Ok(()) } else { wait(call, request.keys, deadline_ms) }
+    if pop_first(call, &request)? { Ok(()) } else { wait(call, request.keys, deadline_ms) }
 }
 
 /// `BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`

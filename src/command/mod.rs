@@ -24,6 +24,7 @@ pub mod list;
 pub mod list_blocking;
 pub mod memory;
 pub mod monitor;
+mod multiple_pop;
 pub mod object;
 mod prepare;
 pub mod pubsub;
@@ -35,6 +36,7 @@ pub mod slowlog;
 mod stored;
 pub mod string;
 pub mod transaction;
+pub mod zset;
 
 pub use blocking::{count_postponed, end_wait, time_out};
 pub use call::{Call, Mode};

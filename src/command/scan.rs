@@ -3,7 +3,7 @@
 use super::Call;
 use super::keys::value_of;
 use crate::glob;
-use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::store::{SHARDS_MAX, ShardSet};
 use crate::tree::Entry;
 use crate::value::{Value, number};
@@ -49,34 +49,85 @@ pub fn keys(call: &mut Call) -> CommandResult {
     reply.finish_array(begin, count)
 }
 
+/// What a scan goes through, which decides what it can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scanned {
+    /// The keys of a database.
+    Keys,
+    /// The fields of a hash.
+    Fields,
+    /// The members of a sorted set.
+    ScoredMembers,
+}
+
+/// What follows the cursor of a scan.
+pub(super) struct ScanOptions<'a> {
+    pub pattern: &'a [u8],
+    /// Elements to be looked at in a step, about.
+    pub count: usize,
+    /// Only keys of this type.
+    pub type_name: Option<&'a [u8]>,
+    /// Fields without their values, members without their scores.
+    pub no_values: bool,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// Reads the options from the argument `first` on.
+    pub fn parse(args: Args<'a>, first: usize, scanned: Scanned) -> Result<Self, ErrorReply> {
+        const ONLY_FIELDS: ErrorReply = ErrorReply::fixed("ERR NOVALUES option can only be used in HSCAN");
+        const ONLY_MEMBERS: ErrorReply = ErrorReply::fixed("ERR NOSCORES option can only be used in ZSCAN");
+        let mut options = ScanOptions { pattern: b"*", count: COUNT_DEFAULT, type_name: None, no_values: false };
+        let mut index = first;
+        while let Some(word) = args.get(index) {
+            let value = args.get(index + 1);
+            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            match value {
+                Some(value) if is("COUNT") => {
+                    let count = number::parse_i64(value).ok_or(ErrorReply::NOT_INTEGER)?;
+                    options.count = usize::try_from(count).ok().filter(|count| *count > 0).ok_or(ErrorReply::SYNTAX)?;
+                }
+                Some(value) if is("MATCH") => options.pattern = value,
+                Some(value) if is("TYPE") && scanned == Scanned::Keys => options.type_name = Some(value),
+                _ if is("NOVALUES") && scanned != Scanned::Fields => return Err(ONLY_FIELDS),
+                _ if is("NOSCORES") && scanned != Scanned::ScoredMembers => return Err(ONLY_MEMBERS),
+                _ if is("NOVALUES") || is("NOSCORES") => {
+                    options.no_values = true;
+                    index += 1;
+                    continue;
+                }
+                _ => return Err(ErrorReply::SYNTAX),
+            }
+            index += 2;
+        }
+        Ok(options)
+    }
+
+    /// Whether an element's name is one that is asked for.
+    #[inline]
+    pub fn matches(&self, name: &[u8]) -> bool {
+        self.pattern == b"*" || glob::matches(self.pattern, name, false)
+    }
+}
+
+/// Ends a step of a scan: the cursor of the next one, and so many elements that have been written apart, since the cursor
+/// goes in front.
+pub(super) fn write_step(reply: &mut Reply, next: u64, elements: usize, written: &Reply) -> CommandResult {
+    reply.array(2)?;
+    reply.bulk_integer(next as i64)?;
+    reply.array(elements)?;
+    reply.raw(written.as_bytes())
+}
+
 /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
 pub fn scan(call: &mut Call) -> CommandResult {
     let cursor = parse_cursor(call.arg(1))?;
-    let (mut pattern, mut count, mut wanted): (&[u8], usize, Option<&[u8]>) = (b"*", COUNT_DEFAULT, None);
-    let mut index = 2;
-    while index < call.args.len() {
-        if index + 1 == call.args.len() {
-            return Err(ErrorReply::SYNTAX);
-        }
-        if call.is_word(index, "COUNT") {
-            count =
-                usize::try_from(call.integer(index + 1)?).ok().filter(|count| *count > 0).ok_or(ErrorReply::SYNTAX)?;
-        } else if call.is_word(index, "MATCH") {
-            pattern = call.arg(index + 1);
-        } else if call.is_word(index, "TYPE") {
-            wanted = Some(call.arg(index + 1));
-        } else {
-            return Err(ErrorReply::SYNTAX);
-        }
-        index += 2;
-    }
-    let prefix = glob::literal_prefix(pattern);
+    let options = ScanOptions::parse(call.args, 2, Scanned::Keys)?;
+    let prefix = glob::literal_prefix(options.pattern);
     let (now_ms, database) = (call.keys.now_ms(), call.keys.database());
     let start = Cursor::from_number(cursor);
     let mut at = start;
-    let mut left = count;
+    let mut left = options.count;
     let mut keys = 0;
-    // Written apart, since the next cursor and the number of keys go in front.
     let mut written = Reply::new(call.reply.protocol());
     for number in start.shard..call.state.keyspace.shard_count() {
         let mut looked_at = 0;
@@ -85,8 +136,8 @@ pub fn scan(call: &mut Call) -> CommandResult {
             looked_at += 1;
             let is_over = entry.record.deadline.is_some_and(|deadline| deadline < now_ms);
             let type_name = value_of(entry.record.payload).type_of().name();
-            let is_wanted = wanted.is_none_or(|name| type_name.as_bytes().eq_ignore_ascii_case(name));
-            if !is_over && is_wanted && (pattern == b"*" || glob::matches(pattern, entry.key, false)) {
+            let is_wanted = options.type_name.is_none_or(|name| type_name.as_bytes().eq_ignore_ascii_case(name));
+            if !is_over && is_wanted && options.matches(entry.key) {
                 keys += usize::from(written.bulk(entry.key).is_ok());
             }
         };
@@ -100,10 +151,7 @@ pub fn scan(call: &mut Call) -> CommandResult {
         }
     }
     let next = if at.shard < call.state.keyspace.shard_count() { at.number() } else { 0 };
-    call.reply.array(2)?;
-    call.reply.bulk_integer(next as i64)?;
-    call.reply.array(keys)?;
-    call.reply.raw(written.as_bytes())
+    write_step(call.reply, next, keys, &written)
 }
 
 /// Where a scan goes on.

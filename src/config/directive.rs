@@ -279,10 +279,12 @@ directives! {
     SetMaxIntsetEntries = Entry::integer("set-max-intset-entries", 512, 0, MAX).without_effect(NOT_YET_TYPES);
     SetMaxListpackEntries = Entry::integer("set-max-listpack-entries", 128, 0, MAX).without_effect(NOT_YET_TYPES);
     SetMaxListpackValue = Entry::integer("set-max-listpack-value", 64, 0, MAX).without_effect(NOT_YET_TYPES);
+    /// Members of a packed sorted set at most.
     ZsetMaxListpackEntries = Entry::integer("zset-max-listpack-entries", 128, 0, MAX)
-        .alias("zset-max-ziplist-entries").without_effect(NOT_YET_TYPES);
+        .alias("zset-max-ziplist-entries");
+    /// Bytes of a member of a packed sorted set at most.
     ZsetMaxListpackValue = Entry::memory("zset-max-listpack-value", 64, 0, MAX)
-        .alias("zset-max-ziplist-value").without_effect(NOT_YET_TYPES);
+        .alias("zset-max-ziplist-value");
     HllSparseMaxBytes = Entry::memory("hll-sparse-max-bytes", 3000, 0, MAX).without_effect(NOT_YET_TYPES);
     StreamNodeMaxBytes = Entry::memory("stream-node-max-bytes", 4096, 0, MAX).without_effect(NOT_YET_TYPES);
     StreamNodeMaxEntries = Entry::integer("stream-node-max-entries", 100, 0, MAX).without_effect(NOT_YET_TYPES);

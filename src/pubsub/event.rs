@@ -1,7 +1,7 @@
 //! Keyspace events: what can be told of a key (`notify-keyspace-events`), each with the class that it is asked for by.
 
 use super::EventClass;
-use super::EventClass::{Evicted, Expired, Generic, KeyMiss, List, New, String};
+use super::EventClass::{Evicted, Expired, Generic, KeyMiss, List, New, SortedSet, String};
 
 /// Something that happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,4 +45,17 @@ impl Event {
     pub const LINSERT: Event = event(List, "linsert");
     pub const LREM: Event = event(List, "lrem");
     pub const LTRIM: Event = event(List, "ltrim");
+
+    pub const ZADD: Event = event(SortedSet, "zadd");
+    pub const ZINCR: Event = event(SortedSet, "zincr");
+    pub const ZREM: Event = event(SortedSet, "zrem");
+    pub const ZREMRANGEBYRANK: Event = event(SortedSet, "zremrangebyrank");
+    pub const ZREMRANGEBYSCORE: Event = event(SortedSet, "zremrangebyscore");
+    pub const ZREMRANGEBYLEX: Event = event(SortedSet, "zremrangebylex");
+    pub const ZPOPMIN: Event = event(SortedSet, "zpopmin");
+    pub const ZPOPMAX: Event = event(SortedSet, "zpopmax");
+    pub const ZRANGESTORE: Event = event(SortedSet, "zrangestore");
+    pub const ZUNIONSTORE: Event = event(SortedSet, "zunionstore");
+    pub const ZINTERSTORE: Event = event(SortedSet, "zinterstore");
+    pub const ZDIFFSTORE: Event = event(SortedSet, "zdiffstore");
 }

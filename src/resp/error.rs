@@ -15,6 +15,9 @@ impl ErrorReply {
         ErrorReply::fixed("WRONGTYPE Operation against a key holding the wrong kind of value");
     pub const NOT_INTEGER: ErrorReply = ErrorReply::fixed("ERR value is not an integer or out of range");
     pub const NOT_FLOAT: ErrorReply = ErrorReply::fixed("ERR value is not a valid float");
+    /// The number whose negative is none.
+    pub const MAGNITUDE: ErrorReply =
+        ErrorReply::fixed("ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807");
     pub const NO_SUCH_KEY: ErrorReply = ErrorReply::fixed("ERR no such key");
     pub const OUT_OF_RANGE: ErrorReply = ErrorReply::fixed("ERR index out of range");
     pub const OUT_OF_MEMORY: ErrorReply = ErrorReply::fixed("OOM command not allowed when used memory > 'maxmemory'.");

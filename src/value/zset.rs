@@ -372,6 +372,9 @@ impl<'a> SortedSetRef<'a> {
         reversed: bool,
         mut each: impl FnMut(Element<'a>, f64) -> Result<(), E>,
     ) -> Result<(), E> {
+        if ranks.is_empty() {
+            return Ok(());
+        }
         match self {
             SortedSetRef::Packed(packed) => packed.visit(ranks, reversed, each),
             SortedSetRef::Large(large) => {

@@ -129,9 +129,6 @@ impl<'a> PackedRef<'a> {
         reversed: bool,
         mut each: impl FnMut(Element<'a>, f64) -> Result<(), E>,
     ) -> Result<(), E> {
-        if ranks.is_empty() {
-            return Ok(());
-        }
         let mut at = self.offset(if reversed { ranks.end } else { ranks.start });
         for _ in ranks {
             let end = at;
