@@ -191,6 +191,11 @@ fn serialized_len(value: ValueRef<'_>) -> usize {
             _ => prefixed(string.len()),
         };
     }
+    if let Some(set) = value.as_set() {
+        let mut len = 0;
+        set.for_each(|member| len += prefixed(member.as_bytes(&mut IntegerText::default()).len()));
+        return len;
+    }
     if let Some(set) = value.as_sorted_set() {
         let mut len = 0;
         set.for_each(|member, _| {

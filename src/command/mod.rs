@@ -32,6 +32,7 @@ mod redact;
 mod run;
 pub mod scan;
 pub mod server;
+pub mod set;
 pub mod slowlog;
 mod stored;
 pub mod string;

@@ -56,6 +56,8 @@ pub(super) enum Scanned {
     Keys,
     /// The fields of a hash.
     Fields,
+    /// The members of a set.
+    Members,
     /// The members of a sorted set.
     ScoredMembers,
 }

@@ -121,6 +121,21 @@ pub(super) fn create<C: Collection, R>(keys: &mut Keys<'_>, key: &[u8], fill: im
     })
 }
 
+/// Makes `collection` the value of `key`, whatever it was before. If it is empty, the key is removed.
+pub(super) fn store<C: Collection>(keys: &mut Keys<'_>, key: &[u8], collection: C, event: Event) {
+    if collection.is_empty() {
+        if let Some(found) = keys.peek(key) {
+            keys.delete(found, key);
+        }
+        return;
+    }
+    C::with_scratch(|scratch| {
+        scratch.collection = collection;
+        keys.put(key, payload(scratch), None);
+    });
+    keys.changed(key, event);
+}
+
 /// A collection as the payload of a record. Leaves an empty one if it is to be kept by itself.
 fn payload<C: Collection>(scratch: &mut Scratch<C>) -> NewPayload<'_, Value> {
     match scratch.collection.pack(&mut scratch.packed, PACKED_BYTES_MAX) {

@@ -276,9 +276,12 @@ directives! {
         .alias("hash-max-ziplist-entries").without_effect(NOT_YET_TYPES);
     HashMaxListpackValue = Entry::memory("hash-max-listpack-value", 64, 0, MAX)
         .alias("hash-max-ziplist-value").without_effect(NOT_YET_TYPES);
-    SetMaxIntsetEntries = Entry::integer("set-max-intset-entries", 512, 0, MAX).without_effect(NOT_YET_TYPES);
-    SetMaxListpackEntries = Entry::integer("set-max-listpack-entries", 128, 0, MAX).without_effect(NOT_YET_TYPES);
-    SetMaxListpackValue = Entry::integer("set-max-listpack-value", 64, 0, MAX).without_effect(NOT_YET_TYPES);
+    /// Members of a set of integers at most.
+    SetMaxIntsetEntries = Entry::integer("set-max-intset-entries", 512, 0, MAX);
+    /// Members of a packed set at most.
+    SetMaxListpackEntries = Entry::integer("set-max-listpack-entries", 128, 0, MAX);
+    /// Bytes of a member of a packed set at most.
+    SetMaxListpackValue = Entry::integer("set-max-listpack-value", 64, 0, MAX);
     /// Members of a packed sorted set at most.
     ZsetMaxListpackEntries = Entry::integer("zset-max-listpack-entries", 128, 0, MAX)
         .alias("zset-max-ziplist-entries");

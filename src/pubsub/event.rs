@@ -1,7 +1,7 @@
 //! Keyspace events: what can be told of a key (`notify-keyspace-events`), each with the class that it is asked for by.
 
 use super::EventClass;
-use super::EventClass::{Evicted, Expired, Generic, KeyMiss, List, New, SortedSet, String};
+use super::EventClass::{Evicted, Expired, Generic, KeyMiss, List, New, Set, SortedSet, String};
 
 /// Something that happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,13 @@ impl Event {
     pub const LINSERT: Event = event(List, "linsert");
     pub const LREM: Event = event(List, "lrem");
     pub const LTRIM: Event = event(List, "ltrim");
+
+    pub const SADD: Event = event(Set, "sadd");
+    pub const SREM: Event = event(Set, "srem");
+    pub const SPOP: Event = event(Set, "spop");
+    pub const SINTERSTORE: Event = event(Set, "sinterstore");
+    pub const SUNIONSTORE: Event = event(Set, "sunionstore");
+    pub const SDIFFSTORE: Event = event(Set, "sdiffstore");
 
     pub const ZADD: Event = event(SortedSet, "zadd");
     pub const ZINCR: Event = event(SortedSet, "zincr");

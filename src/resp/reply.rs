@@ -324,6 +324,14 @@ impl Reply {
         }
     }
 
+    /// Like [`Reply::finish_array`] for a set.
+    pub fn finish_set(&mut self, at: Deferred, len: usize) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.insert_head(at, b'*', len),
+            Protocol::Resp3 => self.insert_head(at, b'~', len),
+        }
+    }
+
     fn insert_head(&mut self, at: Deferred, kind: u8, len: usize) -> CommandResult {
         let end = self.out.len();
         self.header(kind, len as i64)?;

@@ -34,6 +34,9 @@ impl Digest {
             for element in list.iter(0, list.len()) {
                 self.mix(element.as_bytes(&mut IntegerText::default()));
             }
+        } else if let Some(set) = value.as_set() {
+            self.mix(&2u32.to_be_bytes());
+            set.for_each(|member| self.add(member.as_bytes(&mut IntegerText::default())));
         } else if let Some(set) = value.as_sorted_set() {
             self.mix(&3u32.to_be_bytes());
             let mut text = Vec::new();
@@ -87,6 +90,10 @@ mod tests {
         let mut digest = Digest::default();
         digest.mix_value(ValueRef::Boxed(&list), false);
         assert_eq!(digest.to_string(), "62f55a532623cf6c3d81081db480b6fd8461eb3f");
+        let set = Value::Set(["1", "2", "3", "x"].into_iter().collect());
+        let mut digest = Digest::default();
+        digest.mix_value(ValueRef::Boxed(&set), false);
+        assert_eq!(digest.to_string(), "3bb087b1948bf20dd8244692cb9519e2c3947234");
         let scores: [(&[(&str, f64)], &str); 3] = [
             (&[("a", 1.0), ("7", 2.5)], "9dbdee4fb1ddbd2474844741f3e023d1f5773139"),
             (&[("b", 4_611_686_018_427_387_904.0)], "4ed674996f5e5d9eadfe86d14009903e31dec8a8"),

@@ -1,4 +1,4 @@
-//! The data types: how strings, lists and sorted sets are kept in memory, and what can be done to them.
+//! The data types: how strings, lists, sets and sorted sets are kept in memory, and what can be done to them.
 //!
 //! Nothing here knows of keys, clients or the protocol. A value is either a few bytes that live inside the record of
 //! its key, with a kind that says what they mean ([`InlineKind`]), or a [`Value`] of its own. [`ValueRef`] reads both.
@@ -13,11 +13,13 @@ pub mod long_double;
 mod natural;
 pub mod number;
 pub mod packed;
+pub mod set;
 pub mod stream;
 pub mod string;
 pub mod zset;
 
 use list::{List, ListRef};
+use set::{Set, SetRef};
 use string::{LongString, StringView};
 use zset::{SortedSet, SortedSetRef};
 
@@ -38,6 +40,8 @@ pub enum Value {
     List(List),
     /// A sorted set too large for a record.
     SortedSet(SortedSet),
+    /// A set too large for a record.
+    Set(Set),
 }
 
 /// What an inline payload is. The numbers are stored in records and fit four bits.
@@ -60,6 +64,10 @@ pub enum InlineKind {
     OddDigits = 6,
     /// A small sorted set: see [`zset`].
     PackedSortedSet = 7,
+    /// A small set of integers: see [`set`].
+    IntegerSet = 8,
+    /// A small set: see [`set`].
+    PackedSet = 9,
 }
 
 impl InlineKind {
@@ -75,6 +83,8 @@ impl InlineKind {
             5 => Some(InlineKind::Digits),
             6 => Some(InlineKind::OddDigits),
             7 => Some(InlineKind::PackedSortedSet),
+            8 => Some(InlineKind::IntegerSet),
+            9 => Some(InlineKind::PackedSet),
             _ => None,
         }
     }
@@ -89,6 +99,8 @@ pub enum Type {
     List,
     /// A sorted set.
     SortedSet,
+    /// A set.
+    Set,
 }
 
 impl Type {
@@ -98,6 +110,7 @@ impl Type {
             Type::String => "string",
             Type::List => "list",
             Type::SortedSet => "zset",
+            Type::Set => "set",
         }
     }
 
@@ -124,6 +137,9 @@ impl<'a> ValueRef<'a> {
         match self {
             ValueRef::Inline(InlineKind::PackedList, _) | ValueRef::Boxed(Value::List(_)) => Type::List,
             ValueRef::Inline(InlineKind::PackedSortedSet, _) | ValueRef::Boxed(Value::SortedSet(_)) => Type::SortedSet,
+            ValueRef::Inline(InlineKind::IntegerSet | InlineKind::PackedSet, _) | ValueRef::Boxed(Value::Set(_)) => {
+                Type::Set
+            }
             ValueRef::Inline(..) | ValueRef::Boxed(Value::String(_)) => Type::String,
         }
     }
@@ -159,6 +175,17 @@ impl<'a> ValueRef<'a> {
     }
 
     /// The encoding that `OBJECT ENCODING` names: what Redis 7.0 would keep the value in.
+    /// The value as a set, if it is one.
+    #[inline]
+    pub fn as_set(&self) -> Option<SetRef<'a>> {
+        match self {
+            ValueRef::Inline(kind, payload) => SetRef::inline(*kind, payload),
+            ValueRef::Boxed(Value::Set(set)) => Some(set.view()),
+            ValueRef::Boxed(_) => None,
+        }
+    }
+
+    /// The encoding that `OBJECT ENCODING` names: what Redis 7.2 would keep the value in.
     pub fn encoding(&self) -> &'static str {
         match self {
             ValueRef::Inline(InlineKind::Integer, _) => "int",
@@ -180,6 +207,9 @@ impl<'a> ValueRef<'a> {
             ValueRef::Inline(InlineKind::PackedList, _) | ValueRef::Boxed(Value::List(_)) => "quicklist",
             ValueRef::Inline(InlineKind::PackedSortedSet, _) => "listpack",
             ValueRef::Boxed(Value::SortedSet(set)) => set.view().encoding(),
+            ValueRef::Inline(InlineKind::IntegerSet, _) => "intset",
+            ValueRef::Inline(InlineKind::PackedSet, _) => "listpack",
+            ValueRef::Boxed(Value::Set(set)) => set.view().encoding(),
         }
     }
 
@@ -190,6 +220,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Boxed(Value::String(string)) => size_of::<Value>() + string.stored_len(),
             ValueRef::Boxed(Value::List(list)) => size_of::<Value>() + list.memory(samples),
             ValueRef::Boxed(Value::SortedSet(set)) => size_of::<Value>() + set.memory(samples),
+            ValueRef::Boxed(Value::Set(set)) => size_of::<Value>() + set.memory(),
         }
     }
 
@@ -200,6 +231,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Boxed(Value::String(string)) => string.free_effort(),
             ValueRef::Boxed(Value::List(list)) => list.node_count(),
             ValueRef::Boxed(Value::SortedSet(set)) => set.free_effort(),
+            ValueRef::Boxed(Value::Set(set)) => set.free_effort(),
         }
     }
 }

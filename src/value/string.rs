@@ -169,7 +169,9 @@ impl<'a> StringView<'a> {
                 let (head, block) = payload.split_first_chunk()?;
                 Some(StringView::Compressed(Compressed { head: Head::from_bytes(*head), block }))
             }
-            InlineKind::PackedList | InlineKind::PackedSortedSet => None,
+            InlineKind::PackedList | InlineKind::PackedSortedSet | InlineKind::IntegerSet | InlineKind::PackedSet => {
+                None
+            }
         }
     }
 
