@@ -218,7 +218,7 @@ fn evict(state: &State, mut guard: MutexGuard<'_, Shard>, database: usize, posit
     let mut key = Vec::new();
     tree.key(position, &mut key);
     let value = tree.remove(position);
-    removal::tell(state, &shard.watched, database, &key, Removal::Evicted);
+    removal::tell(state, shard.onlookers(), database, &key, Removal::Evicted);
     drop(guard);
     if let Some(value) = value {
         state.lazy_free.free_value(value);

@@ -3,7 +3,7 @@
 use crate::pubsub::Event;
 use crate::state::State;
 use crate::stats::Figure;
-use crate::store::Watched;
+use crate::store::Onlookers;
 
 /// Why a key goes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,14 +14,17 @@ pub enum Removal {
     Evicted,
 }
 
-/// Tells of a record that was just removed, while its shard is still locked: whoever watches the key, whoever listens to
-/// events, and the statistics. `watched` is that of the key's shard.
-pub fn tell(state: &State, watched: &Watched, database: usize, key: &[u8], removal: Removal) {
+/// Tells of a record that was just removed, while its shard is still locked: whoever watches the key or needs it, whoever
+/// listens to events, and the statistics. `onlookers` are those of the key's shard.
+pub fn tell(state: &State, onlookers: Onlookers<'_>, database: usize, key: &[u8], removal: Removal) {
     let (event, figure) = match removal {
         Removal::Expired => (Event::EXPIRED, Figure::ExpiredKeys),
         Removal::Evicted => (Event::EVICTED, Figure::EvictedKeys),
     };
-    watched.touch(database, key);
+    onlookers.watched.touch(database, key);
+    if onlookers.waiters.needs_key(database, key) {
+        state.departed.add(database, key);
+    }
     state.pubsub.notify(event, database, key);
     state.stats.add(figure, 1);
 }

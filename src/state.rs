@@ -8,7 +8,7 @@ use crate::pubsub::Pubsub;
 use crate::server_log::{LatencyMonitor, SlowLog};
 use crate::spec::Table;
 use crate::stats::Stats;
-use crate::store::{Keyspace, LazyFree};
+use crate::store::{Departed, Keyspace, LazyFree};
 use parking_lot::Mutex;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -142,6 +142,8 @@ pub struct State {
     pub pubsub: Pubsub,
     pub stats: Stats,
     pub lazy_free: LazyFree,
+    /// Keys that have gone by themselves, of which clients that wait are to be told.
+    pub departed: Departed,
     pub compression: Compression,
     pub eviction: Eviction,
     pub slow_log: SlowLog,
@@ -194,6 +196,7 @@ impl State {
             pubsub,
             stats: Stats::new(threads),
             lazy_free: LazyFree::start()?,
+            departed: Departed::default(),
             compression: Compression::default(),
             eviction: Eviction::default(),
             slow_log: SlowLog::default(),

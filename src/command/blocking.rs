@@ -4,12 +4,14 @@
 
 use super::call::{Mode, Wait};
 use super::keys::Keys;
+use super::prepare::Foreknown;
 use super::run::{self, Run};
 use crate::client::{BlockedCommand, Client, ClientFlags, Identity, Message, ReplyMode, Session};
 use crate::resp::{Args, ErrorReply, OwnedRequest, Reply};
 use crate::spec::{CommandFlags, CommandSpec, KeyFlags, keys as key_specs};
 use crate::state::{State, unix_time_ms};
-use crate::store::{Locked, ShardSet, TicketState, Waiter, Wanted};
+use crate::stats::Figure;
+use crate::store::{Locked, ShardSet, TicketState, WaitQueue, Waiter, Wanted};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -44,12 +46,17 @@ pub(super) fn begin(
     let mut timeout_reply = Reply::new(session.protocol);
     let written = timeout_reply.null_array();
     debug_assert!(written.is_ok());
-    let service =
-        Service { identity: session.identity(), spec, request: args.to_owned(), timeout_reply: timeout_reply.take() };
+    let service = Service {
+        identity: session.identity(),
+        spec,
+        request: wait.request.unwrap_or_else(|| args.to_owned()),
+        timeout_reply: timeout_reply.take(),
+    };
     let wanted = Wanted {
         database: session.database,
         keys: wait.keys.into(),
         value: wait.wanted,
+        needs_keys: wait.needs_keys,
         shards: run::request_shards(state, spec, args),
         feeds: wait.feeds,
     };
@@ -88,12 +95,11 @@ pub(super) fn closure(
     args: Args<'_>,
     locked: &Locked<'_>,
 ) -> ShardSet {
-    let mut wanted = locked.set();
+    let wanted = locked.set();
     let is_awaited = |shard| locked.get(shard).is_some_and(|shard| !shard.waiters.is_empty());
     if spec.has(CommandFlags::READONLY) || wanted == state.keyspace.all_shards() || !wanted.iter().any(is_awaited) {
         return wanted;
     }
-    let queue_of = |key: &[u8]| locked.get(state.keyspace.shard_of(state.keyspace.key(key)))?.waiters.queue(key);
     // What runs while a transaction is open may be its `EXEC`.
     let queued = session.transaction.iter().flat_map(|transaction| &transaction.commands);
     let requests = queued.map(|(spec, request)| (*spec, request.args())).chain([(spec, args)]);
@@ -101,19 +107,31 @@ pub(super) fn closure(
     let mut fed: Vec<&[u8]> = Vec::new();
     for (spec, args) in requests.filter(|(spec, _)| !spec.has(CommandFlags::READONLY)) {
         for_each_changed_key(spec, args, |key| {
-            if queue_of(key).is_some() && seen.insert(key) {
+            if queue_of(locked, key).is_some() && seen.insert(key) {
                 fed.push(key);
             }
         });
     }
+    wanted.union(serving(fed, seen, locked))
+}
+
+/// The shards that serving those who wait for any of the keys `fed` needs, and those whom that feeds in turn. `seen` are
+/// the keys that need no look any more. May name too many.
+fn serving<'a>(mut fed: Vec<&'a [u8]>, mut seen: HashSet<&'a [u8]>, locked: &'a Locked<'_>) -> ShardSet {
+    let mut wanted = ShardSet::EMPTY;
     while let Some(key) = fed.pop() {
         // Who waits for a key in a shard that is not held yet is seen once it is.
-        wanted.insert(state.keyspace.shard_of(state.keyspace.key(key)));
-        let Some(queue) = queue_of(key) else { continue };
+        wanted.insert(locked.keyspace().shard_of(locked.keyspace().key(key)));
+        let Some(queue) = queue_of(locked, key) else { continue };
         wanted = wanted.union(queue.shards());
         fed.extend(queue.feeds().filter(|key| seen.insert(key)));
     }
     wanted
+}
+
+/// Those who wait for `key`, if its shard is held.
+fn queue_of<'a>(locked: &'a Locked<'_>, key: &[u8]) -> Option<&'a WaitQueue> {
+    locked.get(locked.keyspace().shard_of(locked.keyspace().key(key)))?.waiters.queue(key)
 }
 
 /// Every key that a request changes, or may.
@@ -131,14 +149,34 @@ pub(super) fn serve_ready<'k>(state: &'k State, keys: &mut Keys<'k>) {
         let hashed = state.keyspace.key(&key);
         let outer = keys.set_database(database);
         let mut latest = 0;
-        while let Some(found) = keys.peek(&key) {
-            let present = keys.type_of(found);
+        loop {
+            let present = keys.peek(&key).map(|found| keys.type_of(found));
             let queue = keys.locked().shard_of(hashed).waiters.queue(&key);
             let Some(waiter) = queue.and_then(|queue| queue.next(database, present, latest)).cloned() else { break };
             latest = waiter.number();
             serve(state, keys, &waiter);
         }
         keys.set_database(outer);
+    }
+}
+
+/// Tells those who wait for keys that have gone by themselves meanwhile. The caller must hold no locks.
+pub fn serve_departed(state: &State) {
+    // Serving one may show that the time of another key is over.
+    while let Some((database, key)) = state.departed.next() {
+        let mut set = ShardSet::EMPTY;
+        let locked = loop {
+            let locked = state.keyspace.lock(set);
+            let wanted = serving(vec![&key], HashSet::from([&*key]), &locked);
+            if wanted.is_subset(set) {
+                break locked;
+            }
+            set = set.union(wanted);
+        };
+        let mut keys = Keys::new(locked, state, database, unix_time_ms(), false, Foreknown::nothing());
+        keys.signal_ready(&key);
+        serve_ready(state, &mut keys);
+        state.stats.add(Figure::Changes, keys.changes());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::keys::Keys;
 use crate::client::Session;
-use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::spec::CommandSpec;
 use crate::state::State;
 use crate::value::long_double::LongDouble;
@@ -29,6 +29,11 @@ pub struct Wait {
     pub feeds: Option<Box<[u8]>>,
     /// The type of value that serves the wait; a key of another type does not wake the client.
     pub wanted: Type,
+    /// The wait ends, with an error, when a key is gone or has become of another type (`XREADGROUP`).
+    pub needs_keys: bool,
+    /// What is done when the wait is served, if not what the client has sent: `XREAD` with `$` waits for what comes after
+    /// the entry that is the last now.
+    pub request: Option<OwnedRequest>,
     /// In a transaction, which must not wait, the answer is a null value rather than a null array.
     pub refused_with_value: bool,
 }

@@ -43,11 +43,13 @@ fn parse_flush(call: &Call) -> Result<bool, ErrorReply> {
 fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
     let mut removed = 0;
     let mut emptied = Vec::new();
+    let mut awaited: Vec<(usize, Box<[u8]>)> = Vec::new();
     for (_, shard) in call.keys.locked().shards() {
         for database in databases.clone() {
             if shard.databases[database].is_empty() {
                 continue;
             }
+            awaited.extend(shard.waiters.keys(database).map(|key| (database, key.into())));
             touch_watched(call.state, shard, database, &[database]);
             let tree = std::mem::take(&mut shard.databases[database]);
             removed += tree.len() as u64;
@@ -63,6 +65,17 @@ fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
         }
     }
     call.keys.count_changes(removed);
+    signal_awaited(call, awaited);
+}
+
+/// Has those looked after who wait for keys that may have come or gone.
+fn signal_awaited(call: &mut Call, awaited: Vec<(usize, Box<[u8]>)>) {
+    let outer = call.keys.database();
+    for (database, key) in awaited {
+        call.keys.set_database(database);
+        call.keys.signal_ready(&key);
+    }
+    call.keys.set_database(outer);
 }
 
 /// Tells those who watch keys of `database` which are in one of the databases of `sources`.
@@ -115,12 +128,5 @@ fn swap(call: &mut Call, pair: [usize; 2]) {
             awaited.extend(shard.waiters.keys(database).map(|key| (database, key.into())));
         }
     }
-    let outer = call.keys.database();
-    for (database, key) in awaited {
-        call.keys.set_database(database);
-        if call.keys.peek(&key).is_some_and(|found| call.keys.type_of(found).is_awaitable()) {
-            call.keys.signal_ready(&key);
-        }
-    }
-    call.keys.set_database(outer);
+    signal_awaited(call, awaited);
 }

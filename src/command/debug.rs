@@ -9,6 +9,7 @@ use crate::spec::errors;
 use crate::state::REPLY_PEAK_RESET_MS;
 use crate::value::digest::Digest;
 use crate::value::packed::IntegerText;
+use crate::value::stream::StreamId;
 use crate::value::{ValueRef, number};
 use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
@@ -201,6 +202,11 @@ fn serialized_len(value: ValueRef<'_>) -> usize {
         set.for_each(|member, _| {
             len += prefixed(member.as_bytes(&mut IntegerText::default()).len()) + size_of::<f64>();
         });
+        return len;
+    }
+    if let Some(stream) = value.as_stream() {
+        let mut len = 0;
+        stream.for_each_listpack(|_, listpack| len += size_of::<StreamId>() + prefixed(listpack.len()));
         return len;
     }
     let Some(list) = value.as_list() else { return 0 };

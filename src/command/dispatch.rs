@@ -292,6 +292,9 @@ fn run(
         state.stats.add(Figure::Changes, keys.changes());
     }
     drop(keys);
+    if state.departed.is_any() {
+        blocking::serve_departed(state);
+    }
     if waits {
         // The rest follows once it is served.
         feed_monitors(state, session, spec, args);

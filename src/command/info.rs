@@ -169,10 +169,11 @@ fn clients(call: &mut Call, text: &mut Text) {
         watching += usize::from(client.watched_keys() > 0);
     }
     let databases = state.keyspace.databases();
-    let (mut watched_keys, mut blocking_keys) = (0, 0);
+    let (mut watched_keys, mut blocking_keys, mut needed_keys) = (0, 0, 0);
     call.keys.visit_shards(|shard| {
         watched_keys += (0..databases).map(|database| shard.watched.keys(database).count()).sum::<usize>();
         blocking_keys += shard.waiters.key_count();
+        needed_keys += shard.waiters.needed_key_count();
     });
     text.field("connected_clients", state.clients.len());
     text.field("cluster_connections", 0);
@@ -187,7 +188,7 @@ fn clients(call: &mut Call, text: &mut Text) {
     text.field("clients_in_timeout_table", 0);
     text.field("total_watched_keys", watched_keys);
     text.field("total_blocking_keys", blocking_keys);
-    text.field("total_blocking_keys_on_nokey", 0);
+    text.field("total_blocking_keys_on_nokey", needed_keys);
     let (kind, until_ms) = state.pause.kind_and_end_ms();
     let (reason, actions) = match kind {
         PauseKind::None => ("none", "none"),

@@ -20,8 +20,9 @@
 //! assertions are compiled in, a command that adds, removes or replaces a record and does not say so is caught
 //! ([`settle`](Keys::settle)); changes inside a collection are told by [`Edited`](super::stored::Edited), which must be used.
 //!
-//! Clients that wait for a key are woken by [`put`](Keys::put). Only what gets elements for those who wait although it was
-//! there before (a stream) has to [`signal_ready`](Keys::signal_ready).
+//! Clients that wait for a key are woken by [`put`](Keys::put), and those who are to know that it is gone by
+//! [`changed`](Keys::changed). Only what gets elements for those who wait although it was there before (a stream), or loses
+//! something else that they need, has to [`signal_ready`](Keys::signal_ready).
 
 mod detached;
 #[cfg(test)]
@@ -329,7 +330,7 @@ impl<'k> Keys<'k> {
     fn expire(&mut self, found: Found, key: &[u8]) {
         let boxed = self.tree(found).remove(found.position);
         self.begin_era();
-        removal::tell(self.state, &self.locked.at(found.shard).watched, found.database, key, Removal::Expired);
+        removal::tell(self.state, self.locked.at_ref(found.shard).onlookers(), found.database, key, Removal::Expired);
         self.free(boxed);
     }
 
@@ -571,7 +572,20 @@ impl<'k> Keys<'k> {
     pub fn changed_quietly(&mut self, key: &[u8], changes: u64) {
         self.changes += changes;
         self.touch_watchers(self.database, key);
+        self.wake_needing(key);
         self.told();
+    }
+
+    /// Wakes those who are to know when `key` goes, or changes its type: whether it has, they see then.
+    #[inline]
+    fn wake_needing(&mut self, key: &[u8]) {
+        if self.locked.only().is_some_and(|shard| shard.waiters.is_empty()) {
+            return;
+        }
+        let (shard, database) = (self.place(key).shard, self.database);
+        if self.locked.shard(shard).waiters.needs_key(database, key) {
+            self.signal_ready(key);
+        }
     }
 
     /// Counts changes that concern no single key (`FLUSHALL`).
@@ -601,7 +615,10 @@ impl<'k> Keys<'k> {
         let shard = self.place(key).shard;
         let database = self.database;
         if self.locked.shard(shard).waiters.is_awaited(database, key) {
-            self.aftermath().ready.push_back((database, key.into()));
+            let ready = &mut self.aftermath().ready;
+            if ready.back().is_none_or(|(last_database, last)| *last_database != database || **last != *key) {
+                ready.push_back((database, key.into()));
+            }
         }
     }
 }

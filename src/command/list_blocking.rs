@@ -36,7 +36,15 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
 
 fn wait(call: &mut Call, keys: Range<usize>, deadline_ms: Option<i64>) -> CommandResult {
     let keys = keys.map(|index| call.arg(index).into()).collect();
-    call.wait_for(Wait { keys, deadline_ms, feeds: None, wanted: Type::List, refused_with_value: false })
+    call.wait_for(Wait {
+        keys,
+        deadline_ms,
+        feeds: None,
+        wanted: Type::List,
+        needs_keys: false,
+        request: None,
+        refused_with_value: false,
+    })
 }
 
 /// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
@@ -69,6 +77,8 @@ fn move_or_wait(call: &mut Call, from: End, to: End, deadline_ms: Option<i64>) -
         deadline_ms,
         feeds: Some(destination.into()),
         wanted: Type::List,
+        needs_keys: false,
+        request: None,
         refused_with_value: true,
     })
 }

@@ -35,11 +35,12 @@ pub mod server;
 pub mod set;
 pub mod slowlog;
 mod stored;
+pub mod stream;
 pub mod string;
 pub mod transaction;
 pub mod zset;
 
-pub use blocking::{count_postponed, end_wait, time_out};
+pub use blocking::{count_postponed, end_wait, serve_departed, time_out};
 pub use call::{Call, Mode};
 pub use dispatch::{Outcome, execute, leave, pause_end_ms};
 pub use keys::{Detached, Found, Keys};

@@ -234,7 +234,6 @@ pub(super) struct Foreknown<'k> {
 
 impl Foreknown<'_> {
     /// Nothing is known.
-    #[cfg(test)]
     pub fn nothing() -> Foreknown<'static> {
         Foreknown { keys: &[], buffer: &[], latest: Cell::new(0) }
     }

@@ -289,8 +289,8 @@ directives! {
     ZsetMaxListpackValue = Entry::memory("zset-max-listpack-value", 64, 0, MAX)
         .alias("zset-max-ziplist-value");
     HllSparseMaxBytes = Entry::memory("hll-sparse-max-bytes", 3000, 0, MAX).without_effect(NOT_YET_TYPES);
-    StreamNodeMaxBytes = Entry::memory("stream-node-max-bytes", 4096, 0, MAX).without_effect(NOT_YET_TYPES);
-    StreamNodeMaxEntries = Entry::integer("stream-node-max-entries", 100, 0, MAX).without_effect(NOT_YET_TYPES);
+    StreamNodeMaxBytes = Entry::memory("stream-node-max-bytes", 4096, 0, MAX);
+    StreamNodeMaxEntries = Entry::integer("stream-node-max-entries", 100, 0, MAX);
     VsetForceSingleThreadedExecution = Entry::yes_no("vset-force-single-threaded-execution", false)
         .without_effect(NOT_YET_TYPES);
 

@@ -1,7 +1,7 @@
 //! Keyspace events: what can be told of a key (`notify-keyspace-events`), each with the class that it is asked for by.
 
 use super::EventClass;
-use super::EventClass::{Evicted, Expired, Generic, KeyMiss, List, New, Set, SortedSet, String};
+use super::EventClass::{Evicted, Expired, Generic, KeyMiss, List, New, Set, SortedSet, Stream, String};
 
 /// Something that happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,4 +65,14 @@ impl Event {
     pub const ZUNIONSTORE: Event = event(SortedSet, "zunionstore");
     pub const ZINTERSTORE: Event = event(SortedSet, "zinterstore");
     pub const ZDIFFSTORE: Event = event(SortedSet, "zdiffstore");
+
+    pub const XADD: Event = event(Stream, "xadd");
+    pub const XDEL: Event = event(Stream, "xdel");
+    pub const XTRIM: Event = event(Stream, "xtrim");
+    pub const XSETID: Event = event(Stream, "xsetid");
+    pub const XGROUP_CREATE: Event = event(Stream, "xgroup-create");
+    pub const XGROUP_SETID: Event = event(Stream, "xgroup-setid");
+    pub const XGROUP_DESTROY: Event = event(Stream, "xgroup-destroy");
+    pub const XGROUP_CREATECONSUMER: Event = event(Stream, "xgroup-createconsumer");
+    pub const XGROUP_DELCONSUMER: Event = event(Stream, "xgroup-delconsumer");
 }

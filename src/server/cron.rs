@@ -2,11 +2,12 @@
 
 use crate::access;
 use crate::client::{Client, ClientFlags, IDLE_MS, Message};
-use crate::command::limits;
+use crate::command::{self, limits};
 use crate::config::Directive;
 use crate::eviction::Room;
 use crate::removal::{self, Removal};
 use crate::state::{State, unix_time_ms, unix_time_us};
+use crate::store::Onlookers;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -89,14 +90,17 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     if state.pause.is_on() || tree.next_deadline().is_none_or(|deadline| deadline > now_ms) {
         return 0;
     }
-    let watched = &shard.watched;
+    let onlookers = Onlookers { watched: &shard.watched, waiters: &shard.waiters };
     let expired = tree.pop_due(now_ms, EXPIRE_BATCH, |key, value| {
-        removal::tell(state, watched, database, key, Removal::Expired);
+        removal::tell(state, onlookers, database, key, Removal::Expired);
         owned.extend(value);
     });
     drop(guard);
     for value in owned {
         state.lazy_free.free_value(value);
+    }
+    if state.departed.is_any() {
+        command::serve_departed(state);
     }
     expired
 }
@@ -124,6 +128,9 @@ pub async fn evict(state: Arc<State>) {
         }
         while !state.cron_paused.load(Ordering::Relaxed) && limits::make_room(&state) == Room::Soon {
             tokio::task::yield_now().await;
+        }
+        if state.departed.is_any() {
+            command::serve_departed(&state);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The keyspace: shards behind short locks, each with a tree per database, the clients that wait for its keys and the
 //! clients that watch them.
 
+mod departed;
 mod keyspace;
 mod lazy_free;
 mod shard;
@@ -8,9 +9,10 @@ mod shard_set;
 mod waiters;
 mod watched;
 
+pub use departed::Departed;
 pub use keyspace::{Keyspace, Locked};
 pub use lazy_free::LazyFree;
-pub use shard::{Database, KeyspaceLayout, Shard};
+pub use shard::{Database, KeyspaceLayout, Onlookers, Shard};
 pub use shard_set::{SHARDS_MAX, ShardSet};
 pub use waiters::{TicketState, WaitQueue, Waiter, Waiters, Wanted};
 pub use watched::{Watched, Watcher};

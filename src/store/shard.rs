@@ -22,7 +22,18 @@ pub struct Shard {
     pub watched: Watched,
 }
 
+/// Who is to know what becomes of the keys of a shard.
+#[derive(Clone, Copy)]
+pub struct Onlookers<'a> {
+    pub watched: &'a Watched,
+    pub waiters: &'a Waiters,
+}
+
 impl Shard {
+    pub fn onlookers(&self) -> Onlookers<'_> {
+        Onlookers { watched: &self.watched, waiters: &self.waiters }
+    }
+
     pub fn new(databases: usize) -> Self {
         Shard {
             databases: (0..databases).map(|_| Database::new()).collect(),

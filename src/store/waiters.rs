@@ -27,6 +27,7 @@ pub struct Waiter {
     database: usize,
     keys: Box<[Box<[u8]>]>,
     wanted: Type,
+    needs_keys: bool,
     shards: ShardSet,
     feeds: Option<Box<[u8]>>,
     action: Box<dyn Any + Send + Sync>,
@@ -39,6 +40,8 @@ pub struct Wanted {
     pub keys: Box<[Box<[u8]>]>,
     /// The type of value that serves it.
     pub value: Type,
+    /// It is served, with an error, by a key that is gone or of another type, too.
+    pub needs_keys: bool,
     /// All that serving it may touch.
     pub shards: ShardSet,
     /// The key that serving it gives elements to in turn (`BLMOVE`'s destination).
@@ -55,6 +58,7 @@ impl Waiter {
             database: wanted.database,
             keys: wanted.keys,
             wanted: wanted.value,
+            needs_keys: wanted.needs_keys,
             shards: wanted.shards,
             feeds: wanted.feeds,
             action,
@@ -92,12 +96,19 @@ impl Waiter {
     }
 }
 
-/// Those who wait for the same type of value in the same database, first come first.
+/// Those who wait for the same in the same database, first come first.
 struct Lane {
     database: usize,
     wanted: Type,
+    needs_keys: bool,
     /// Ascending by number.
     waiters: VecDeque<Arc<Waiter>>,
+}
+
+impl Lane {
+    fn is_for(&self, waiter: &Waiter) -> bool {
+        self.database == waiter.database && self.wanted == waiter.wanted && self.needs_keys == waiter.needs_keys
+    }
 }
 
 /// Who waits for one key, in any database.
@@ -114,14 +125,22 @@ pub struct WaitQueue {
 
 impl WaitQueue {
     /// The first in the queue, of those behind the wait of number `after`, who is served by a value of type `present` in
-    /// `database`. 0 is before all.
-    pub fn next(&self, database: usize, present: Type, after: u64) -> Option<&Arc<Waiter>> {
-        let lane = self.lanes.iter().find(|lane| lane.database == database && lane.wanted == present)?;
-        // Nearly always the very first: the one before has been served and is gone.
-        match lane.waiters.front() {
-            Some(first) if first.number > after => Some(first),
-            _ => lane.waiters.get(lane.waiters.partition_point(|waiter| waiter.number <= after)),
-        }
+    /// `database`, or by there being none. 0 is before all.
+    pub fn next(&self, database: usize, present: Option<Type>, after: u64) -> Option<&Arc<Waiter>> {
+        let is_served = |lane: &&Lane| lane.database == database && (present == Some(lane.wanted) || lane.needs_keys);
+        let firsts = self.lanes.iter().filter(is_served).filter_map(|lane| {
+            // Nearly always the very first: the one before has been served and is gone.
+            match lane.waiters.front() {
+                Some(first) if first.number > after => Some(first),
+                _ => lane.waiters.get(lane.waiters.partition_point(|waiter| waiter.number <= after)),
+            }
+        });
+        firsts.min_by_key(|waiter| waiter.number)
+    }
+
+    /// Whether anybody here is to know when the key goes from `database`, or changes its type.
+    fn needs_key(&self, database: usize) -> bool {
+        self.lanes.iter().any(|lane| lane.needs_keys && lane.database == database)
     }
 
     /// Shards that must be held to serve anybody here.
@@ -142,11 +161,15 @@ impl WaitQueue {
     }
 
     fn add(&mut self, waiter: &Arc<Waiter>) {
-        let (database, wanted) = (waiter.database, waiter.wanted);
-        let index = match self.lanes.iter().position(|lane| lane.database == database && lane.wanted == wanted) {
+        let index = match self.lanes.iter().position(|lane| lane.is_for(waiter)) {
             Some(index) => index,
             None => {
-                self.lanes.push(Lane { database, wanted, waiters: VecDeque::with_capacity(1) });
+                self.lanes.push(Lane {
+                    database: waiter.database,
+                    wanted: waiter.wanted,
+                    needs_keys: waiter.needs_keys,
+                    waiters: VecDeque::with_capacity(1),
+                });
                 self.lanes.len() - 1
             }
         };
@@ -165,10 +188,7 @@ impl WaitQueue {
     }
 
     fn remove(&mut self, waiter: &Waiter) {
-        let (database, wanted) = (waiter.database, waiter.wanted);
-        let Some(index) = self.lanes.iter().position(|lane| lane.database == database && lane.wanted == wanted) else {
-            return;
-        };
+        let Some(index) = self.lanes.iter().position(|lane| lane.is_for(waiter)) else { return };
         let lane = &mut self.lanes[index].waiters;
         let Ok(at) = lane.binary_search_by_key(&waiter.number, |waiter| waiter.number) else { return };
         lane.remove(at);
@@ -211,6 +231,12 @@ impl Waiters {
         self.queues.values().map(|queue| queue.databases().count()).sum()
     }
 
+    /// Of these, those that must not go before the wait is over.
+    pub fn needed_key_count(&self) -> usize {
+        let needed = |queue: &WaitQueue| queue.databases().filter(|database| queue.needs_key(*database)).count();
+        self.queues.values().map(needed).sum()
+    }
+
     /// Those who wait for `key`, in any database.
     #[inline]
     pub fn queue(&self, key: &[u8]) -> Option<&WaitQueue> {
@@ -224,6 +250,12 @@ impl Waiters {
     #[inline]
     pub fn is_awaited(&self, database: usize, key: &[u8]) -> bool {
         self.queue(key).is_some_and(|queue| queue.databases().any(|awaited| awaited == database))
+    }
+
+    /// Whether anybody waits for `key` in `database` who is to know when it goes, or changes its type.
+    #[inline]
+    pub fn needs_key(&self, database: usize, key: &[u8]) -> bool {
+        self.queue(key).is_some_and(|queue| queue.needs_key(database))
     }
 
     /// The keys of `database` that somebody waits for.
@@ -260,6 +292,7 @@ mod tests {
             database,
             keys: [Box::from(b"q".as_slice())].into(),
             value,
+            needs_keys: false,
             shards: ShardSet::single(shard),
             feeds: feeds.map(Box::from),
         };
@@ -267,7 +300,7 @@ mod tests {
     }
 
     fn next(waiters: &Waiters, database: usize, after: u64) -> Option<u64> {
-        waiters.queue(b"q")?.next(database, Type::List, after).map(|waiter| waiter.number())
+        waiters.queue(b"q")?.next(database, Some(Type::List), after).map(|waiter| waiter.number())
     }
 
     #[test]
@@ -294,6 +327,38 @@ mod tests {
         assert!(waiters.is_awaited(1, b"q") && !waiters.is_awaited(2, b"q"));
         for waiter in &all {
             waiters.remove(b"q", waiter);
+            waiters.remove(b"q", waiter);
+        }
+        assert!(waiters.is_empty());
+    }
+
+    #[test]
+    fn those_who_need_a_key_learn_that_it_is_gone() {
+        let mut waiters = Waiters::default();
+        let needing = |number| {
+            let wanted = Wanted {
+                database: 0,
+                keys: [Box::from(b"q".as_slice())].into(),
+                value: Type::Stream,
+                needs_keys: true,
+                shards: ShardSet::single(1),
+                feeds: None,
+            };
+            Arc::new(Waiter::new(number, wanted, Box::new(())))
+        };
+        let all = [needing(1), waiter(2, 0, Type::Stream, 1, None), needing(3), waiter(4, 0, Type::List, 1, None)];
+        for waiter in &all {
+            waiters.add(b"q", waiter);
+        }
+        let served = |present, after| {
+            waiters.queue(b"q").and_then(|queue| queue.next(0, present, after)).map(|waiter| waiter.number())
+        };
+        assert_eq!([0, 1, 2, 3].map(|after| served(Some(Type::Stream), after)), [Some(1), Some(2), Some(3), None]);
+        assert_eq!([0, 1, 3].map(|after| served(None, after)), [Some(1), Some(3), None]);
+        assert_eq!([0, 1, 3].map(|after| served(Some(Type::List), after)), [Some(1), Some(3), Some(4)]);
+        assert!(waiters.needs_key(0, b"q") && !waiters.needs_key(1, b"q"));
+        assert_eq!((waiters.key_count(), waiters.needed_key_count()), (1, 1));
+        for waiter in &all {
             waiters.remove(b"q", waiter);
         }
         assert!(waiters.is_empty());

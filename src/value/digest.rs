@@ -2,6 +2,7 @@
 //! two servers can be compared.
 
 use super::packed::IntegerText;
+use super::stream::StreamId;
 use super::{ValueRef, double};
 use sha1::{Digest as _, Sha1};
 use std::fmt;
@@ -48,6 +49,15 @@ impl Digest {
                 entry.mix(&text);
                 self.add(&entry.0);
             });
+        } else if let Some(stream) = value.as_stream() {
+            self.mix(&6u32.to_be_bytes());
+            for entry in stream.range(StreamId::MIN, StreamId::MAX) {
+                self.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (name, value) in entry.fields() {
+                    self.mix(name.as_bytes(&mut IntegerText::default()));
+                    self.mix(value.as_bytes(&mut IntegerText::default()));
+                }
+            }
         }
         if expires {
             self.add(b"!!expire!!");
@@ -78,6 +88,7 @@ impl fmt::Display for Digest {
 mod tests {
     use super::*;
     use crate::value::list::List;
+    use crate::value::stream::{Stream, StreamId, StreamLimits};
     use crate::value::zset::{SortedSet, ZsetLimits};
     use crate::value::{InlineKind, Value};
 
@@ -108,5 +119,16 @@ mod tests {
             digest.mix_value(ValueRef::Boxed(&Value::SortedSet(set)), false);
             assert_eq!(digest.to_string(), expected);
         }
+        let mut stream = Stream::new();
+        for (id, fields) in [
+            (StreamId::new(5, 5), [("f", "1"), ("f2", "hello")].as_slice()),
+            (StreamId::new(6, 8), [("zz", "1")].as_slice()),
+        ] {
+            let fields = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+            stream.append(id, fields, &StreamLimits::default()).unwrap();
+        }
+        let mut digest = Digest::default();
+        digest.mix_value(ValueRef::Boxed(&Value::Stream(Box::new(stream))), false);
+        assert_eq!(digest.to_string(), "6def4b907127700c4fa314c589dadb1ca9c792c0");
     }
 }

@@ -20,6 +20,7 @@ pub mod zset;
 
 use list::{List, ListRef};
 use set::{Set, SetRef};
+use stream::Stream;
 use string::{LongString, StringView};
 use zset::{SortedSet, SortedSetRef};
 
@@ -42,6 +43,8 @@ pub enum Value {
     SortedSet(SortedSet),
     /// A set too large for a record.
     Set(Set),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 /// What an inline payload is. The numbers are stored in records and fit four bits.
@@ -101,6 +104,8 @@ pub enum Type {
     SortedSet,
     /// A set.
     Set,
+    /// A stream.
+    Stream,
 }
 
 impl Type {
@@ -111,13 +116,14 @@ impl Type {
             Type::List => "list",
             Type::SortedSet => "zset",
             Type::Set => "set",
+            Type::Stream => "stream",
         }
     }
 
     /// Whether clients can wait for a key to get such a value.
     #[inline]
     pub fn is_awaitable(self) -> bool {
-        matches!(self, Type::List | Type::SortedSet)
+        matches!(self, Type::List | Type::SortedSet | Type::Stream)
     }
 }
 
@@ -140,6 +146,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Inline(InlineKind::IntegerSet | InlineKind::PackedSet, _) | ValueRef::Boxed(Value::Set(_)) => {
                 Type::Set
             }
+            ValueRef::Boxed(Value::Stream(_)) => Type::Stream,
             ValueRef::Inline(..) | ValueRef::Boxed(Value::String(_)) => Type::String,
         }
     }
@@ -170,6 +177,15 @@ impl<'a> ValueRef<'a> {
         match self {
             ValueRef::Inline(InlineKind::PackedSortedSet, payload) => Some(SortedSetRef::inline(payload)),
             ValueRef::Boxed(Value::SortedSet(set)) => Some(set.view()),
+            _ => None,
+        }
+    }
+
+    /// The value as a stream, if it is one.
+    #[inline]
+    pub fn as_stream(&self) -> Option<&'a Stream> {
+        match self {
+            ValueRef::Boxed(Value::Stream(stream)) => Some(stream),
             _ => None,
         }
     }
@@ -210,6 +226,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Inline(InlineKind::IntegerSet, _) => "intset",
             ValueRef::Inline(InlineKind::PackedSet, _) => "listpack",
             ValueRef::Boxed(Value::Set(set)) => set.view().encoding(),
+            ValueRef::Boxed(Value::Stream(_)) => "stream",
         }
     }
 
@@ -221,6 +238,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Boxed(Value::List(list)) => size_of::<Value>() + list.memory(samples),
             ValueRef::Boxed(Value::SortedSet(set)) => size_of::<Value>() + set.memory(samples),
             ValueRef::Boxed(Value::Set(set)) => size_of::<Value>() + set.memory(),
+            ValueRef::Boxed(Value::Stream(stream)) => size_of::<Value>() + stream.memory(samples),
         }
     }
 
@@ -232,6 +250,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Boxed(Value::List(list)) => list.node_count(),
             ValueRef::Boxed(Value::SortedSet(set)) => set.free_effort(),
             ValueRef::Boxed(Value::Set(set)) => set.free_effort(),
+            ValueRef::Boxed(Value::Stream(stream)) => stream.free_effort(),
         }
     }
 }

@@ -11,7 +11,7 @@ mod radix;
 use block::Block;
 pub use block::{Entry, Fields};
 pub use group::{Consumer, ConsumerNumber, Group, Pending};
-pub use id::StreamId;
+pub use id::{IdText, StreamId};
 pub use iter::{Range, RevRange};
 use ordered::{HasId, Ordered, Place};
 use smallvec::SmallVec;
@@ -331,16 +331,6 @@ impl Stream {
 
     fn find_first(&mut self) {
         self.first_id = self.range(StreamId::MIN, StreamId::MAX).next().map_or(StreamId::MIN, |entry| entry.id);
-    }
-
-    /// Whether any group has not been given the entry, or has not acknowledged it.
-    pub fn is_needed(&self, id: StreamId) -> bool {
-        self.groups.values().any(|group| group.needs(id))
-    }
-
-    /// Removes what is pending of an entry from all groups.
-    pub fn forget_pending(&mut self, id: StreamId) {
-        release(&mut self.groups, id, References::Delete);
     }
 
     /// Sets the last id (`XSETID`), and with it, where given, how many entries were ever added and the highest id of those

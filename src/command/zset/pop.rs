@@ -160,5 +160,13 @@ pub fn bzmpop(call: &mut Call) -> CommandResult {
 
 fn wait(call: &mut Call, keys: Range<usize>, deadline_ms: Option<i64>) -> CommandResult {
     let keys = keys.map(|index| call.arg(index).into()).collect();
-    call.wait_for(Wait { keys, deadline_ms, feeds: None, wanted: Type::SortedSet, refused_with_value: false })
+    call.wait_for(Wait {
+        keys,
+        deadline_ms,
+        feeds: None,
+        wanted: Type::SortedSet,
+        needs_keys: false,
+        request: None,
+        refused_with_value: false,
+    })
 }

@@ -287,8 +287,9 @@ impl<'a> BlockView<'a> {
         let mut at = self.entries_at;
         while at < self.end() {
             let entry = self.entry(at);
-            if entry.id >= id {
-                return (entry.id == id && !entry.is_deleted).then_some(at);
+            // Ids may begin anew below those that are deleted (`XSETID`).
+            if !entry.is_deleted && entry.id >= id {
+                return (entry.id == id).then_some(at);
             }
             at = entry.end;
         }

@@ -191,6 +191,14 @@ impl Group {
         self.consumer_mut(consumer).pending.insert(id);
     }
 
+    /// Notes that a consumer has been given an entry once more that was pending for it.
+    pub fn deliver_again(&mut self, id: StreamId, now_ms: i64) {
+        if let Some(pending) = self.pending.find(id).and_then(|place| self.pending.get_mut(place)) {
+            pending.delivered_ms = now_ms;
+            pending.deliveries = pending.deliveries.wrapping_add(1);
+        }
+    }
+
     /// Ends that an entry is pending; says whether it was.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.remove_pending(id) else { return false };

@@ -45,6 +45,17 @@ impl StreamId {
         }
     }
 
+    /// The id as `ms-seq`.
+    #[inline]
+    pub fn text(self) -> IdText {
+        let mut text = IdText { bytes: [0; 41], len: 0 };
+        let mut digits = itoa::Buffer::new();
+        text.push(digits.format(self.ms).as_bytes());
+        text.push(b"-");
+        text.push(digits.format(self.seq).as_bytes());
+        text
+    }
+
     /// Reads `ms-seq`, or `ms` alone, which gets the number `missing_seq`.
     pub fn parse(text: &[u8], missing_seq: u64) -> Option<Self> {
         if text.len() > TEXT_LEN_MAX {
@@ -90,6 +101,25 @@ impl fmt::Display for StreamId {
     }
 }
 
+/// The text of an id: two numbers of up to twenty digits, and a dash.
+pub struct IdText {
+    bytes: [u8; 41],
+    len: usize,
+}
+
+impl IdText {
+    /// The text.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +156,8 @@ mod tests {
         assert_eq!(StreamId::new(3, u64::MAX).next(), Some(StreamId::new(4, 0)));
         assert_eq!(StreamId::new(4, 0).previous(), Some(StreamId::new(3, u64::MAX)));
         assert_eq!((StreamId::MAX.next(), StreamId::MIN.previous()), (None, None));
-        assert_eq!(StreamId::new(4, 1).to_string(), "4-1");
+        for id in [StreamId::new(4, 1), StreamId::MIN, StreamId::MAX] {
+            assert_eq!(id.text().as_bytes(), id.to_string().as_bytes());
+        }
     }
 }

@@ -377,6 +377,17 @@ fn ids_follow_one_another() {
 }
 
 #[test]
+fn ids_may_begin_anew_below_those_that_are_deleted() {
+    let mut stream = stream_of(&[(id(1, 0), &[("f", "v")]), (id(5, 0), &[("f", "v")])], &StreamLimits::default());
+    stream.delete(id(5, 0), References::Keep);
+    stream.set_last_id(id(3, 0), None, Some(id(2, 0)));
+    stream.append(id(4, 0), [(b"f".as_slice(), b"v".as_slice())].into_iter(), &StreamLimits::default()).unwrap();
+    assert!(stream.range(StreamId::MIN, id(4, 0)).map(|entry| entry.id.ms).eq([1, 4]));
+    assert!(stream.range_rev(StreamId::MAX, id(4, 0)).map(|entry| entry.id.ms).eq([4]));
+    assert_eq!(stream.delete(id(4, 0), References::Keep), Deletion::Deleted);
+}
+
+#[test]
 fn deleted_entries_are_freed_and_blocks_trimmed() {
     let mut stream = Stream::new();
     for number in 1..=300 {
