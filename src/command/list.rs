@@ -26,7 +26,10 @@ pub(super) fn limits(call: &Call) -> ListLimits {
 }
 
 pub(super) fn write_element(reply: &mut Reply, element: Element<'_>) -> CommandResult {
-    reply.bulk(element.as_bytes(&mut IntegerText::default()))
+    match element {
+        Element::Bytes(bytes) => reply.bulk(bytes),
+        Element::Integer(value) => reply.bulk_integer(value),
+    }
 }
 
 /// `LPUSH key element [element ...]`
@@ -170,7 +173,10 @@ pub fn lrange(call: &mut Call) -> CommandResult {
     let Some(list) = read::<List>(call.keys, call.args.at(1))? else { return call.reply.array(0) };
     let places = places(start, stop, list.len());
     call.reply.array(places.len())?;
-    list.iter(places.start, places.len()).try_for_each(|element| write_element(call.reply, element))
+    list.iter(places.start, places.len()).each(|element| match element {
+        Element::Bytes(bytes) => call.reply.bulk_of_many(bytes),
+        Element::Integer(value) => call.reply.bulk_integer(value),
+    })
 }
 
 /// `LSET key index element`

@@ -27,6 +27,50 @@ pub struct Deferred(usize);
 /// Bytes that an empty buffer keeps for the next replies.
 const CAPACITY_KEPT: usize = 256 * 1024;
 
+/// Longest bulk string that is written in one go, in bytes.
+const SHORT_BULK_MAX: usize = 32;
+/// Room for such a one, with its head and its line end.
+const SHORT_BULK_ROOM: usize = 40;
+/// Room for the head of such a one, four or five bytes.
+const SHORT_HEAD_SIZE: usize = 8;
+
+/// The heads of short bulk strings, by their length.
+const SHORT_HEADS: [[u8; SHORT_HEAD_SIZE]; SHORT_BULK_MAX + 1] = {
+    let mut heads = [*b"$0\r\n\0\0\0\0"; SHORT_BULK_MAX + 1];
+    let mut len = 0;
+    while len <= SHORT_BULK_MAX {
+        let (tens, ones) = (b'0' + len as u8 / 10, b'0' + len as u8 % 10);
+        if len < 10 {
+            heads[len][1] = ones;
+        } else {
+            heads[len] = [b'$', tens, ones, b'\r', b'\n', 0, 0, 0];
+        }
+        len += 1;
+    }
+    heads
+};
+
+/// Copies up to 32 bytes to the begin of `to`, which is no shorter, in at most three parts: the first and the last that
+/// have half the length or more.
+#[inline(always)]
+fn copy_short(from: &[u8], to: &mut [u8]) {
+    #[inline(always)]
+    fn copy_both<const N: usize>(from: &[u8], to: &mut [u8]) -> bool {
+        let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else { return false };
+        to[..N].copy_from_slice(first);
+        to[from.len() - N..from.len()].copy_from_slice(last);
+        true
+    }
+    if copy_both::<16>(from, to) || copy_both::<8>(from, to) || copy_both::<4>(from, to) {
+        return;
+    }
+    if let [first, .., last] = from {
+        (to[0], to[from.len() / 2], to[from.len() - 1]) = (*first, from[from.len() / 2], *last);
+    } else if let [only] = from {
+        to[0] = *only;
+    }
+}
+
 /// A growing buffer of replies. Every method appends one element; all return [`CommandResult`] so that a handler can
 /// end with the reply that it gives.
 #[derive(Debug)]
@@ -182,26 +226,46 @@ impl Reply {
         }
     }
 
-    #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) -> CommandResult {
+        self.bulk_of_many(bytes)
+    }
+
+    /// The same for one of many, compiled into the loop that writes them.
+    #[inline(always)]
+    pub fn bulk_of_many(&mut self, bytes: &[u8]) -> CommandResult {
+        if bytes.len() > SHORT_BULK_MAX {
+            return self.long_bulk(bytes);
+        }
         if bytes.len() + self.out.len() > self.bytes_max {
             return self.exceed();
         }
-        let len = bytes.len();
-        if len < 10 {
-            // Lists are full of these: a block of fixed size is written faster than three parts.
-            let mut block = [0; 16];
-            block[..4].copy_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
-            block[4..4 + len].copy_from_slice(bytes);
-            block[4 + len..6 + len].copy_from_slice(b"\r\n");
-            let end = self.out.len() + 6 + len;
-            self.out.extend_from_slice(&block);
-            self.out.truncate(end);
-            return Ok(());
+        self.short_bulk(bytes);
+        Ok(())
+    }
+
+    fn long_bulk(&mut self, bytes: &[u8]) -> CommandResult {
+        if bytes.len() + self.out.len() > self.bytes_max {
+            return self.exceed();
         }
-        self.out.reserve(len + 16);
-        self.header(b'$', len as i64)?;
+        self.out.reserve(bytes.len() + 16);
+        self.header(b'$', bytes.len() as i64)?;
         self.line(bytes)
+    }
+
+    /// A bulk string of at most [`SHORT_BULK_MAX`] bytes. Collections are full of these: parts of fixed size, some of which
+    /// overlap, are written faster than parts of any size.
+    #[inline(always)]
+    fn short_bulk(&mut self, bytes: &[u8]) {
+        let begin = self.out.len();
+        self.out.extend_from_slice(&[0; SHORT_BULK_ROOM]);
+        let len = bytes.len();
+        let head_len = if len < 10 { 4 } else { 5 };
+        if let Some(out) = self.out[begin..].first_chunk_mut::<SHORT_BULK_ROOM>() {
+            out[..SHORT_HEAD_SIZE].copy_from_slice(&SHORT_HEADS[len]);
+            copy_short(bytes, &mut out[head_len..head_len + SHORT_BULK_MAX]);
+            out[head_len + len..head_len + len + 2].copy_from_slice(b"\r\n");
+        }
+        self.out.truncate(begin + head_len + len + 2);
     }
 
     /// A bulk string of `len` bytes, which `fill` writes where they go.
@@ -406,6 +470,18 @@ mod tests {
             r.finish_array(at, 2)
         });
         assert_eq!(text, "+OK\r\n*2\r\n:1\r\n:2\r\n");
+    }
+
+    #[test]
+    fn bulk_strings_of_all_short_lengths() {
+        let text = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEF";
+        let mut reply = Reply::default();
+        let mut expected = Vec::new();
+        for len in 0..=text.len() {
+            reply.bulk(&text[..len]).unwrap();
+            expected.extend_from_slice(&[format!("${len}\r\n").as_bytes(), &text[..len], b"\r\n"].concat());
+        }
+        assert_eq!(reply.as_bytes(), expected);
     }
 
     #[test]

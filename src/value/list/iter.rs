@@ -1,6 +1,6 @@
 //! Walking a list, from any element towards either end.
 
-use super::super::packed::Element;
+use super::super::packed::{self, Element};
 use super::node::NodeView;
 use super::nodes::{Nodes, Place};
 
@@ -99,6 +99,35 @@ impl<'a> Iter<'a> {
             Some(walk) => walk.forwards(start, nodes.elements(), count),
             None => Iter { walk: Walk::empty() },
         }
+    }
+}
+
+impl<'a> Iter<'a> {
+    /// Hands all elements to `take`, until it fails: faster than asking for one after the other, since it goes node by node.
+    #[inline(always)]
+    pub fn each<E>(self, mut take: impl FnMut(Element<'a>) -> Result<(), E>) -> Result<(), E> {
+        let mut walk = self.walk;
+        let mut left = walk.left;
+        let mut at = walk.at;
+        while left > 0 {
+            let view = walk.view;
+            if view.plain && at == 0 {
+                take(view.element(0).0)?;
+                left -= 1;
+            } else if !view.plain {
+                while left > 0 && at < view.bytes.len() {
+                    let (element, after) = packed::decode(view.bytes, at);
+                    take(element)?;
+                    at = after;
+                    left -= 1;
+                }
+            }
+            if left > 0 && walk.enter_next().is_none() {
+                break;
+            }
+            at = 0;
+        }
+        Ok(())
     }
 }
 

@@ -162,6 +162,13 @@ fn check(list: ListRef<'_>, model: &Model) {
         assert_eq!(list.get(index).map(|element| element.to_vec()), expected);
         let forwards: Vec<_> = list.iter(index, 3).map(|element| element.to_vec()).collect();
         assert!(forwards.iter().eq(model.iter().skip(index).take(3)));
+        let mut visited = Vec::new();
+        let ended = list.iter(index, 5).each(|element| {
+            visited.push(element.to_vec());
+            if visited.len() == 3 { Err(()) } else { Ok(()) }
+        });
+        assert_eq!(ended.is_err(), forwards.len() == 3);
+        assert_eq!(visited, forwards);
         let backwards: Vec<_> = list.iter_rev(index, 3).map(|element| element.to_vec()).collect();
         if index < model.len() {
             assert!(backwards.iter().eq(model.iter().rev().skip(last - index).take(3)));
