@@ -96,6 +96,10 @@ pub(super) fn closure(
     locked: &Locked<'_>,
 ) -> ShardSet {
     let wanted = locked.set();
+    // Whoever waits for a key was counted while its shard was held.
+    if state.blocked_clients.load(Ordering::Relaxed) == 0 {
+        return wanted;
+    }
     let is_awaited = |shard| locked.get(shard).is_some_and(|shard| !shard.waiters.is_empty());
     if spec.has(CommandFlags::READONLY) || wanted == state.keyspace.all_shards() || !wanted.iter().any(is_awaited) {
         return wanted;

@@ -5,11 +5,17 @@ use crate::resp::Args;
 use crate::spec::{CommandFlags, CommandSpec, KeyLayout};
 use crate::state::State;
 use crate::store::{Database, Key, Keyspace, SHARDS_MAX, ShardSet, Trail, Walk};
+use smallvec::SmallVec;
 use std::cell::Cell;
 use std::ops::Range;
 
 /// Requests that are prepared together at most.
 pub const BATCH_REQUESTS_MAX: usize = 64;
+/// Keys beyond which no further connection's requests join those that are prepared: the lines of so many stay in the
+/// first cache until they are needed.
+const BATCH_KEYS_ENOUGH: usize = 128;
+/// Keys whose records are fetched together: as many as keep the memory busy.
+const WALKS_MAX: usize = 64;
 /// Keys that are prepared together at most; a request may have more.
 const BATCH_KEYS_MAX: usize = 256;
 
@@ -20,8 +26,6 @@ pub struct Batch {
     requests: Vec<Entry>,
     /// The keys of all requests, one request after the other.
     keys: Vec<KeyHint>,
-    /// Where the walks to the keys' records are.
-    walks: Vec<Walk>,
     /// The name of the latest request, by its place, and its command: pipelines repeat themselves.
     latest: Option<(Range<usize>, &'static CommandSpec)>,
 }
@@ -178,6 +182,11 @@ impl Batch {
         self.requests.is_empty()
     }
 
+    /// Whether the requests of further connections had better wait for the next batch.
+    pub fn is_full(&self) -> bool {
+        self.requests.len() >= BATCH_REQUESTS_MAX || self.keys.len() >= BATCH_KEYS_ENOUGH
+    }
+
     /// Walks to the records of all keys and has them fetched into the cache, if there are several. A shard that another
     /// thread holds is left out.
     pub fn prefetch(&mut self, state: &State, buffer: &[u8], database: usize) {
@@ -189,31 +198,42 @@ impl Batch {
         for (number, shard) in locked.iter() {
             trees[number] = Some(&shard.databases[database]);
         }
-        let tree_of = |key: &KeyHint| trees[usize::from(key.shard)];
-        self.walks.clear();
-        self.walks.extend(self.keys.iter().map(|key| tree_of(key).map_or(Walk::NOWHERE, |tree| tree.set_out())));
-        let mut is_under_way = true;
-        while is_under_way {
-            is_under_way = false;
-            for (key, walk) in self.keys.iter().zip(&mut self.walks) {
-                if let Some(tree) = tree_of(key) {
-                    is_under_way |= tree.advance(key.key(buffer).bytes, walk);
-                }
-            }
+        for keys in self.keys.chunks_mut(WALKS_MAX) {
+            prefetch_together(keys, &trees, buffer);
         }
-        for (key, walk) in self.keys.iter_mut().zip(&self.walks) {
-            if let Some(tree) = tree_of(key) {
-                key.trail = tree.trail(walk);
-                tree.prefetch_slots(key.key(buffer), key.for_change);
-            }
+    }
+}
+
+/// A walk to the record of a key.
+struct UnderWay<'b> {
+    tree: &'b Database,
+    hint: &'b mut KeyHint,
+    bytes: &'b [u8],
+    walk: Walk,
+}
+
+/// Has the records of keys fetched into the cache, each step for all of them before the next one.
+fn prefetch_together<'b>(keys: &'b mut [KeyHint], trees: &[Option<&'b Database>; SHARDS_MAX], buffer: &'b [u8]) {
+    let set_out = |hint: &'b mut KeyHint| {
+        let tree = trees[usize::from(hint.shard)]?;
+        Some(UnderWay { tree, bytes: hint.key(buffer).bytes, hint, walk: tree.set_out() })
+    };
+    let mut walks: SmallVec<[UnderWay; WALKS_MAX]> = keys.iter_mut().filter_map(set_out).collect();
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = false;
+        for UnderWay { tree, bytes, walk, .. } in &mut walks {
+            goes_on |= tree.advance(bytes, walk);
         }
-        for hint in &mut self.keys {
-            if let Some(tree) = tree_of(hint) {
-                let mut key = hint.key(buffer);
-                tree.prefetch_record(&mut key);
-                hint.trail = key.trail;
-            }
-        }
+    }
+    for UnderWay { tree, hint, walk, .. } in &mut walks {
+        hint.trail = tree.trail(walk);
+        tree.prefetch_slots(hint.key(buffer), hint.for_change);
+    }
+    for UnderWay { tree, hint, .. } in &mut walks {
+        let mut key = hint.key(buffer);
+        tree.prefetch_record(&mut key);
+        hint.trail = key.trail;
     }
 }
 

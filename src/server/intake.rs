@@ -5,7 +5,6 @@
 
 use super::connection::Connection;
 use super::requests::{Part, Requests};
-use crate::command::BATCH_REQUESTS_MAX;
 use crate::state::State;
 use std::cell::{Cell, RefCell, RefMut};
 use std::ops::Range;
@@ -83,7 +82,7 @@ impl Pipeline {
     /// Whether the group is to be served before more is read.
     pub fn is_full(&self) -> bool {
         let group = self.group.borrow();
-        group.requests.batch.len() >= BATCH_REQUESTS_MAX || group.filled > READ_BUFFER_BYTES - READ_ROOM_MIN
+        group.requests.batch.is_full() || group.filled > READ_BUFFER_BYTES - READ_ROOM_MIN
     }
 
     /// Serves all connections that have been read. None of them may be borrowed.
