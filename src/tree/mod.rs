@@ -45,7 +45,7 @@ use expire::Deadlines;
 pub use free::free_bytes_of_thread;
 pub use key::{Key, Seed, Trail};
 use node::{Child, Nodes};
-use page::{Page, SLOT_SIZE};
+use page::Page;
 pub use record::MAX_INLINE;
 pub use scan::{Entry, View};
 use shape::Place;
@@ -182,7 +182,7 @@ impl<L: Layout> Tree<L> {
         let Place::Page { id, depth } = self.locate(key) else {
             return None;
         };
-        let slot = self.pages.page(id).find(key.tag(), &key.bytes[depth..], key.trail.slot)?;
+        let slot = self.pages.page(id).find(key.tag(), &key.bytes[depth..], key.trail.slot).ok()?;
         Some(Position { page: id, slot: slot as u16 })
     }
 
@@ -281,16 +281,20 @@ impl<L: Layout> Tree<L> {
             };
             let suffix = &key.bytes[depth..];
             let page = self.pages.page(id);
-            if let Some(slot) = page.find(key.tag(), suffix, key.trail.slot) {
-                return self.rewrite(Position { page: id, slot: slot as u16 }, key, payload, deadline, clock);
-            }
-            let size = SLOT_SIZE + page.record_size(suffix, &payload, deadline.is_some());
+            let slot = match page.find(key.tag(), suffix, key.trail.slot) {
+                Ok(slot) => {
+                    return self.rewrite(Position { page: id, slot: slot as u16 }, key, payload, deadline, clock);
+                }
+                Err(slot) => slot,
+            };
+            let draft = page.draft(suffix, &payload, deadline, clock);
+            let size = draft.size();
             if page.room() < size {
                 self.make_room(id, size);
                 continue;
             }
             let page = self.pages.page_mut(id);
-            let slot = page.insert(key.tag(), suffix, payload, deadline, clock);
+            page.insert(slot, key.tag(), draft, suffix, payload);
             self.slots_max = self.slots_max.max(page.len());
             self.count_bytes(0, size as isize);
             self.len += 1;

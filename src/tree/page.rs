@@ -43,6 +43,8 @@ pub(super) const HEADER_SIZE: usize = size_of::<Header>();
 pub(super) const NONE: u32 = u32::MAX;
 
 const ALIGN: usize = 64;
+/// Slots that are compared at once, as many as go into a line.
+const WINDOW: usize = LINE_SIZE / SLOT_SIZE;
 /// Bytes that the processor fetches at once.
 const LINE_SIZE: usize = 64;
 /// Bytes of a record beyond which the processor notices by itself that it is read from one end to the other.
@@ -90,12 +92,34 @@ fn class_of(size: usize) -> Option<usize> {
     (class < SIZES.len()).then_some(class)
 }
 
+/// A record that may be inserted into the page it was drafted for, but for what it is to own.
+pub(super) struct Draft<'a> {
+    parts: Parts<'a>,
+    size: usize,
+}
+
+impl Draft<'_> {
+    /// Bytes that it will take in its page, its slot included.
+    #[inline(always)]
+    pub fn size(&self) -> usize {
+        SLOT_SIZE + self.size
+    }
+}
+
 /// A record in its page.
 pub(super) struct Record<'a, L> {
     bytes: &'a [u8],
     fields: Fields,
     layout: PhantomData<L>,
 }
+
+impl<L> Clone for Record<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for Record<'_, L> {}
 
 impl<'a, L: Layout> Record<'a, L> {
     #[inline(always)]
@@ -154,10 +178,14 @@ impl<'a, L: Layout> Record<'a, L> {
         }
     }
 
-    /// The symbol that the suffix starts with.
-    pub fn symbol(&self) -> usize {
+    /// The symbol that the suffix goes on with behind its first `at` bytes.
+    #[inline(always)]
+    pub fn symbol_at(&self, at: usize) -> usize {
         let (stored, tail) = self.suffix();
-        symbol_of(if stored.is_empty() { tail } else { stored })
+        match at.checked_sub(stored.len()) {
+            None => symbol_of(&stored[at..]),
+            Some(at) => symbol_of(&tail[at..]),
+        }
     }
 
     #[inline(always)]
@@ -218,13 +246,21 @@ impl<'a, L: Layout> Record<'a, L> {
 
 /// Gives a record its suffix: in an allocation of its own if it is to be `long`, else without the tail of the page that it ends with.
 fn own_suffix<'a>(suffix: &'a [u8], long: bool, tails: &Tails) -> Suffix<'a> {
-    if !long {
-        let (number, len) = tails.longest_in(suffix);
-        return Suffix::Inline(&suffix[..suffix.len() - len], number);
-    }
+    if long { own_long_suffix(suffix) } else { cut_suffix(suffix, tails) }
+}
+
+/// A suffix in an allocation of its own.
+#[cold]
+fn own_long_suffix(suffix: &[u8]) -> Suffix<'static> {
     let bytes: Box<[u8]> = suffix.into();
     let len = bytes.len();
     Suffix::Long(Box::into_raw(bytes).cast::<u8>().expose_provenance(), len)
+}
+
+/// A suffix without the tail that it ends with.
+fn cut_suffix<'a>(suffix: &'a [u8], tails: &Tails) -> Suffix<'a> {
+    let (number, len) = tails.longest_in(suffix);
+    Suffix::Inline(&suffix[..suffix.len() - len], number)
 }
 
 /// Whether a suffix that will have `len` bytes, of a record that was `long` or not, goes into an allocation of its own.
@@ -339,6 +375,16 @@ impl<L: Layout> Page<L> {
         unsafe { slice::from_raw_parts_mut(self.base().add(HEADER_SIZE).cast(), self.len()) }
     }
 
+    /// The slots, and all bytes behind them.
+    fn slots_and_rest_mut(&mut self) -> (&mut [u32], &mut [u8]) {
+        let (len, front) = (self.len(), HEADER_SIZE + self.len() * SLOT_SIZE);
+        // SAFETY: as in `slots` and `bytes`; the page is borrowed mutably, and the one part begins where the other ends.
+        unsafe {
+            let rest = slice::from_raw_parts_mut(self.base().add(front), self.capacity() - front);
+            (slice::from_raw_parts_mut(self.base().add(HEADER_SIZE).cast(), len), rest)
+        }
+    }
+
     #[inline(always)]
     fn bytes(&self) -> &[u8] {
         // SAFETY: the allocation has `capacity` bytes, all initialised (zeroed by `new`, copied or zeroed by `grow`).
@@ -378,7 +424,23 @@ impl<L: Layout> Page<L> {
     /// Tags are uniform, so the place where one should be is nearly the place where it is.
     #[inline(always)]
     pub fn lower_bound(&self, tag: u16) -> usize {
-        self.lower_bound_near(tag, self.guess(tag))
+        let slots = self.slots();
+        let target = u32::from(tag) << 16;
+        let guess = self.guess(tag);
+        let Some(last) = slots.len().checked_sub(WINDOW) else { return self.lower_bound_near(tag, guess) };
+        // Slots are compared many at once: how far off the guess is, the processor cannot foresee.
+        let below = |at: usize| slots[at..at + WINDOW].iter().map(|&slot| usize::from(slot < target)).sum::<usize>();
+        let mut at = guess.saturating_sub(WINDOW / 2).min(last);
+        let mut count = below(at);
+        while count == WINDOW && at < last {
+            at = (at + WINDOW).min(last);
+            count = below(at);
+        }
+        while count == 0 && at > 0 {
+            at = at.saturating_sub(WINDOW);
+            count = below(at);
+        }
+        at + count
     }
 
     /// The first slot whose tag is not below `tag`, looked for from `at` on.
@@ -404,30 +466,31 @@ impl<L: Layout> Page<L> {
         (usize::from(tag) * self.len()) >> 16
     }
 
-    /// The slot of the record with this tag and suffix, which may be near the slot `near`.
+    /// The slot of the record with this tag and suffix, which may be near the slot `near`; if there is none, the slot where it
+    /// would be inserted, behind those with the same tag.
     #[inline(always)]
-    pub fn find(&self, tag: u16, suffix: &[u8], near: u16) -> Option<usize> {
+    pub fn find(&self, tag: u16, suffix: &[u8], near: u16) -> Result<usize, usize> {
         if self.has_tails() {
             self.prefetch_tails();
         }
         let slots = self.slots();
         let near = usize::from(near);
-        let mut at = self.lower_bound_near(tag, if near < slots.len() { near } else { self.guess(tag) });
+        let mut at = if near < slots.len() { self.lower_bound_near(tag, near) } else { self.lower_bound(tag) };
         while at < slots.len() && slots[at] >> 16 == u32::from(tag) {
             if Record::<L>::new(self.bytes_from(slots[at])).has_suffix(suffix) {
-                return Some(at);
+                return Ok(at);
             }
             at += 1;
         }
-        None
+        Err(at)
     }
 
-    /// Asks the processor for the line where the slot of `tag` should be.
+    /// Asks the processor for the lines of the slots among which that of `tag` should be.
     #[inline(always)]
     pub fn prefetch_slots(&self, tag: u16) {
         let at = HEADER_SIZE + self.guess(tag) * SLOT_SIZE;
-        prefetch(self.base().wrapping_add(at.saturating_sub(16)));
-        prefetch(self.base().wrapping_add(at + 32));
+        prefetch(self.base().wrapping_add(at.saturating_sub(WINDOW / 2 * SLOT_SIZE)));
+        prefetch(self.base().wrapping_add(at + (WINDOW / 2 - 1) * SLOT_SIZE));
         if self.has_tails() {
             self.prefetch_tails();
         }
@@ -451,9 +514,13 @@ impl<L: Layout> Page<L> {
         if let Some(&slot) = self.slots().get(at) {
             let record = self.bytes_from(slot);
             prefetch(record.as_ptr());
+            prefetch(record.as_ptr().wrapping_add(LINE_SIZE - LINE_SIZE / 4));
             // How long the record is it says itself; on average a record has its share of the page.
-            let len = record.len().min(self.capacity() / self.len()).min(RECORD_PREFETCH_MAX);
-            for at in (48..len.max(49)).step_by(LINE_SIZE) {
+            let len_max = record.len().min(RECORD_PREFETCH_MAX);
+            for at in (2 * LINE_SIZE - LINE_SIZE / 4..len_max).step_by(LINE_SIZE) {
+                if at * self.len() >= self.capacity() {
+                    break;
+                }
                 prefetch(record.as_ptr().wrapping_add(at));
             }
         }
@@ -486,40 +553,47 @@ impl<L: Layout> Page<L> {
         usize::from(self.header().garbage)
     }
 
-    /// Bytes that a new record would take in this page, without its slot.
-    pub fn record_size(&self, suffix: &[u8], payload: &NewPayload<'_, L::Boxed>, has_deadline: bool) -> usize {
-        let suffix = match is_long(suffix.len(), false) {
-            true => Suffix::Long(0, 0),
-            false => own_suffix(suffix, false, &self.tails()),
-        };
-        Parts { suffix, value: shape(payload), deadline: has_deadline.then_some(0), clock: 0 }.size(L::CLOCK)
-    }
-
-    /// Adds a record, for which there must be room, behind those with the same tag. Returns its slot.
-    pub fn insert(
-        &mut self,
-        tag: u16,
-        suffix: &[u8],
-        payload: NewPayload<'_, L::Boxed>,
+    /// A new record for this page, to find out how much room it takes.
+    #[inline(always)]
+    pub fn draft<'a>(
+        &self,
+        suffix: &'a [u8],
+        payload: &NewPayload<'a, L::Boxed>,
         deadline: Option<i64>,
         clock: u32,
-    ) -> usize {
-        assert!(self.room() >= SLOT_SIZE + self.record_size(suffix, &payload, deadline.is_some()));
-        let suffix = own_suffix(suffix, is_long(suffix.len(), false), &self.tails());
-        let parts = Parts { suffix, value: leak(payload), deadline, clock };
-        let offset = self.write(&parts);
+    ) -> Draft<'a> {
+        let suffix = if is_long(suffix.len(), false) {
+            Suffix::Long(0, 0)
+        } else if self.has_tails() {
+            cut_suffix(suffix, &self.tails())
+        } else {
+            Suffix::Inline(suffix, 0)
+        };
+        let parts = Parts { suffix, value: shape(payload), deadline, clock };
+        Draft { size: parts.size(L::CLOCK), parts }
+    }
+
+    /// Adds a record at the slot that [`find`](Self::find) told for its tag and suffix. `draft` was made of the same suffix and
+    /// payload for this page as it is, and there must be room for it.
+    #[inline(always)]
+    pub fn insert(&mut self, at: usize, tag: u16, draft: Draft<'_>, suffix: &[u8], payload: NewPayload<'_, L::Boxed>) {
+        assert!(self.room() >= draft.size());
+        let Draft { mut parts, size } = draft;
+        if let Suffix::Long(..) = parts.suffix {
+            parts.suffix = own_long_suffix(suffix);
+        }
+        parts.value = leak(payload);
+        let offset = self.write(&parts, size);
         let len = self.len();
-        let at = if tag == u16::MAX { len } else { self.lower_bound(tag + 1) };
         self.set_len(len + 1);
         let slots = self.slots_mut();
         slots.copy_within(at..len, at + 1);
         slots[at] = u32::from(tag) << 16 | offset;
-        at
     }
 
-    /// Writes a record to the free space and returns its offset.
-    fn write(&mut self, parts: &Parts<'_>) -> u32 {
-        let size = parts.size(L::CLOCK);
+    /// Writes a record of so many bytes to the free space and returns its offset.
+    #[inline(always)]
+    fn write(&mut self, parts: &Parts<'_>, size: usize) -> u32 {
         let offset = self.reserve(size);
         parts.write(&mut self.bytes_from_mut(offset)[..size], L::CLOCK);
         offset
@@ -574,6 +648,21 @@ impl<L: Layout> Page<L> {
         let word = self.slots()[slot];
         let record = self.record(slot);
         let fields = record.fields;
+        if let NewPayload::Inline { kind, bytes } = payload
+            && fields.takes_inline(bytes.len(), deadline.is_some())
+        {
+            // Only what is new is written; the suffix stays where it is.
+            let record = self.bytes_from_mut(word);
+            fields.value_mut(record).copy_from_slice(bytes);
+            record::set_kind(record, kind);
+            if L::CLOCK {
+                record::set_clock(record, clock);
+            }
+            if let Some(deadline) = deadline {
+                fields.set_deadline(record, deadline);
+            }
+            return Ok(None);
+        }
         let mut buffer = [0; INLINE_SUFFIX_MAX];
         let buffer = &mut buffer[..fields.suffix_size];
         buffer.copy_from_slice(fields.suffix(record.bytes));
@@ -589,7 +678,7 @@ impl<L: Layout> Page<L> {
             parts.write(&mut self.bytes_from_mut(word)[..size], L::CLOCK);
             self.header_mut().garbage += (size_before - size) as u16;
         } else {
-            let offset = self.write(&parts);
+            let offset = self.write(&parts, size);
             self.slots_mut()[slot] = word & !OFFSET_MASK | offset;
             self.header_mut().garbage += size_before as u16;
         }
@@ -625,7 +714,7 @@ impl<L: Layout> Page<L> {
         if size > self.room() {
             return false;
         }
-        let offset = self.write(&parts);
+        let offset = self.write(&parts, size);
         self.slots_mut()[slot] = word & !OFFSET_MASK | offset;
         self.header_mut().garbage += size_before as u16;
         true

@@ -138,6 +138,38 @@ impl Fields {
         self.suffix_at + self.suffix_size + self.value_size
     }
 
+    /// Bytes that the record will have without the first `strip` bytes of its suffix; `None` if these are not all in it.
+    #[inline(always)]
+    pub fn size_stripped(&self, strip: usize) -> Option<usize> {
+        let left = self.suffix_size.checked_sub(strip).filter(|_| !self.long)?;
+        let is_shorter = self.suffix_size >= SUFFIX_EXTENDED && left < SUFFIX_EXTENDED;
+        Some(self.size() - strip - usize::from(is_shorter))
+    }
+
+    /// Writes the record that `bytes` starts with to `to`, without the first `strip` bytes of its suffix, to as many bytes as
+    /// [`size_stripped`](Self::size_stripped) said.
+    #[inline(always)]
+    pub fn write_stripped(&self, bytes: &[u8], strip: usize, to: &mut [u8], has_clock: bool) {
+        let front = HEADER_SIZE + if has_clock { CLOCK_SIZE } else { 0 };
+        to[HEADER_SIZE..front].copy_from_slice(&bytes[HEADER_SIZE..front]);
+        let left = self.suffix_size - strip;
+        let header = u16::from_le_bytes([bytes[0], bytes[1]]) & !(SUFFIX_MASK << SUFFIX_SHIFT);
+        let header = header | (left.min(SUFFIX_EXTENDED) as u16) << SUFFIX_SHIFT;
+        to[..HEADER_SIZE].copy_from_slice(&header.to_le_bytes());
+        let mut at = front;
+        if left >= SUFFIX_EXTENDED {
+            to[at] = (left - SUFFIX_EXTENDED_BASE) as u8;
+            at += 1;
+        }
+        let lengths = front + usize::from(self.suffix_size >= SUFFIX_EXTENDED)..self.suffix_at;
+        let suffix = self.suffix_at + strip..self.size();
+        if !lengths.is_empty() {
+            to[at..at + lengths.len()].copy_from_slice(&bytes[lengths.clone()]);
+            at += lengths.len();
+        }
+        to[at..at + suffix.len()].copy_from_slice(&bytes[suffix]);
+    }
+
     #[inline(always)]
     pub fn suffix<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[self.suffix_at..self.suffix_at + self.suffix_size]
@@ -152,6 +184,12 @@ impl Fields {
     pub fn value_mut<'a>(&self, bytes: &'a mut [u8]) -> &'a mut [u8] {
         let at = self.suffix_at + self.suffix_size;
         &mut bytes[at..at + self.value_size]
+    }
+
+    /// Whether an inline value of `len` bytes, with a deadline or without, can be written over the one that is there.
+    #[inline(always)]
+    pub fn takes_inline(&self, len: usize, has_deadline: bool) -> bool {
+        !self.boxed && self.value_size == len && self.has_deadline == has_deadline
     }
 
     #[inline(always)]
@@ -179,6 +217,13 @@ pub(super) fn clock(bytes: &[u8]) -> u32 {
 /// Sets the access clock of the record that `bytes` starts with; the top 8 bits of `clock` are dropped.
 pub(super) fn set_clock(bytes: &mut [u8], clock: u32) {
     bytes[HEADER_SIZE..HEADER_SIZE + CLOCK_SIZE].copy_from_slice(&clock.to_le_bytes()[..CLOCK_SIZE]);
+}
+
+/// Sets the kind of the inline value of the record that `bytes` starts with.
+#[inline(always)]
+pub(super) fn set_kind(bytes: &mut [u8], kind: u8) {
+    assert!(u16::from(kind) <= KIND_MASK);
+    bytes[0] = bytes[0] & !(KIND_MASK as u8) | kind;
 }
 
 /// An owned address and length out of the 16 bytes that stand for a long suffix.
@@ -220,6 +265,7 @@ impl Value<'_> {
 
 impl Parts<'_> {
     /// Bytes that the record takes.
+    #[inline(always)]
     pub fn size(&self, has_clock: bool) -> usize {
         let extra = matches!(self.suffix, Suffix::Inline(..)) && self.suffix.size() >= SUFFIX_EXTENDED;
         HEADER_SIZE
@@ -292,5 +338,47 @@ impl Parts<'_> {
             Value::Inline(_, value) => append(value),
             Value::Boxed(address) => append(&address.to_le_bytes()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(parts: &Parts<'_>, has_clock: bool) -> Vec<u8> {
+        let mut bytes = vec![0; parts.size(has_clock)];
+        parts.write(&mut bytes, has_clock);
+        bytes
+    }
+
+    #[test]
+    fn a_stripped_record_is_the_one_with_the_rest_of_its_suffix() {
+        let text: Vec<u8> = (0..=255).cycle().take(400).collect();
+        let payloads = [Value::Boxed(0x1234), Value::Inline(3, &text[..0]), Value::Inline(5, &text[..40])];
+        let payloads = [&payloads[..], &[Value::Inline(7, &text[..300])]].concat();
+        for (value, suffix_len) in
+            payloads.into_iter().flat_map(|value| [0, 1, 13, 14, 20, 200].map(|len| (value, len)))
+        {
+            for (strip, deadline) in
+                [0, 1, 2, 6, 13, 20].into_iter().flat_map(|strip| [(strip, None), (strip, Some(77))])
+            {
+                for has_clock in [false, true] {
+                    let parts =
+                        |suffix| Parts { suffix: Suffix::Inline(suffix, 2), value, deadline, clock: 0x00ab_cdef };
+                    let bytes = written(&parts(&text[..suffix_len]), has_clock);
+                    let fields = Fields::parse(&bytes, has_clock);
+                    let Some(size) = fields.size_stripped(strip) else {
+                        assert!(strip > suffix_len);
+                        continue;
+                    };
+                    let mut stripped = vec![0; size];
+                    fields.write_stripped(&bytes, strip, &mut stripped, has_clock);
+                    assert_eq!(stripped, written(&parts(&text[strip..suffix_len]), has_clock));
+                }
+            }
+        }
+        let long =
+            written(&Parts { suffix: Suffix::Long(8, 300), value: Value::Boxed(8), deadline: None, clock: 0 }, true);
+        assert_eq!(Fields::parse(&long, true).size_stripped(1), None);
     }
 }

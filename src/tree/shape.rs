@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const MERGED_SIZE_MAX: usize = page_size(1, 2);
 /// A page looks for neighbours to merge with once it has shrunk to this.
 const SPARSE_SIZE: usize = page_size(1, 4);
+/// A page that is rid of so many bytes of path by a node of its own need not be split at once.
+const STRIPPED_BYTES_MIN: usize = page_size(1, 4);
 /// At most so many bytes of path are copied back into the records of a page to save the node above it.
 const RESTORED_BYTES_MAX: usize = 1 << 16;
 
@@ -33,11 +35,6 @@ pub(super) enum Place {
 pub struct Walk {
     at: Option<Child>,
     depth: u32,
-}
-
-impl Walk {
-    /// Has led nowhere.
-    pub const NOWHERE: Walk = Walk { at: None, depth: 0 };
 }
 
 /// The shape that a tree gets next.
@@ -238,19 +235,23 @@ impl<L: Layout> Tree<L> {
         }
     }
 
-    /// Splits a page in two, or gives it a node of its own below its parent if all its suffixes start alike.
+    /// Splits a page in two. If all its suffixes start alike, it first gets a node of its own below its parent, and is not split if
+    /// it has much room then.
     fn split(&mut self, id: u32) {
         self.reshape();
         let page = self.pages.page(id);
-        let parent = page.header().parent;
         let common = page.common_prefix();
-        if parent == NONE || !common.is_empty() {
-            self.push_down(id, parent, &common);
+        let gain = common.len() * page.len();
+        if page.header().parent == NONE || !common.is_empty() {
+            self.push_down(id, page.header().parent, &common);
+        }
+        if gain >= STRIPPED_BYTES_MIN {
+            self.edit_page(id, |page| page.strip(common.len()));
             return;
         }
-        let symbol = page.middle_symbol();
         let new = self.pages.vacant_id(Some(id));
-        let right = self.edit_page(id, |page| page.split_off(symbol, new));
+        let (symbol, right) = self.edit_page(id, |page| page.split(new, common.len()));
+        let parent = right.header().parent;
         self.adopt(right);
         self.note_bound(new, self.pages.page(id).header().earliest);
         self.tighten(id);
@@ -262,11 +263,10 @@ impl<L: Layout> Tree<L> {
     }
 
     /// Puts a new node between a page and its parent, and what the suffixes have in common into the node's path; or into the
-    /// parent's, if it has no other child.
+    /// parent's, if it has no other child. To cut that off the suffixes is left to be done.
     fn push_down(&mut self, id: u32, parent: u32, common: &[u8]) {
         if parent != NONE && self.nodes.get(parent).children().len() == 1 {
             self.nodes.edit(parent, |parent| parent.path.extend_from_slice(common));
-            self.edit_page(id, |page| page.strip(common.len()));
             return;
         }
         let (byte, path) = match common {
@@ -281,10 +281,7 @@ impl<L: Layout> Tree<L> {
         } else {
             self.nodes.edit(parent, |parent| parent.narrow(parent.index_of(Child::page(id)), byte, Child::node(node)));
         }
-        self.edit_page(id, |page| {
-            page.header_mut().parent = node;
-            page.strip(common.len());
-        });
+        self.pages.page_mut(id).header_mut().parent = node;
     }
 
     /// Gives memory back after records have gone from a page: it shrinks, is merged with others, or goes.

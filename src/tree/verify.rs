@@ -56,7 +56,7 @@ impl<L: Layout> Tree<L> {
             key.truncate(depth);
             record.append_suffix(&mut key);
             assert!(suffixes.insert(key[depth..].to_vec()), "a key is in its page once");
-            assert!(page.header().parent == NONE || range.contains(&record.symbol()));
+            assert!(page.header().parent == NONE || range.contains(&record.symbol_at(0)));
             if let Some(seed) = seed {
                 assert_eq!(page.tag(slot), seed.key(&key).tag());
             }

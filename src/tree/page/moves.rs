@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::tails::{End, SAMPLE, Tails};
 use super::{HEADER_SIZE, Header, Layout, OFFSET_MASK, Page, Record, SLOT_SIZE, free_suffix, is_long, own_suffix};
-use crate::tree::record::{INLINE_SUFFIX_MAX, Parts, Suffix};
+use crate::tree::record::{Fields, INLINE_SUFFIX_MAX, Parts, Suffix};
 
 /// How suffixes change on the way from one page to another.
 #[derive(Clone, Copy)]
@@ -50,26 +50,77 @@ impl<L: Layout> Page<L> {
         self.plan(|_| true, Change::Prepend(prefix)).size
     }
 
-    /// Moves the records whose suffix starts at or above `symbol` to a new page. Both are then sized to what they hold.
-    pub fn split_off(&mut self, symbol: usize, id: u32) -> Self {
+    /// Cuts off the first `strip` bytes of all suffixes, and moves the records whose suffix then starts at or above some symbol to
+    /// a new page; returns both. The symbol is the one that cuts the page's bytes most evenly; given that not all suffixes start
+    /// alike, both pages have records. They are sized to what they hold.
+    pub fn split(&mut self, id: u32, strip: usize) -> (usize, Self) {
         let tails = self.tails();
-        let (mut above, mut below) = (Vec::with_capacity(self.len()), Vec::with_capacity(self.len()));
-        let mut is_above = Vec::with_capacity(self.len());
-        for record in self.records() {
-            is_above.push(record.symbol() >= symbol);
-            if is_above.ends_with(&[true]) { above.push(record) } else { below.push(record) }
-        }
-        let mut left = self.sibling(&plan(&below, &[tails], Change::Nothing));
-        let plan = plan(&above, &[tails], Change::Nothing);
+        let change = if strip == 0 { Change::Nothing } else { Change::Strip(strip) };
+        let mut sizes = [0; SYMBOLS];
+        let mut is_plain = true;
+        let movers: Vec<Mover> = self
+            .slots()
+            .iter()
+            .map(|&slot| {
+                let record = Record::<L>::new(self.bytes_from(slot));
+                let symbol = record.symbol_at(strip);
+                let size = if strip == 0 { Some(record.fields.size()) } else { record.fields.size_stripped(strip) };
+                is_plain &= size.is_some();
+                let size = size.unwrap_or(record.fields.size());
+                sizes[symbol] += SLOT_SIZE + size;
+                Mover { slot, symbol: symbol as u16, size: size as u16 }
+            })
+            .collect();
+        let symbol = middle(&sizes);
+        let (below, above) = parted(&movers, |mover| usize::from(mover.symbol) >= symbol);
+        let mut left = self.sibling(&self.plan_part(&below, change, is_plain));
+        let plan = self.plan_part(&above, change, is_plain);
         let mut right = Page::with_tails(plan.size, id, self.header().parent, &plan.tails);
-        let (mut to_left, mut to_right) = (Mover::new(tails, &left), Mover::new(tails, &right));
-        for (slot, is_above) in self.forget_records().into_iter().zip(is_above) {
-            let record = Record::new(self.bytes_from(slot));
-            let (page, mover) = if is_above { (&mut right, &mut to_right) } else { (&mut left, &mut to_left) };
-            mover.carry(page, slot, &record, Change::Nothing);
+        self.set_len(0);
+        for (page, movers) in [(&mut left, below), (&mut right, above)] {
+            let mut carrier = Carrier::new(tails, page);
+            if is_plain && carrier.same_tails {
+                self.carry_plain(page, movers, strip);
+                continue;
+            }
+            for Mover { slot, .. } in movers {
+                carrier.carry(page, slot, &Record::new(self.bytes_from(slot)), change);
+            }
         }
         *self = left;
-        right
+        (symbol, right)
+    }
+
+    /// What a part of the records will need.
+    fn plan_part(&self, movers: &[Mover], change: Change<'_>, is_plain: bool) -> Plan {
+        let record = |mover: &Mover| Record::<L>::new(self.bytes_from(mover.slot));
+        let sample = movers.iter().step_by(stride(movers.len())).map(record);
+        if is_plain && !self.has_tails() && choose(sample, movers.len(), change).is_none() {
+            let size = movers.iter().map(|mover| SLOT_SIZE + usize::from(mover.size)).sum::<usize>();
+            return Plan { tails: Tails::NONE, size: HEADER_SIZE + size };
+        }
+        plan(&movers.iter().map(record).collect::<Vec<_>>(), &[self.tails()], change)
+    }
+
+    /// Gives records, which this page has forgotten, to one without any that has the same tails, and cuts off the first `strip`
+    /// bytes of their suffixes, which are in the records.
+    fn carry_plain(&self, page: &mut Self, movers: Vec<Mover>, strip: usize) {
+        let size = movers.iter().map(|mover| usize::from(mover.size)).sum::<usize>();
+        let mut heap = usize::from(page.header().heap);
+        assert!(HEADER_SIZE + movers.len() * SLOT_SIZE + heap + size <= page.capacity());
+        page.header_mut().heap += size as u16;
+        page.set_len(movers.len());
+        let (slots, records) = page.slots_and_rest_mut();
+        for (place, Mover { slot, size, .. }) in slots.iter_mut().zip(movers) {
+            heap += usize::from(size);
+            let at = records.len() - heap;
+            let (from, to) = (self.bytes_from(slot), &mut records[at..at + usize::from(size)]);
+            match strip {
+                0 => to.copy_from_slice(&from[..usize::from(size)]),
+                _ => Fields::parse(from, L::CLOCK).write_stripped(from, strip, to, L::CLOCK),
+            }
+            *place = slot & !OFFSET_MASK | heap as u32;
+        }
     }
 
     /// Bytes that the page would need with the records of `other` beside its own.
@@ -84,7 +135,7 @@ impl<L: Layout> Page<L> {
     /// Takes over the records of `other`, whose keys must be different ones.
     pub fn absorb(&mut self, mut other: Self) {
         let mut fresh = self.sibling(&self.plan_with(&other));
-        let (mut from_us, mut from_them) = (Mover::new(self.tails(), &fresh), Mover::new(other.tails(), &fresh));
+        let (mut from_us, mut from_them) = (Carrier::new(self.tails(), &fresh), Carrier::new(other.tails(), &fresh));
         let mut ours = self.forget_records().into_iter().peekable();
         let mut theirs = other.forget_records().into_iter().peekable();
         loop {
@@ -94,12 +145,12 @@ impl<L: Layout> Page<L> {
                 (_, Some(_)) => Ordering::Greater,
                 (None, None) => break,
             };
-            let (page, slots, mover) = match first.is_lt() {
+            let (page, slots, carrier) = match first.is_lt() {
                 true => (&*self, &mut ours, &mut from_us),
                 false => (&other, &mut theirs, &mut from_them),
             };
             let slot = slots.next().expect("peeked at");
-            mover.carry(&mut fresh, slot, &Record::new(page.bytes_from(slot)), Change::Nothing);
+            carrier.carry(&mut fresh, slot, &Record::new(page.bytes_from(slot)), Change::Nothing);
         }
         *self = fresh;
     }
@@ -114,9 +165,9 @@ impl<L: Layout> Page<L> {
 
     /// Moves all records to `fresh`, which takes the page's place.
     fn pour(&mut self, mut fresh: Self, change: Change<'_>) {
-        let mut mover = Mover::new(self.tails(), &fresh);
+        let mut carrier = Carrier::new(self.tails(), &fresh);
         for slot in self.forget_records() {
-            mover.carry(&mut fresh, slot, &Record::new(self.bytes_from(slot)), change);
+            carrier.carry(&mut fresh, slot, &Record::new(self.bytes_from(slot)), change);
         }
         *self = fresh;
     }
@@ -152,6 +203,9 @@ impl<L: Layout> Page<L> {
                 break;
             }
             let (stored, tail) = record.suffix();
+            if stored.starts_with(&common) {
+                continue;
+            }
             let mut len = common_len(&common, stored);
             if len == stored.len() {
                 len += common_len(&common[len..], tail);
@@ -160,39 +214,65 @@ impl<L: Layout> Page<L> {
         }
         common
     }
+}
 
-    /// The symbol that cuts the page's bytes most evenly: records below it on one side, the others on the other. Both have some,
-    /// given that not all suffixes start alike.
-    pub fn middle_symbol(&self) -> usize {
-        let mut sizes = [0; 257];
-        for record in self.records() {
-            sizes[record.symbol()] += SLOT_SIZE + record.fields.size();
+/// The symbol that cuts records most evenly whose bytes, by the symbol that they start with, are `sizes`: those below it on one
+/// side, the others on the other.
+///
+/// # Panics
+/// If all have the same symbol.
+fn middle(sizes: &[usize; SYMBOLS]) -> usize {
+    let total = sizes.iter().sum::<usize>();
+    let mut below = 0;
+    let mut best = (usize::MAX, 0);
+    for (symbol, size) in sizes.iter().enumerate() {
+        if below > 0 && below < total {
+            best = best.min((below.abs_diff(total - below), symbol));
         }
-        let total = sizes.iter().sum::<usize>();
-        let mut below = 0;
-        let mut best = (usize::MAX, 0);
-        for (symbol, size) in sizes.into_iter().enumerate() {
-            if below > 0 && below < total {
-                best = best.min((below.abs_diff(total - below), symbol));
-            }
-            below += size;
-        }
-        assert!(best.1 > 0, "all suffixes start alike");
-        best.1
+        below += size;
     }
+    assert!(best.1 > 0, "all suffixes start alike");
+    best.1
+}
+
+/// Parts what is not `above` from what is. Which is which is as good as random: the processor need not guess it.
+fn parted(movers: &[Mover], above: impl Fn(&Mover) -> bool) -> (Vec<Mover>, Vec<Mover>) {
+    let mut parts = [movers.to_vec(), movers.to_vec()];
+    let mut lens = [0; 2];
+    for mover in movers {
+        let is_above = usize::from(above(mover));
+        for (number, part) in parts.iter_mut().enumerate() {
+            part[lens[number]] = *mover;
+        }
+        lens[0] += 1 - is_above;
+        lens[1] += is_above;
+    }
+    let [mut below, mut above] = parts;
+    below.truncate(lens[0]);
+    above.truncate(lens[1]);
+    (below, above)
+}
+
+/// Chooses tails for `count` records, of which every [`stride`]-th is given.
+fn choose<'a, L: Layout + 'a>(sample: impl Iterator<Item = Record<'a, L>>, count: usize, change: Change<'_>) -> Tails {
+    let end = |record: Record<'_, L>| {
+        let (stored, tail) = record.suffix();
+        let strip = if let Change::Strip(strip) = change { strip } else { 0 };
+        let stored_strip = strip.min(stored.len());
+        End::of(&stored[stored_strip..], &tail[strip - stored_strip..])
+    };
+    let sample: Vec<_> = sample.filter(|record| !record.fields.long).take(SAMPLE).map(end).collect();
+    Tails::choose(&sample, count)
+}
+
+/// From how many records one goes into the sample of `count`.
+fn stride(count: usize) -> usize {
+    (count / SAMPLE).max(1)
 }
 
 /// Chooses tails for records, out of those that their pages have and a set made for them, and measures what they then need.
 fn plan<L: Layout>(records: &[Record<'_, L>], tails: &[Tails], change: Change<'_>) -> Plan {
-    let mut sample = Vec::with_capacity(SAMPLE);
-    let inline = records.iter().filter(|record| !record.fields.long);
-    for record in inline.step_by((records.len() / SAMPLE).max(1)).take(SAMPLE) {
-        let (stored, tail) = record.suffix();
-        let strip = if let Change::Strip(strip) = change { strip } else { 0 };
-        let stored_strip = strip.min(stored.len());
-        sample.push(End::of(&stored[stored_strip..], &tail[strip - stored_strip..]));
-    }
-    let chosen = Tails::choose(&sample, records.len());
+    let chosen = choose(records.iter().step_by(stride(records.len())).copied(), records.len(), change);
     let mut changed = Vec::new();
     let mut measure = |tails: Tails| {
         let records = records.iter().map(|record| SLOT_SIZE + size_after(record, &tails, change, &mut changed));
@@ -220,8 +300,7 @@ fn size_after<L: Layout>(record: &Record<'_, L>, tails: &Tails, change: Change<'
     } else if tails.is_none() {
         Suffix::Inline(&BLANK[..len], 0)
     } else {
-        change.write_suffix(record, changed);
-        own_suffix(changed, false, tails)
+        own_suffix(change.suffix(record, changed), false, tails)
     };
     Parts { suffix, value: record.value(), deadline: record.deadline(), clock: 0 }.size(L::CLOCK)
 }
@@ -236,7 +315,19 @@ impl Change<'_> {
         }
     }
 
-    /// Writes what a record's suffix will be.
+    /// What a record's suffix will be, in `changed` if it is nowhere else in one piece.
+    #[inline(always)]
+    fn suffix<'a, L: Layout>(self, record: &Record<'a, L>, changed: &'a mut Vec<u8>) -> &'a [u8] {
+        match self {
+            Change::Nothing if record.fields.tail == 0 => record.stored(),
+            Change::Strip(strip) if record.fields.tail == 0 => &record.stored()[strip..],
+            _ => {
+                self.write_suffix(record, changed);
+                changed
+            }
+        }
+    }
+
     fn write_suffix<L: Layout>(self, record: &Record<'_, L>, changed: &mut Vec<u8>) {
         changed.clear();
         if let Change::Prepend(prefix) = self {
@@ -249,17 +340,29 @@ impl Change<'_> {
     }
 }
 
-/// Carries records from one page to another.
+/// Symbols that a suffix can start with.
+const SYMBOLS: usize = 257;
+
+/// A record that is about to leave its page.
+#[derive(Clone, Copy)]
 struct Mover {
+    slot: u32,
+    symbol: u16,
+    /// What it will take if its page has the same tails as before.
+    size: u16,
+}
+
+/// Carries records from one page to another.
+struct Carrier {
     tails: Tails,
     same_tails: bool,
     changed: Vec<u8>,
 }
 
-impl Mover {
+impl Carrier {
     fn new<L: Layout>(from: Tails, to: &Page<L>) -> Self {
         let tails = to.tails();
-        Mover { tails, same_tails: from == tails, changed: Vec::new() }
+        Carrier { tails, same_tails: from == tails, changed: Vec::new() }
     }
 
     /// Gives a record, which its old page has forgotten, to `page`, behind all that are there.
@@ -270,15 +373,14 @@ impl Mover {
             page.bytes_from_mut(offset)[..raw.len()].copy_from_slice(raw);
             offset
         } else {
-            change.write_suffix(record, &mut self.changed);
-            let long = is_long(self.changed.len(), record.fields.long);
-            let suffix = own_suffix(&self.changed, long, &self.tails);
+            let suffix = change.suffix(record, &mut self.changed);
+            let suffix = own_suffix(suffix, is_long(suffix.len(), record.fields.long), &self.tails);
             let parts = Parts { suffix, value: record.value(), deadline: record.deadline(), clock: record.clock() };
             if record.fields.long {
                 // SAFETY: the old record has been forgotten; its suffix has just been copied for the new one.
                 unsafe { free_suffix(record.fields.suffix(record.bytes)) };
             }
-            page.write(&parts)
+            page.write(&parts, parts.size(L::CLOCK))
         };
         page.push_slot(slot & !OFFSET_MASK | offset);
     }
