@@ -368,6 +368,42 @@ fn sets_are_put_together() {
 }
 
 #[test]
+fn sets_are_taken_for_sorted_sets_whose_scores_are_one() {
+    play_with_both_forms(
+        "
+        > ZADD z 2 x 5 y
+        2
+        > SADD s x q
+        2
+        > ZUNION 2 z s WEIGHTS 1 3 WITHSCORES
+        [q 3 x 5 y 5]
+        > ZINTER 2 s z WITHSCORES
+        [x 3]
+        > ZDIFF 2 z s WITHSCORES
+        [y 5]
+        > ZDIFF 2 s z
+        [q]
+        > ZINTERCARD 2 z s
+        1
+        > SADD integers 5 7
+        2
+        > ZADD numbers 1 7 2 8
+        2
+        > ZINTER 2 integers numbers WITHSCORES
+        [7 2]
+        > ZUNIONSTORE to 1 s
+        2
+        > TYPE to
+        zset
+        > ZINTERSTORE s 2 s z AGGREGATE MAX
+        1
+        > ZRANGE s 0 -1 WITHSCORES
+        [x 2]
+        ",
+    );
+}
+
+#[test]
 fn members_are_scanned_and_drawn() {
     play_with_both_forms(
         "

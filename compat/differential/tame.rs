@@ -86,6 +86,12 @@ pub fn tame(command: &mut Command, peers: Peers) {
         }
         // Redis 8.2 forgets to answer a wrong password of a user when the command is not the first of its pipeline.
         b"AUTH" if peers.redis => command.truncate(2),
+        // Redis takes hexadecimal scores.
+        b"ZADD" | b"ZINCRBY" | b"ZUNION" | b"ZUNIONSTORE" | b"ZINTER" | b"ZINTERSTORE" if peers.redis => {
+            for word in command.iter_mut().filter(|word| is_hexadecimal(word)) {
+                *word = b"8".to_vec();
+            }
+        }
         b"SRANDMEMBER" | b"HRANDFIELD" | b"ZRANDMEMBER" => replace(command, i64::MIN, -1000, "-5"),
         _ => {
             if let Some(at) = timeout_position(command)
@@ -122,6 +128,11 @@ fn replace(command: &mut Command, low: i64, high: i64, with: &str) {
 fn integer(argument: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(argument).ok()?;
     text.parse().ok().filter(|number: &i64| number.to_string() == text)
+}
+
+fn is_hexadecimal(argument: &[u8]) -> bool {
+    let digits = argument.strip_prefix(b"-").or(argument.strip_prefix(b"+")).unwrap_or(argument);
+    digits.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"0x"))
 }
 
 fn lengthen_deadlines(name: &[u8], command: &mut Command) {
@@ -209,6 +220,7 @@ mod tests {
         assert_eq!(tamed("BLPOP k 1e18"), "BLPOP k 1e18");
         assert!(has_short_timeout(&vec![b"BLPOP".to_vec(), b"k".to_vec(), b"1e-400".to_vec()]));
         assert!(!has_short_timeout(&vec![b"BLPOP".to_vec(), b"k".to_vec(), b"0e-400".to_vec()]));
+        assert_eq!(tamed("ZADD z 0x1p3 m 1 0y"), "ZADD z 8 m 1 0y");
         assert_eq!(tamed("CLIENT KILL ID 3"), "CLIENT KILL ID 999999999");
     }
 }

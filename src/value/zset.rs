@@ -67,6 +67,28 @@ pub enum LexBound<'a> {
     Exclusive(&'a [u8]),
 }
 
+impl LexBound<'_> {
+    /// Whether a member is behind this begin of a range.
+    fn begins_before(&self, member: &[u8]) -> bool {
+        match *self {
+            LexBound::Min => true,
+            LexBound::Max => false,
+            LexBound::Inclusive(bound) => member >= bound,
+            LexBound::Exclusive(bound) => member > bound,
+        }
+    }
+
+    /// Whether a member is before this end of a range.
+    fn ends_behind(&self, member: &[u8]) -> bool {
+        match *self {
+            LexBound::Min => false,
+            LexBound::Max => true,
+            LexBound::Inclusive(bound) => member <= bound,
+            LexBound::Exclusive(bound) => member < bound,
+        }
+    }
+}
+
 /// A sorted set.
 #[derive(Debug, Clone)]
 pub enum SortedSet {
@@ -347,16 +369,21 @@ impl<'a> SortedSetRef<'a> {
         start..end.max(start)
     }
 
-    /// The ranks of the members between two others, if all have the same score; else something or other.
-    pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
+    /// The ranks of the members between two others, if all have the same score. Else no order is promised, but in a
+    /// packed set those are found that Redis would find in a listpack, from the last on if `reversed`.
+    pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>, reversed: bool) -> Range<usize> {
+        let large = match self {
+            SortedSetRef::Packed(packed) => return packed.lex_range(min, max, reversed),
+            SortedSetRef::Large(large) => large,
+        };
         let place = |bound, is_min| match (bound, is_min) {
             (LexBound::Min, _) => 0,
-            (LexBound::Max, _) => self.len(),
+            (LexBound::Max, _) => large.len(),
             (LexBound::Inclusive(member), true) | (LexBound::Exclusive(member), false) => {
-                self.place(&Place::BeforeMember(member))
+                large.rank(&Place::BeforeMember(member))
             }
             (LexBound::Inclusive(member), false) | (LexBound::Exclusive(member), true) => {
-                self.place(&Place::BehindMember(member))
+                large.rank(&Place::BehindMember(member))
             }
         };
         let start = place(min, true);

@@ -1,10 +1,11 @@
 //! Unions, intersections and differences of sorted sets, to be listed, stored or counted.
 
 use super::{Listing, store};
-use crate::command::{Call, Keys};
+use crate::command::Call;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
-use crate::value::packed::{Element, IntegerText};
+use crate::value::packed::Element;
+use crate::value::set::SetRef;
 use crate::value::zset::SortedSetRef;
 use crate::value::{ValueRef, double};
 use foldhash::fast::RandomState;
@@ -76,8 +77,8 @@ struct Query {
 }
 
 impl Query {
-    /// Reads the arguments from the number of keys on.
-    fn parse(call: &Call, first: usize, operation: Operation, purpose: Purpose) -> Result<Self, ErrorReply> {
+    /// Reads the arguments from the number of keys on. Keys are looked up before what follows them is read, as in Redis.
+    fn parse(call: &mut Call, first: usize, operation: Operation, purpose: Purpose) -> Result<Self, ErrorReply> {
         let number = call.integer(first)?;
         if number < 1 {
             let name = call.spec.name;
@@ -88,6 +89,11 @@ impl Query {
             return Err(ErrorReply::SYNTAX);
         }
         let keys = first + 1..first + 1 + number;
+        for index in keys.clone() {
+            if let Some(found) = call.keys.read(call.args.at(index)) {
+                Members::of(call.keys.value(found)).ok_or(ErrorReply::WRONG_TYPE)?;
+            }
+        }
         let is_weighted = operation != Operation::Difference && purpose != Purpose::Count;
         let mut query =
             Query { keys, weights: Vec::new(), aggregate: Aggregate::Sum, listing: Listing::Members, limit: 0 };
@@ -120,32 +126,61 @@ impl Query {
 }
 
 /// A set to be put together with others, and what its scores are multiplied with.
-#[derive(Clone, Copy)]
 struct Source<'a> {
-    set: Option<SortedSetRef<'a>>,
+    members: Members<'a>,
     weight: f64,
 }
 
-impl<'a> Source<'a> {
-    /// The set of a key, if there is any.
-    fn new(value: Option<ValueRef<'a>>, weight: f64) -> Result<Self, ErrorReply> {
-        let set = value.map(|value| value.as_sorted_set().ok_or(ErrorReply::WRONG_TYPE)).transpose()?;
-        Ok(Source { set, weight })
-    }
+/// The members of a key.
+#[derive(Default)]
+enum Members<'a> {
+    #[default]
+    None,
+    Scored(SortedSetRef<'a>),
+    /// Each has the score 1.
+    Plain(SetRef<'a>),
+}
 
+impl<'a> Members<'a> {
+    /// `None` if the value has another type.
+    fn of(value: ValueRef<'a>) -> Option<Self> {
+        let scored = value.as_sorted_set().map(Members::Scored);
+        scored.or_else(|| value.as_set().map(Members::Plain))
+    }
+}
+
+impl<'a> Source<'a> {
     fn len(&self) -> usize {
-        self.set.map_or(0, |set| set.len())
+        match self.members {
+            Members::None => 0,
+            Members::Scored(set) => set.len(),
+            Members::Plain(set) => set.len(),
+        }
     }
 
     /// Shows all members and their weighted scores, until an error.
-    fn visit(&self, mut each: impl FnMut(Element<'a>, f64) -> Result<(), Stop>) -> Result<(), Stop> {
-        let Some(set) = self.set else { return Ok(()) };
-        set.visit(0..set.len(), false, |member, score| each(member, score * self.weight))
+    fn visit(&self, mut each: impl FnMut(Cow<'a, [u8]>, f64) -> Result<(), Stop>) -> Result<(), Stop> {
+        match self.members {
+            Members::None => Ok(()),
+            Members::Scored(set) => set.visit(0..set.len(), false, |member, score| {
+                let bytes = match member {
+                    Element::Bytes(bytes) => Cow::Borrowed(bytes),
+                    Element::Integer(_) => Cow::Owned(member.to_vec()),
+                };
+                each(bytes, score * self.weight)
+            }),
+            Members::Plain(set) => set.try_visit(|member| each(Cow::Owned(member.to_vec()), self.weight)),
+        }
     }
 
     /// The weighted score of a member.
     fn score(&self, member: &[u8]) -> Option<f64> {
-        Some(self.set?.score(member)? * self.weight)
+        let score = match self.members {
+            Members::None => None,
+            Members::Scored(set) => set.score(member),
+            Members::Plain(set) => set.contains(Element::new(member)).then_some(1.0),
+        };
+        score.map(|score| score * self.weight)
     }
 }
 
@@ -153,21 +188,14 @@ impl<'a> Source<'a> {
 struct Stop;
 
 /// Members and their scores, in no order.
-type Members<'a> = Vec<(f64, Cow<'a, [u8]>)>;
+type Combined<'a> = Vec<(f64, Cow<'a, [u8]>)>;
 
-fn bytes_of(member: Element<'_>) -> Cow<'_, [u8]> {
-    match member {
-        Element::Bytes(bytes) => Cow::Borrowed(bytes),
-        Element::Integer(_) => Cow::Owned(member.to_vec()),
-    }
-}
-
-fn union<'a>(sources: &[Source<'a>], aggregate: Aggregate) -> Members<'a> {
+fn union<'a>(sources: &[Source<'a>], aggregate: Aggregate) -> Combined<'a> {
     let mut scores: HashMap<Cow<'a, [u8]>, f64, RandomState> = HashMap::default();
     for source in sources {
         let _ = source.visit(|member, score| {
             let score = not_nan(score);
-            let known = scores.entry(bytes_of(member));
+            let known = scores.entry(member);
             known.and_modify(|known| *known = aggregate.of(*known, score)).or_insert(score);
             Ok(())
         });
@@ -179,15 +207,13 @@ fn union<'a>(sources: &[Source<'a>], aggregate: Aggregate) -> Members<'a> {
 fn intersect<'a>(
     sources: &[Source<'a>],
     aggregate: Aggregate,
-    mut show: impl FnMut(Element<'a>, f64) -> Result<(), Stop>,
+    mut show: impl FnMut(Cow<'a, [u8]>, f64) -> Result<(), Stop>,
 ) {
     let Some((first, others)) = sources.split_first() else { return };
     let _ = first.visit(|member, score| {
-        let mut text = IntegerText::default();
-        let bytes = member.as_bytes(&mut text);
         let mut score = not_nan(score);
         for other in others {
-            let Some(other) = other.score(bytes) else { return Ok(()) };
+            let Some(other) = other.score(&member) else { return Ok(()) };
             score = aggregate.of(score, other);
         }
         show(member, score)
@@ -195,14 +221,12 @@ fn intersect<'a>(
 }
 
 /// Members of the first source that no other has.
-fn subtract<'a>(sources: &[Source<'a>]) -> Members<'a> {
+fn subtract<'a>(sources: &[Source<'a>]) -> Combined<'a> {
     let mut members = Vec::new();
     if let Some((first, others)) = sources.split_first() {
         let _ = first.visit(|member, score| {
-            let mut text = IntegerText::default();
-            let bytes = member.as_bytes(&mut text);
-            if others.iter().all(|other| other.score(bytes).is_none()) {
-                members.push((score, bytes_of(member)));
+            if others.iter().all(|other| other.score(&member).is_none()) {
+                members.push((score, member));
             }
             Ok(())
         });
@@ -214,11 +238,11 @@ fn combine(call: &mut Call, operation: Operation, purpose: Purpose) -> CommandRe
     let first = if purpose == Purpose::Store { 2 } else { 1 };
     let query = Query::parse(call, first, operation, purpose)?;
     let args = call.args;
-    let founds = call.keys.each(query.keys.clone().map(|index| args.at(index)), Keys::read);
+    let founds = call.keys.each(query.keys.clone().map(|index| args.at(index)), |keys, key| keys.peek(key));
     let weights = query.weights.iter().copied().chain(std::iter::repeat(1.0));
-    let values = founds.iter().map(|found| found.map(|found| call.keys.value(found)));
-    let sources = values.zip(weights).map(|(value, weight)| Source::new(value, weight));
-    let mut sources: Vec<_> = sources.collect::<Result<_, _>>()?;
+    let members = founds.iter().map(|found| Members::of(call.keys.value((*found)?)));
+    let sources = members.zip(weights).map(|(members, weight)| Source { members: members.unwrap_or_default(), weight });
+    let mut sources: Vec<_> = sources.collect();
     if operation != Operation::Difference {
         // Sums are made in this order in Redis too, and doubles know the difference.
         sources.sort_by_key(Source::len);
@@ -237,7 +261,7 @@ fn combine(call: &mut Call, operation: Operation, purpose: Purpose) -> CommandRe
         Operation::Intersection => {
             let mut members = Vec::new();
             intersect(&sources, query.aggregate, |member, score| {
-                members.push((score, bytes_of(member)));
+                members.push((score, member));
                 Ok(())
             });
             members

@@ -62,13 +62,13 @@ impl<'a> Bounds<'a> {
         }
     }
 
-    /// The ranks that the range is in a set; `reversed` if ranks are given from the other end.
+    /// The ranks that the range is in a set; `reversed` if it is looked at from the other end.
     fn ranks(&self, set: SortedSetRef<'_>, reversed: bool) -> Range<usize> {
         let len = set.len();
         let ranks = match *self {
             Bounds::Ranks(start, stop) => super::super::list::places(start, stop, len),
             Bounds::Scores(min, max) => return set.score_range(min, max),
-            Bounds::Members(min, max) => return set.lex_range(min, max),
+            Bounds::Members(min, max) => return set.lex_range(min, max, reversed),
         };
         if reversed && !ranks.is_empty() { len - ranks.end..len - ranks.start } else { ranks }
     }

@@ -1,5 +1,6 @@
 //! A small sorted set: members and their scores in turn, in order of score and member, as entries of a packed sequence.
 
+use super::LexBound;
 use super::order::Place;
 use crate::value::double;
 use crate::value::packed::{self, Element, Encoded, IntegerText};
@@ -121,6 +122,36 @@ impl<'a> PackedRef<'a> {
             !place.is_after(found.score, || found.member.as_bytes(&mut text))
         };
         self.iter().find(is_behind).map_or((self.count, self.entries.len()), |found| (found.rank, found.begin))
+    }
+
+    /// See [`SortedSetRef::lex_range`](super::SortedSetRef::lex_range).
+    pub(super) fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>, reversed: bool) -> Range<usize> {
+        let is_within = |found: Found<'a>| {
+            let mut text = IntegerText::default();
+            let member = found.member.as_bytes(&mut text);
+            (min.begins_before(member), max.ends_behind(member))
+        };
+        let within: Vec<(bool, bool)> = self.iter().map(is_within).collect();
+        let is_crossed = match (min, max) {
+            (LexBound::Inclusive(min), LexBound::Inclusive(max)) => min > max,
+            (
+                LexBound::Inclusive(min) | LexBound::Exclusive(min),
+                LexBound::Inclusive(max) | LexBound::Exclusive(max),
+            ) => min >= max,
+            _ => false,
+        };
+        match (within.first(), within.last()) {
+            (Some((_, true)), Some((true, _))) if !is_crossed => {}
+            _ => return 0..0,
+        }
+        if reversed {
+            let end = within.iter().rposition(|(_, before_end)| *before_end).map_or(0, |rank| rank + 1);
+            let before = within[..end].iter().rposition(|(behind_begin, _)| !behind_begin);
+            before.map_or(0, |rank| rank + 1)..end
+        } else {
+            let start = within.iter().position(|(behind_begin, _)| *behind_begin).unwrap_or(within.len());
+            start..start + within[start..].iter().take_while(|(_, before_end)| *before_end).count()
+        }
     }
 
     pub(super) fn visit<E>(

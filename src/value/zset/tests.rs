@@ -198,11 +198,35 @@ proptest! {
         };
         let start = (bounds[0].0 + usize::from(bounds[0].1)).min(count);
         let end = (bounds[1].0 + usize::from(!bounds[1].1)).min(count);
-        prop_assert_eq!(zset.view().lex_range(bound(0), bound(1)), start..end.max(start));
-        prop_assert_eq!(zset.view().lex_range(LexBound::Min, bound(1)), 0..end);
-        prop_assert_eq!(zset.view().lex_range(bound(0), LexBound::Max), start..count);
-        prop_assert_eq!(zset.view().lex_range(LexBound::Max, LexBound::Min), count..count);
+        for (min, max, expected) in [
+            (bound(0), bound(1), start..end),
+            (LexBound::Min, bound(1), 0..end),
+            (bound(0), LexBound::Max, start..count),
+            (LexBound::Min, LexBound::Max, 0..count),
+            (LexBound::Max, LexBound::Min, 0..0),
+        ] {
+            for reversed in [false, true] {
+                let found = zset.view().lex_range(min, max, reversed);
+                prop_assert!(found == expected || found.is_empty() && expected.is_empty(), "{:?} {:?}", min, max);
+            }
+        }
     }
+}
+
+/// As Redis 8.2 and Valkey 9.1 answer.
+#[test]
+fn ranges_of_members_with_different_scores_are_those_of_a_listpack() {
+    let mut zset = SortedSet::default();
+    for (member, score) in [("m0", -2.0), ("m8", -1.0), ("m2", 0.0), ("m1", 1.0)] {
+        zset.update(member.as_bytes(), &ZsetLimits::default(), |_| Some(score));
+    }
+    let range = |min, max, reversed| zset.view().lex_range(min, max, reversed);
+    let (a, m1, m3) = (LexBound::Inclusive(b"a"), LexBound::Inclusive(b"m1"), LexBound::Exclusive(b"m3"));
+    assert_eq!(range(a, m3, true), 0..4);
+    assert_eq!(range(a, m3, false), 0..1);
+    assert_eq!(range(m1, LexBound::Max, true), 1..4);
+    assert!(range(m3, LexBound::Max, false).is_empty());
+    assert!(range(m3, m1, false).is_empty());
 }
 
 #[test]
