@@ -92,6 +92,17 @@ pub fn frequency(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
     (i64::from(clock & 0xff) - lost).max(0) as u32
 }
 
+/// The clock of a record that is used as often as the counter says.
+pub fn with_frequency(counter: u32, now_ms: i64) -> u32 {
+    minutes(now_ms) << 8 | counter & 0xff
+}
+
+/// The clock of a record that was last used so many seconds ago: for as long as the clock can tell, at most.
+pub fn idle_for(idle_seconds: i64, now_ms: i64) -> u32 {
+    let idle = idle_seconds.clamp(0, i64::from(CLOCK_MASK / 2)) as u32;
+    seconds(now_ms).wrapping_sub(idle) & CLOCK_MASK
+}
+
 /// Seconds since a record was last used: about, where records are evicted by frequency.
 pub fn idle_seconds(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
     match counts_frequency(settings) {
@@ -111,6 +122,14 @@ fn minutes(now_ms: i64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clocks_are_made_from_what_they_tell() {
+        let (settings, now_ms) = (Settings::new(), 1_700_000_000_000);
+        assert_eq!(idle_seconds(&settings, idle_for(1000, now_ms), now_ms), 1000);
+        assert_eq!(idle_seconds(&settings, idle_for(i64::MAX, now_ms), now_ms), CLOCK_MASK / 2);
+        assert_eq!(frequency(&settings, with_frequency(200, now_ms), now_ms), 200);
+    }
 
     #[test]
     fn idle_time_survives_the_clock_turning_over() {

@@ -13,6 +13,7 @@ pub mod glob;
 pub mod huge_pages;
 pub mod logging;
 pub mod memory;
+pub mod persistence;
 pub mod process;
 pub mod pubsub;
 pub mod reconfigure;

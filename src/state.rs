@@ -161,6 +161,8 @@ pub struct State {
     pub active_expire: AtomicBool,
     /// From how many bytes on list elements get a node of their own (`DEBUG QUICKLIST-PACKED-THRESHOLD`); 0: by default.
     pub list_large_min: AtomicUsize,
+    /// `RESTORE` takes payloads with any checksum (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
+    pub skips_payload_checksums: AtomicBool,
     /// Set when the process is to end: by a signal or `SHUTDOWN`.
     pub shutdown: tokio::sync::Notify,
     pub error_counts: Mutex<std::collections::BTreeMap<Vec<u8>, u64>>,
@@ -210,6 +212,7 @@ impl State {
             blocked_clients: AtomicUsize::new(0),
             active_expire: AtomicBool::new(true),
             list_large_min: AtomicUsize::new(0),
+            skips_payload_checksums: AtomicBool::new(false),
             shutdown: tokio::sync::Notify::new(),
             error_counts: Mutex::default(),
             threads,

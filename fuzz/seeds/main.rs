@@ -17,6 +17,7 @@ fn main() -> io::Result<()> {
     write(&directory, "config", configurations())?;
     write(&directory, "glob", globs())?;
     write(&directory, "number", numbers())?;
+    write(&directory, "payload", payloads())?;
     write(&directory, "tree", noise())?;
     std::fs::write(directory.join("dictionary"), dictionary())
 }
@@ -131,6 +132,20 @@ fn configurations() -> Vec<Vec<u8>> {
         inputs.push(line.into());
     }
     inputs
+}
+
+/// Values in the encodings of new and old versions, without version and checksum.
+fn payloads() -> Vec<Vec<u8>> {
+    let payloads: [&[u8]; 7] = [
+        b"\x00\x01b",
+        b"\x00\xc1\xd0\x8a",
+        b"\x00\xc3\x09\x40\x64\x01aa\xe0\x57\x00\x01aa",
+        b"\x01\x02\x01a\xc0\x05",
+        b"\x0a\x0f\x0f\0\0\0\x0a\0\0\0\x01\0\0\x02ab\xff",
+        b"\x0e\x01\x0f\x0f\0\0\0\x0a\0\0\0\x01\0\0\x02ab\xff",
+        b"\x12\x01\x02\x0c\x0c\0\0\0\x02\0\x81a\x02\x01\x01\xff",
+    ];
+    payloads.map(<[u8]>::to_vec).into()
 }
 
 fn globs() -> Vec<Vec<u8>> {

@@ -91,6 +91,11 @@ pub fn debug(call: &mut Call) -> CommandResult {
             call.state.list_large_min.store(size as usize, Ordering::Relaxed);
             call.reply.ok()
         }
+        (b"SET-SKIP-CHECKSUM-VALIDATION", 3) => {
+            let skips = number::parse_i64(call.arg(2)).unwrap_or(0) != 0;
+            call.state.skips_payload_checksums.store(skips, Ordering::Relaxed);
+            call.reply.ok()
+        }
         (b"STRINGMATCH-LEN", 4) => {
             let len = call.integer_in(2, 0..=1 << 30, ErrorReply::NOT_INTEGER)?;
             let matches = crate::glob::matches(call.arg(3), &vec![b'a'; len as usize], false);

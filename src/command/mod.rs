@@ -11,6 +11,7 @@ pub mod connection;
 pub mod database;
 pub mod debug;
 mod dispatch;
+pub mod dump;
 pub mod expiry;
 mod handlers;
 pub mod help;

@@ -136,6 +136,15 @@ pub(super) fn store<C: Collection>(keys: &mut Keys<'_>, key: &[u8], collection: 
     keys.changed(key, event);
 }
 
+/// Makes `value`, a collection that is not empty, the value of `key`, whatever that was before.
+pub(super) fn put_value(keys: &mut Keys<'_>, key: &[u8], value: Value, deadline: Option<i64>) {
+    let mut packed = Vec::new();
+    match value.pack(&mut packed, PACKED_BYTES_MAX) {
+        Some(kind) => keys.put(key, NewPayload::Inline { kind: kind as u8, bytes: &packed }, deadline),
+        None => keys.put(key, NewPayload::Boxed(Box::new(value)), deadline),
+    };
+}
+
 /// A collection as the payload of a record. Leaves an empty one if it is to be kept by itself.
 fn payload<C: Collection>(scratch: &mut Scratch<C>) -> NewPayload<'_, Value> {
     match scratch.collection.pack(&mut scratch.packed, PACKED_BYTES_MAX) {

@@ -334,7 +334,7 @@ directives! {
     /// Pairs of seconds and changes after which the data is saved.
     Save = Entry::list("save", &["3600", "1", "300", "100", "60", "10000"], checks::save_points).without_effect(NOT_YET_PERSISTENCE);
     Dbfilename = Entry::checked("dbfilename", "dump.rdb", checks::dbfilename).protected().without_effect(NOT_YET_PERSISTENCE);
-    Rdbcompression = Entry::yes_no("rdbcompression", true).without_effect(NOT_YET_PERSISTENCE);
+    Rdbcompression = Entry::yes_no("rdbcompression", true);
     Rdbchecksum = Entry::yes_no("rdbchecksum", true).immutable().without_effect(NOT_YET_PERSISTENCE);
     RdbVersionCheck = Entry::words("rdb-version-check", 0, &[("strict", 0), ("relaxed", 1)]).without_effect(NOT_YET_PERSISTENCE);
     RdbDelSyncFiles = Entry::yes_no("rdb-del-sync-files", false).without_effect(NOT_YET_REPLICATION);

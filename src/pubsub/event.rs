@@ -28,6 +28,7 @@ impl Event {
     pub const RENAME_TO: Event = event(Generic, "rename_to");
     pub const MOVE_FROM: Event = event(Generic, "move_from");
     pub const MOVE_TO: Event = event(Generic, "move_to");
+    pub const RESTORE: Event = event(Generic, "restore");
     pub const COPY_TO: Event = event(Generic, "copy_to");
 
     pub const SET: Event = event(String, "set");

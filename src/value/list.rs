@@ -497,6 +497,24 @@ impl<B: AsRef<[u8]>> FromIterator<B> for List {
     }
 }
 
+/// A part of a list as it is kept.
+#[derive(Debug, Clone, Copy)]
+pub enum NodeRef<'a> {
+    /// One large element.
+    Plain(&'a [u8]),
+    /// So many elements as entries of a packed sequence.
+    Packed { entries: &'a [u8], count: usize },
+}
+
+impl<'a> From<NodeView<'a>> for NodeRef<'a> {
+    fn from(view: NodeView<'a>) -> Self {
+        match view {
+            NodeView { bytes, plain: true, .. } => NodeRef::Plain(bytes),
+            NodeView { bytes, count, .. } => NodeRef::Packed { entries: bytes, count },
+        }
+    }
+}
+
 /// Read access to a list, wherever it is kept.
 #[derive(Debug, Clone, Copy)]
 pub enum ListRef<'a> {
@@ -524,6 +542,16 @@ impl<'a> ListRef<'a> {
     /// The element `index`.
     pub fn get(&self, index: usize) -> Option<Element<'a>> {
         self.iter(index, 1).next()
+    }
+
+    /// The list in the parts in which it is kept, from front to back.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeRef<'a>> {
+        let (packed, nodes) = match *self {
+            ListRef::Packed(packed) => (Some(packed_view(packed)), None),
+            ListRef::Long(list) => (None, Some(&list.nodes)),
+        };
+        let views = packed.into_iter().chain(nodes.into_iter().flat_map(|nodes| nodes.iter().map(Node::view)));
+        views.map(NodeRef::from)
     }
 
     /// The elements from `start` on towards the back, `count` at most.

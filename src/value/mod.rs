@@ -18,6 +18,7 @@ pub mod stream;
 pub mod string;
 pub mod zset;
 
+use collection::Collection;
 use list::{List, ListRef};
 use set::{Set, SetRef};
 use stream::Stream;
@@ -45,6 +46,20 @@ pub enum Value {
     Set(Set),
     /// A stream.
     Stream(Box<Stream>),
+}
+
+impl Value {
+    /// Writes a collection to `out`, whose contents are dropped, as the payload of a record. `None` if it cannot be one of at
+    /// most `size_max` bytes.
+    pub fn pack(&self, out: &mut Vec<u8>, size_max: usize) -> Option<InlineKind> {
+        match self {
+            Value::String(_) => None,
+            Value::List(list) => list.pack(out, size_max),
+            Value::SortedSet(set) => set.pack(out, size_max),
+            Value::Set(set) => set.pack(out, size_max),
+            Value::Stream(_) => None,
+        }
+    }
 }
 
 /// What an inline payload is. The numbers are stored in records and fit four bits.

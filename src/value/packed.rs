@@ -264,6 +264,32 @@ fn decode_any(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
     (element, body + data + back_len_size(head + data))
 }
 
+/// What [`decode`] tells of the entry at `at` in bytes that are not trusted; `None` if there is none as it should be.
+pub fn decode_checked(bytes: &[u8], at: usize) -> Option<(Element<'_>, usize)> {
+    let tag = *bytes.get(at)?;
+    let head = match tag {
+        0..=0xBF => 1,
+        0xC0..=0xEF => 2,
+        STRING_32 | INTEGER_32 => 5,
+        INTEGER_16 => 3,
+        INTEGER_24 => 4,
+        INTEGER_64 => 9,
+        _ => return None,
+    };
+    bytes.get(at..at + head)?;
+    let (_, data) = sizes(bytes, at);
+    let end = at + head + data;
+    let mut tail = [0; 5];
+    let tail_len = write_back_len(&mut tail, head + data);
+    if bytes.get(end..end + tail_len)? != &tail[..tail_len] {
+        return None;
+    }
+    Some(match decode(bytes, at) {
+        (Element::Bytes(text), next) => (Element::new(text), next),
+        integer => integer,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,12 +342,22 @@ mod tests {
             let mut at = 0;
             for expected in &elements {
                 let (element, after) = decode(&packed, at);
+                prop_assert_eq!(decode_checked(&packed, at), Some((element, after)));
                 prop_assert_eq!(&element.to_vec(), expected);
                 prop_assert_eq!(next(&packed, at), after);
                 prop_assert_eq!(previous(&packed, after), at);
                 at = after;
             }
             prop_assert_eq!(at, packed.len());
+        }
+
+        #[test]
+        fn nothing_that_is_no_entry_is_taken_for_one(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            if let Some((element, next)) = decode_checked(&bytes, 0) {
+                prop_assert!(next <= bytes.len());
+                prop_assert!(element.to_vec().len() <= bytes.len().max(INTEGER_LEN_MAX));
+                prop_assert_eq!(previous(&bytes, next), 0);
+            }
         }
 
         #[test]

@@ -405,6 +405,14 @@ impl<'a> SetRef<'a> {
         self.len() == 0
     }
 
+    /// The width in bytes and the bytes, little-endian and ascending, of a set that is kept as integers.
+    pub fn integers(self) -> Option<(usize, &'a [u8])> {
+        match self {
+            SetRef::Integers(integers) => Some(integers.bytes()),
+            SetRef::Packed(_) | SetRef::Large(_) => None,
+        }
+    }
+
     /// What `OBJECT ENCODING` calls the form.
     pub fn encoding(self) -> &'static str {
         match self {

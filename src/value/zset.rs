@@ -321,6 +321,14 @@ impl<'a> SortedSetRef<'a> {
         self.len() == 0
     }
 
+    /// The entries of a packed set: members and scores in turn.
+    pub fn packed_entries(&self) -> Option<&'a [u8]> {
+        match self {
+            SortedSetRef::Packed(packed) => Some(packed.entries()),
+            SortedSetRef::Large(_) => None,
+        }
+    }
+
     /// The encoding that `OBJECT ENCODING` names.
     pub fn encoding(&self) -> &'static str {
         match self {

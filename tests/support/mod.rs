@@ -210,6 +210,16 @@ impl Connection {
         }
     }
 
+    /// The next reply, which is a bulk string of any bytes.
+    pub fn raw_bulk(&mut self) -> Vec<u8> {
+        let line = self.line();
+        let len = line.strip_prefix('$').and_then(|len| len.parse::<usize>().ok());
+        let mut bytes = vec![0; len.unwrap_or_else(|| panic!("{line} begins no bulk string")) + 2];
+        self.stream.read_exact(&mut bytes).expect("a bulk string");
+        bytes.truncate(bytes.len() - 2);
+        bytes
+    }
+
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).expect("a line arrives");

@@ -14,7 +14,7 @@ use crate::value::packed::{Element, IntegerText};
 use crate::value::set::{Set, SetLimits};
 
 /// How large small sets may become, as the config has it.
-fn limits(call: &Call) -> SetLimits {
+pub(super) fn limits(call: &Call) -> SetLimits {
     let limit = |directive| call.state.settings.int(directive) as usize;
     SetLimits {
         integers_max: limit(Directive::SetMaxIntsetEntries),

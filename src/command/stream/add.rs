@@ -119,7 +119,7 @@ fn default_limit(call: &Call) -> u64 {
 }
 
 /// Which entries share a block, as the config has it.
-fn limits(call: &Call) -> StreamLimits {
+pub(in crate::command) fn limits(call: &Call) -> StreamLimits {
     let setting = |directive| u64::try_from(call.state.settings.int(directive)).unwrap_or(0);
     let bytes_max = usize::try_from(setting(Directive::StreamNodeMaxBytes)).unwrap_or(0);
     StreamLimits::new(bytes_max, setting(Directive::StreamNodeMaxEntries))

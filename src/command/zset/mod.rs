@@ -30,7 +30,7 @@ use crate::value::zset::{SortedSet, ZsetLimits};
 const SCORE_TEXT_LEN: usize = 32;
 
 /// How large a packed sorted set may become, as the config has it.
-fn limits(call: &Call) -> ZsetLimits {
+pub(super) fn limits(call: &Call) -> ZsetLimits {
     let limit = |directive| call.state.settings.int(directive) as usize;
     ZsetLimits {
         entries_max: limit(Directive::ZsetMaxListpackEntries),

@@ -53,6 +53,11 @@ impl<'a> IntegersRef<'a> {
         self.bytes.len() / self.width as usize
     }
 
+    /// The bytes of each integer, and those of all.
+    pub(super) fn bytes(self) -> (usize, &'a [u8]) {
+        (self.width as usize, self.bytes)
+    }
+
     /// The integer `index`, counted from the smallest.
     #[inline]
     pub(super) fn get(self, index: usize) -> Option<i64> {

@@ -1,0 +1,42 @@
+//! What `RESTORE` is given, without version and checksum: any bytes.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use radish::persistence::rdb::payload;
+use radish::persistence::rdb::value::{Limits, Loaded};
+use radish::value::digest::Digest;
+use radish::value::list::ListLimits;
+use radish::value::string::LongString;
+use radish::value::set::SetLimits;
+use radish::value::stream::StreamLimits;
+use radish::value::zset::ZsetLimits;
+use radish::value::{Value, ValueRef};
+
+fuzz_target!(|input: &[u8]| {
+    let limits = Limits {
+        list: ListLimits::default(),
+        set: SetLimits::default(),
+        sorted_set: ZsetLimits::default(),
+        stream: StreamLimits::default(),
+    };
+    let whole = [input, &[10, 0], &[0; 8]].concat();
+    let Ok(loaded) = payload::read(&whole, false, &limits) else { return };
+    let value = kept(loaded);
+    let again = payload::write(ValueRef::Boxed(&value), input.len() % 2 == 0);
+    let again = kept(payload::read(&again, true, &limits).expect("what was written can be read"));
+    assert_eq!(digest(&value), digest(&again));
+});
+
+fn kept(loaded: Loaded) -> Value {
+    match loaded {
+        Loaded::String(bytes) => Value::String(LongString::new(&bytes)),
+        Loaded::Collection(value) => value,
+    }
+}
+
+fn digest(value: &Value) -> Digest {
+    let mut digest = Digest::default();
+    digest.mix_value(ValueRef::Boxed(value), false);
+    digest
+}

@@ -1,0 +1,76 @@
+//! The RDB format: values as Redis and Valkey write them to files, send them to replicas and give them to `DUMP`.
+//!
+//! What is written here is read by Redis 7.0 and everything later. What is read here is whatever any version has written, and
+//! nothing of it is trusted: bytes that make no value are an error ([`Corrupt`]), never a panic, and take no memory ahead of
+//! the bytes that have arrived.
+//!
+//! - [`read`]: lengths, strings and numbers from any [`read::Source`]; [`write`]: the same the other way.
+//! - [`value`]: values of each type and encoding. `forms`: the packed encodings of old and new versions. `lzf`: compression.
+//! - [`payload`]: a value with version and checksum, for `DUMP` and `RESTORE`.
+//!
+//! The format has no specification; its description is <https://rdb.fnordig.de/file_format.html>, and what the servers do.
+
+mod forms;
+mod lzf;
+pub mod payload;
+pub mod read;
+#[cfg(test)]
+mod tests;
+pub mod value;
+pub mod write;
+
+/// The version that is written: that of Redis 7.0, the oldest that can hold every value but those with new features.
+pub const VERSION: u16 = 10;
+
+/// The newest version of Redis that is read (8.2).
+const REDIS_VERSION_MAX: u16 = 12;
+/// From here on versions are Valkey's, which has left a gap for those of Redis that are not its own.
+const VALKEY_VERSION_MIN: u16 = 80;
+/// The newest version of Valkey that is read (9.1).
+const VALKEY_VERSION_MAX: u16 = 80;
+
+/// Whether data of this version can be read.
+fn is_known_version(version: u16) -> bool {
+    matches!(version, 1..=REDIS_VERSION_MAX | VALKEY_VERSION_MIN..=VALKEY_VERSION_MAX)
+}
+
+/// Bytes that are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+/// How a value is encoded: the byte in front of it.
+mod kind {
+    pub const STRING: u8 = 0;
+    pub const LIST: u8 = 1;
+    pub const SET: u8 = 2;
+    /// Scores as text.
+    pub const ZSET: u8 = 3;
+    /// Scores as doubles.
+    pub const ZSET_2: u8 = 5;
+    pub const LIST_ZIPLIST: u8 = 10;
+    pub const SET_INTSET: u8 = 11;
+    pub const ZSET_ZIPLIST: u8 = 12;
+    /// A list as a sequence of ziplists.
+    pub const LIST_QUICKLIST: u8 = 14;
+    pub const STREAM: u8 = 15;
+    pub const ZSET_LISTPACK: u8 = 17;
+    /// A list as a sequence of listpacks and plain strings.
+    pub const LIST_QUICKLIST_2: u8 = 18;
+    /// A stream with what it ever had.
+    pub const STREAM_2: u8 = 19;
+    pub const SET_LISTPACK: u8 = 20;
+    /// A stream whose consumers have been active.
+    pub const STREAM_3: u8 = 21;
+}
+
+/// The first two bits of a length, and what the rest of an encoded string's says.
+mod length {
+    pub const BITS_14: u8 = 0x40;
+    pub const BITS_32: u8 = 0x80;
+    pub const BITS_64: u8 = 0x81;
+    pub const ENCODED: u8 = 0xC0;
+    pub const INTEGER_8: u8 = 0;
+    pub const INTEGER_16: u8 = 1;
+    pub const INTEGER_32: u8 = 2;
+    pub const LZF: u8 = 3;
+}

@@ -1,0 +1,50 @@
+//! A value by itself, as `DUMP` gives it and `RESTORE` takes it: kind, value, version, checksum.
+
+use super::read::Reader;
+use super::value::{self, Limits, Loaded};
+use super::{Corrupt, VERSION, is_known_version};
+use crate::value::ValueRef;
+use crc::{CRC_64_REDIS, Crc, Table};
+
+static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+
+/// Bytes of version and checksum.
+const FOOTER: usize = 10;
+
+/// Why a payload is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is not whole, or comes from a version that is not known.
+    VersionOrChecksum,
+    /// It makes no value.
+    BadFormat,
+}
+
+/// A value as a payload.
+pub fn write(value: ValueRef<'_>, compressed: bool) -> Vec<u8> {
+    let mut out = vec![value::kind_of(value)];
+    value::write(value, compressed, &mut out);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    let checksum = CHECKSUM.checksum(&out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out
+}
+
+/// The value of a payload. `checks`: whether the checksum has to be right.
+pub fn read(payload: &[u8], checks: bool, limits: &Limits) -> Result<Loaded, Refusal> {
+    let (body, footer) = payload.split_last_chunk::<FOOTER>().ok_or(Refusal::VersionOrChecksum)?;
+    let [low, high, checksum @ ..] = *footer;
+    let checksum = u64::from_le_bytes(checksum);
+    let is_whole = !checks || checksum == CHECKSUM.checksum(&payload[..payload.len() - 8]);
+    if !is_whole || !is_known_version(u16::from_le_bytes([low, high])) {
+        return Err(Refusal::VersionOrChecksum);
+    }
+    read_body(body, limits).map_err(|Corrupt| Refusal::BadFormat)
+}
+
+fn read_body(body: &[u8], limits: &Limits) -> Result<Loaded, Corrupt> {
+    let (kind, body) = body.split_first().ok_or(Corrupt)?;
+    let mut reader = Reader::new(body);
+    let loaded = value::read(&mut reader, *kind, limits)?;
+    if reader.into_source().is_empty() { Ok(loaded) } else { Err(Corrupt) }
+}

@@ -1,0 +1,101 @@
+//! Values of each type, in each encoding that any version writes; a file for each type.
+
+mod list;
+mod set;
+mod sorted_set;
+mod stream;
+
+use super::read::{Reader, Source};
+use super::{Corrupt, forms, kind, write};
+use crate::value::list::ListLimits;
+use crate::value::packed::Element;
+use crate::value::set::SetLimits;
+use crate::value::stream::StreamLimits;
+use crate::value::zset::ZsetLimits;
+use crate::value::{Value, ValueRef};
+
+/// A value that was read.
+#[derive(Debug)]
+pub enum Loaded {
+    String(Vec<u8>),
+    Collection(Value),
+}
+
+/// In which form collections that are read are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub list: ListLimits,
+    pub set: SetLimits,
+    pub sorted_set: ZsetLimits,
+    pub stream: StreamLimits,
+}
+
+/// The kind that a value is written as, and is read with.
+pub fn kind_of(value: ValueRef<'_>) -> u8 {
+    if value.as_list().is_some() {
+        kind::LIST_QUICKLIST_2
+    } else if let Some(set) = value.as_sorted_set() {
+        sorted_set::kind_of(set)
+    } else if let Some(set) = value.as_set() {
+        set::kind_of(set)
+    } else if value.as_stream().is_some() {
+        kind::STREAM_2
+    } else {
+        kind::STRING
+    }
+}
+
+/// Appends a value, without its kind; strings in it are compressed if that is wanted and saves something.
+pub fn write(value: ValueRef<'_>, compressed: bool, out: &mut Vec<u8>) {
+    if let Some(string) = value.as_string() {
+        write::string(string.as_slice(&mut Vec::new()), compressed, out);
+    } else if let Some(list) = value.as_list() {
+        list::write(list, compressed, out);
+    } else if let Some(set) = value.as_sorted_set() {
+        sorted_set::write(set, compressed, out);
+    } else if let Some(set) = value.as_set() {
+        set::write(set, compressed, out);
+    } else if let Some(stream) = value.as_stream() {
+        stream::write(stream, compressed, out);
+    }
+}
+
+/// Calls `each` with every two elements that `walk` finds in `bytes`.
+fn pairs(
+    bytes: &[u8],
+    walk: fn(&[u8], forms::Visit<'_>) -> Result<(), Corrupt>,
+    mut each: impl FnMut(Element<'_>, Element<'_>) -> Result<(), Corrupt>,
+) -> Result<(), Corrupt> {
+    let mut first: Option<Vec<u8>> = None;
+    walk(bytes, &mut |element| match first.take() {
+        None => {
+            first = Some(element.to_vec());
+            Ok(())
+        }
+        Some(first) => each(Element::Bytes(&first), element),
+    })?;
+    if first.is_some() { Err(Corrupt) } else { Ok(()) }
+}
+
+/// Reads a value of a kind.
+pub fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &Limits) -> Result<Loaded, Corrupt> {
+    let value = match kind {
+        kind::STRING => {
+            let mut string = Vec::new();
+            reader.string(&mut string)?;
+            return Ok(Loaded::String(string));
+        }
+        kind::LIST | kind::LIST_ZIPLIST | kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 => {
+            Value::List(list::read(reader, kind, &limits.list)?)
+        }
+        kind::ZSET | kind::ZSET_2 | kind::ZSET_ZIPLIST | kind::ZSET_LISTPACK => {
+            Value::SortedSet(sorted_set::read(reader, kind, &limits.sorted_set)?)
+        }
+        kind::SET | kind::SET_INTSET | kind::SET_LISTPACK => Value::Set(set::read(reader, kind, &limits.set)?),
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
+            Value::Stream(Box::new(stream::read(reader, kind, &limits.stream)?))
+        }
+        _ => return Err(Corrupt),
+    };
+    Ok(Loaded::Collection(value))
+}
