@@ -109,9 +109,12 @@ fn argument(argument: &Argument) -> String {
 /// follow from the number of arguments.
 ///
 /// # Panics
-/// If a command with a finder has not exactly one key.
+/// If a command with another finder than `stored` has not exactly one key.
 fn layout(keys: &[Key], finder: Option<&str>) -> String {
     let keys: Vec<&Key> = keys.iter().filter(|key| !key.flags.contains(KeyFlags::NOT_KEY)).collect();
+    if let (Some("stored"), [Key { begin: Begin::Index(index), .. }, ..]) = (finder, &keys[..]) {
+        return format!("KeyLayout::Stored({index})");
+    }
     match keys[..] {
         [] => return "KeyLayout::None".into(),
         [key] => {

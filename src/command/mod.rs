@@ -13,6 +13,7 @@ pub mod debug;
 mod dispatch;
 pub mod dump;
 pub mod expiry;
+pub mod geo;
 mod handlers;
 pub mod help;
 pub mod info;

@@ -66,6 +66,8 @@ impl Event {
     pub const ZUNIONSTORE: Event = event(SortedSet, "zunionstore");
     pub const ZINTERSTORE: Event = event(SortedSet, "zinterstore");
     pub const ZDIFFSTORE: Event = event(SortedSet, "zdiffstore");
+    pub const GEOSEARCHSTORE: Event = event(SortedSet, "geosearchstore");
+    pub const GEORADIUSSTORE: Event = event(SortedSet, "georadiusstore");
 
     pub const XADD: Event = event(Stream, "xadd");
     pub const XDEL: Event = event(Stream, "xdel");

@@ -40,8 +40,21 @@ pub fn keys(spec: &CommandSpec, args: Args<'_>, found: &mut KeyRefs) -> Result<(
             };
             found.push(KeyRef { index: index.into(), flags });
         }
+        KeyLayout::Stored(index) => stored(usize::from(index), args, found),
     }
     Ok(())
+}
+
+/// The key at `first`, and what stands behind each `STORE` or `STOREDIST`: that may be more than the one that counts, if a
+/// request has several, but never less.
+fn stored(first: usize, args: Args<'_>, found: &mut KeyRefs) {
+    found.push(KeyRef { index: first as u32, flags: KeyFlags::RO.union(KeyFlags::ACCESS) });
+    for index in first + 2..args.len() {
+        let word = args.at(index - 1);
+        if word.eq_ignore_ascii_case(b"STORE") || word.eq_ignore_ascii_case(b"STOREDIST") {
+            found.push(KeyRef { index: index as u32, flags: KeyFlags::OW.union(KeyFlags::UPDATE) });
+        }
+    }
 }
 
 fn push_range(found: &mut KeyRefs, range: std::ops::Range<usize>, step: u8, flags: KeyFlags) {

@@ -162,6 +162,8 @@ pub enum KeyLayout {
     Specs,
     /// One key at a fixed position, whose use follows from the options.
     Finder(u8, Finder),
+    /// A key at a fixed position, and those that options behind it name for the result.
+    Stored(u8),
 }
 
 impl KeyLayout {
@@ -170,7 +172,7 @@ impl KeyLayout {
     pub fn only_key(self) -> Option<usize> {
         match self {
             KeyLayout::One(index, _) | KeyLayout::Finder(index, _) => Some(index.into()),
-            KeyLayout::None | KeyLayout::Range { .. } | KeyLayout::Specs => None,
+            KeyLayout::None | KeyLayout::Range { .. } | KeyLayout::Specs | KeyLayout::Stored(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod collection;
 pub mod common;
 pub mod digest;
 pub mod double;
+pub mod geo;
 pub mod list;
 pub mod long_double;
 mod natural;

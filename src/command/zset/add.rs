@@ -13,17 +13,17 @@ const NOT_A_NUMBER: ErrorReply = ErrorReply::fixed("ERR resulting score is not a
 
 /// The options of `ZADD`.
 #[derive(Clone, Copy, Debug, Default)]
-struct Options {
+pub(in crate::command) struct Options {
     /// Only members that are not there.
-    new_only: bool,
+    pub new_only: bool,
     /// Only members that are there.
-    known_only: bool,
+    pub known_only: bool,
     /// No score is lowered.
     greater_only: bool,
     /// No score is raised.
     less_only: bool,
     /// The reply counts changed scores too.
-    count_changed: bool,
+    pub count_changed: bool,
     /// The score is added to the present one.
     increment: bool,
 }
@@ -100,7 +100,16 @@ fn add(call: &mut Call, mut options: Options) -> CommandResult {
     for index in (first..args.len()).step_by(2) {
         scores.push(double::parse(args.at(index)).ok_or(ErrorReply::NOT_FLOAT)?);
     }
-    let members = (first + 1..args.len()).step_by(2).map(|index| args.at(index));
+    add_scored(call, options, &scores, (first + 1..args.len()).step_by(2).map(|index| args.at(index)))
+}
+
+/// Gives members of the sorted set at the first key a score each, as far as the options let it, and answers.
+pub(in crate::command) fn add_scored<'a>(
+    call: &mut Call,
+    options: Options,
+    scores: &[f64],
+    members: impl Iterator<Item = &'a [u8]> + Clone,
+) -> CommandResult {
     let key = call.arg(1);
     let limits = limits(call);
     let change = |set: &mut SortedSet| {

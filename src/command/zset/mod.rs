@@ -6,6 +6,7 @@ mod pop;
 mod random;
 mod range;
 
+pub(super) use add::{Options as AddOptions, add_scored};
 pub use add::{zadd, zincrby};
 pub use combine::{zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore};
 pub use pop::{bzmpop, bzpopmax, bzpopmin, zmpop, zpopmax, zpopmin};
@@ -75,7 +76,7 @@ impl Listing {
 }
 
 /// Puts members, which are in order, where `key` was, and answers with their number; no key stays if there are none.
-fn store<M: AsRef<[u8]>>(call: &mut Call, key: &[u8], members: &[(f64, M)], event: Event) -> CommandResult {
+pub(super) fn store<M: AsRef<[u8]>>(call: &mut Call, key: &[u8], members: &[(f64, M)], event: Event) -> CommandResult {
     let limits = limits(call);
     if members.is_empty() {
         if let Some(found) = call.keys.peek(key) {
