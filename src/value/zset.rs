@@ -168,22 +168,6 @@ impl SortedSet {
         }
     }
 
-    /// Becomes packed if it is within the limits: for a result that is stored, whose form is chosen anew.
-    pub fn shrink(&mut self, limits: &ZsetLimits) {
-        if let SortedSet::Large(large) = self
-            && large.len() <= limits.entries_max
-            && large.has_only_short_members(limits.member_max)
-        {
-            let mut packed = Packed::default();
-            let filled = large.visit(0..large.len(), false, |member, score| {
-                packed.push(member, score);
-                Ok::<_, Infallible>(())
-            });
-            let Ok(()) = filled;
-            *self = SortedSet::Packed(packed);
-        }
-    }
-
     /// Removes a member, and returns the score that it had.
     #[inline]
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
@@ -377,11 +361,12 @@ impl<'a> SortedSetRef<'a> {
         start..end.max(start)
     }
 
-    /// The ranks of the members between two others, if all have the same score. Else no order is promised, but in a
-    /// packed set those are found that Redis would find in a listpack, from the last on if `reversed`.
-    pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>, reversed: bool) -> Range<usize> {
+    /// The ranks of the members between two others, but for the first `passed`, or the last if `reversed`; if all
+    /// members have the same score. Else no order is promised, but in a packed set those are found that Redis would
+    /// find in a listpack.
+    pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>, reversed: bool, passed: usize) -> Range<usize> {
         let large = match self {
-            SortedSetRef::Packed(packed) => return packed.lex_range(min, max, reversed),
+            SortedSetRef::Packed(packed) => return packed.lex_range(min, max, reversed, passed),
             SortedSetRef::Large(large) => large,
         };
         let place = |bound, is_min| match (bound, is_min) {
@@ -395,7 +380,9 @@ impl<'a> SortedSetRef<'a> {
             }
         };
         let start = place(min, true);
-        start..place(max, false).max(start)
+        let end = place(max, false).max(start);
+        let passed = passed.min(end - start);
+        if reversed { start..end - passed } else { start + passed..end }
     }
 
     /// Shows the members with these ranks, all of which there are, and their scores; from the last to the first if
@@ -426,15 +413,16 @@ impl<'a> SortedSetRef<'a> {
         });
     }
 
-    /// One step of a scan: shows about `count` members, or all if the set is packed, and returns the cursor for the next
-    /// step, 0 when there is nothing left. A member that is there from the first step to the last is shown.
-    pub fn scan(&self, cursor: u64, count: usize, mut each: impl FnMut(&[u8], f64)) -> u64 {
+    /// One step of a scan: shows about `count` members that begin with `prefix`, or all members if the set is packed,
+    /// and returns the cursor for the next step, 0 when there is nothing left. A member that is there from the first
+    /// step to the last is shown.
+    pub fn scan(&self, cursor: u64, count: usize, prefix: &[u8], mut each: impl FnMut(&[u8], f64)) -> u64 {
         match self {
             SortedSetRef::Packed(_) => {
                 self.for_each(|member, score| each(member.as_bytes(&mut IntegerText::default()), score));
                 0
             }
-            SortedSetRef::Large(large) => large.scan(cursor, count, each),
+            SortedSetRef::Large(large) => large.scan(cursor, count, prefix, each),
         }
     }
 }

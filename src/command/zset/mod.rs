@@ -20,6 +20,7 @@ use super::Call;
 use super::scan::{self, ScanOptions, Scanned};
 use super::stored::{create, edit, find, read};
 use crate::config::Directive;
+use crate::glob;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::spec::errors;
@@ -180,7 +181,8 @@ pub fn zscan(call: &mut Call) -> CommandResult {
     let mut elements = 0;
     let mut written = Reply::new(call.reply.protocol());
     let mut text = Vec::new();
-    let next = set.scan(cursor, options.count, |member, score| {
+    let prefix = glob::literal_prefix(options.pattern);
+    let next = set.scan(cursor, options.count, prefix, |member, score| {
         if !options.matches(member) {
             return;
         }

@@ -68,7 +68,7 @@ impl<'a> Bounds<'a> {
         let ranks = match *self {
             Bounds::Ranks(start, stop) => super::super::list::places(start, stop, len),
             Bounds::Scores(min, max) => return set.score_range(min, max),
-            Bounds::Members(min, max) => return set.lex_range(min, max, reversed),
+            Bounds::Members(min, max) => return set.lex_range(min, max, reversed, 0),
         };
         if reversed && !ranks.is_empty() { len - ranks.end..len - ranks.start } else { ranks }
     }
@@ -134,19 +134,18 @@ impl<'a> Query<'a> {
 
     /// The ranks of the members that are asked for.
     fn ranks(&self, set: SortedSetRef<'_>) -> Range<usize> {
-        let ranks = self.bounds.ranks(set, self.reversed);
-        if matches!(self.bounds, Bounds::Ranks(..)) {
-            return ranks;
-        }
-        let passed = usize::try_from(self.offset).unwrap_or(usize::MAX).min(ranks.len());
-        let taken = usize::try_from(self.limit).unwrap_or(usize::MAX).min(ranks.len() - passed);
-        if self.reversed {
-            let end = ranks.end - passed;
-            end - taken..end
-        } else {
-            let start = ranks.start + passed;
-            start..start + taken
-        }
+        let passed = usize::try_from(self.offset).unwrap_or(usize::MAX);
+        let ranks = match self.bounds {
+            Bounds::Ranks(..) => return self.bounds.ranks(set, self.reversed),
+            Bounds::Members(min, max) => set.lex_range(min, max, self.reversed, passed),
+            Bounds::Scores(min, max) => {
+                let ranks = set.score_range(min, max);
+                let passed = passed.min(ranks.len());
+                if self.reversed { ranks.start..ranks.end - passed } else { ranks.start + passed..ranks.end }
+            }
+        };
+        let taken = usize::try_from(self.limit).unwrap_or(usize::MAX).min(ranks.len());
+        if self.reversed { ranks.end - taken..ranks.end } else { ranks.start..ranks.start + taken }
     }
 }
 

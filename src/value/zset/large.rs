@@ -5,7 +5,7 @@ use crate::tree::{Entry, Layout, NewPayload, Payload, PayloadMut, Tree};
 use crate::value::collection::SEED;
 use crate::value::number;
 use std::convert::Infallible;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 
 /// Records of the member index have a score and nothing else.
 enum Scores {}
@@ -158,8 +158,8 @@ impl Large {
     }
 
     /// A step of a scan: see [`Tree::scan`].
-    pub(super) fn scan(&self, cursor: u64, count: usize, mut each: impl FnMut(&[u8], f64)) -> u64 {
-        self.index.scan(cursor, count, &[], |entry: Entry<'_, _>| each(entry.key, decode(entry.record.payload)))
+    pub(super) fn scan(&self, cursor: u64, count: usize, prefix: &[u8], mut each: impl FnMut(&[u8], f64)) -> u64 {
+        self.index.scan(cursor, count, prefix, |entry: Entry<'_, _>| each(entry.key, decode(entry.record.payload)))
     }
 
     pub(super) fn memory(&self, samples: usize) -> usize {
@@ -170,14 +170,6 @@ impl Large {
     pub(super) fn free_effort(&self) -> usize {
         // Pages of the index hold some times more members than leaves.
         self.order.leaves() * 4 / 3
-    }
-
-    /// Whether each member is at most so long.
-    pub(super) fn has_only_short_members(&self, len_max: usize) -> bool {
-        let all = self.index.for_each(&[], |entry| {
-            if entry.key.len() <= len_max { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        });
-        all.is_continue()
     }
 
     #[cfg(test)]

@@ -9,6 +9,11 @@ use std::ops::Range;
 /// Scores up to this magnitude are packed as integers if they are whole.
 const WHOLE_MAX: f64 = (1_u64 << 62) as f64;
 
+/// Bytes of the entry of a score at most.
+const SCORE_ENTRY_MAX: usize = 32;
+/// Buffers up to this size are not worth shrinking.
+const TRIM_MIN: usize = 1024;
+
 /// Read access to a packed sorted set.
 #[derive(Debug, Clone, Copy)]
 pub struct PackedRef<'a> {
@@ -125,7 +130,13 @@ impl<'a> PackedRef<'a> {
     }
 
     /// See [`SortedSetRef::lex_range`](super::SortedSetRef::lex_range).
-    pub(super) fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>, reversed: bool) -> Range<usize> {
+    pub(super) fn lex_range(
+        &self,
+        min: LexBound<'_>,
+        max: LexBound<'_>,
+        reversed: bool,
+        passed: usize,
+    ) -> Range<usize> {
         let is_within = |found: Found<'a>| {
             let mut text = IntegerText::default();
             let member = found.member.as_bytes(&mut text);
@@ -146,10 +157,12 @@ impl<'a> PackedRef<'a> {
         }
         if reversed {
             let end = within.iter().rposition(|(_, before_end)| *before_end).map_or(0, |rank| rank + 1);
+            let end = end.saturating_sub(passed);
             let before = within[..end].iter().rposition(|(behind_begin, _)| !behind_begin);
             before.map_or(0, |rank| rank + 1)..end
         } else {
             let start = within.iter().position(|(behind_begin, _)| *behind_begin).unwrap_or(within.len());
+            let start = start.saturating_add(passed).min(within.len());
             start..start + within[start..].iter().take_while(|(_, before_end)| *before_end).count()
         }
     }
@@ -201,10 +214,23 @@ impl Packed {
     }
 
     /// Adds a member that comes behind all others.
-    pub(super) fn push(&mut self, member: &[u8], score: f64) {
-        Encoded::new(Element::new(member)).append_to(&mut self.entries);
+    fn push(&mut self, member: &[u8], score: f64) {
+        let member = Encoded::new(Element::new(member));
+        if self.entries.capacity() - self.entries.len() < member.len() + SCORE_ENTRY_MAX {
+            // An eighth to spare, where the vector would take as much again.
+            self.entries.reserve_exact(member.len() + SCORE_ENTRY_MAX + self.entries.len() / 8);
+        }
+        member.append_to(&mut self.entries);
         append_score(score, &mut self.entries);
         self.count += 1;
+    }
+
+    /// Gives memory back once half of it is not used.
+    fn trim(&mut self) {
+        let (len, capacity) = (self.entries.len(), self.entries.capacity());
+        if capacity > TRIM_MIN && len < capacity / 2 {
+            self.entries.shrink_to(len + len / 8);
+        }
     }
 
     pub(super) fn remove(&mut self, member: &[u8]) -> Option<f64> {
@@ -213,6 +239,7 @@ impl Packed {
         let (score, end) = view.score_at(begin);
         self.entries.drain(begin..end);
         self.count -= 1;
+        self.trim();
         Some(score)
     }
 
@@ -220,6 +247,7 @@ impl Packed {
         let (begin, end) = (self.view().offset(ranks.start), self.view().offset(ranks.end));
         self.entries.drain(begin..end);
         self.count -= ranks.len();
+        self.trim();
     }
 
     /// Bytes allocated.
