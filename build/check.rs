@@ -124,7 +124,7 @@ fn has_choice(argument: &Argument) -> bool {
 
 fn keys(command: &Command) -> Result<(), String> {
     let arity = command.entry.arity.unsigned_abs();
-    for key in &command.keys {
+    for (index, key) in command.keys.iter().enumerate() {
         let access = [KeyFlags::RO, KeyFlags::RW, KeyFlags::OW, KeyFlags::RM];
         let count = access.iter().filter(|&&flag| key.flags.contains(flag)).count();
         if count != 1 && !key.flags.contains(KeyFlags::NOT_KEY) {
@@ -132,10 +132,13 @@ fn keys(command: &Command) -> Result<(), String> {
         }
         if command.flags.contains(CommandFlags::READONLY)
             && !key.flags.intersects(KeyFlags::RO.union(KeyFlags::NOT_KEY))
+            && key.notes.is_empty()
         {
-            return Err("a readonly command has a key spec that is not RO".into());
+            return Err("a readonly command has a key spec that is not RO, and no notes why".into());
         }
-        let optional = command.flags.contains(CommandFlags::NO_MANDATORY_KEYS) || key.flags.contains(KeyFlags::NOT_KEY);
+        let is_rest = index > 0 && matches!(key.find, Find::Range { last: -1, .. });
+        let optional =
+            command.flags.contains(CommandFlags::NO_MANDATORY_KEYS) || key.flags.contains(KeyFlags::NOT_KEY) || is_rest;
         match key.begin {
             Begin::Index(0) => return Err("no key is at 0, the command's name".into()),
             Begin::Index(index) if u16::from(index) >= arity && !optional => {

@@ -109,8 +109,11 @@ fn argument(argument: &Argument) -> String {
 /// follow from the number of arguments.
 ///
 /// # Panics
-/// If a command with another finder than `stored` has not exactly one key.
+/// If a command with another finder than `stored` or `sort` has not exactly one key.
 fn layout(keys: &[Key], finder: Option<&str>) -> String {
+    if finder == Some("sort") {
+        return "KeyLayout::Sort".into();
+    }
     let keys: Vec<&Key> = keys.iter().filter(|key| !key.flags.contains(KeyFlags::NOT_KEY)).collect();
     if let (Some("stored"), [Key { begin: Begin::Index(index), .. }, ..]) = (finder, &keys[..]) {
         return format!("KeyLayout::Stored({index})");
@@ -138,7 +141,7 @@ fn layout(keys: &[Key], finder: Option<&str>) -> String {
         }
         _ => {}
     }
-    assert!(finder.is_none(), "a finder is for a command with one key");
+    assert!(finder.is_none(), "a finder is for a command with one key, or for SORT");
     "KeyLayout::Specs".into()
 }
 

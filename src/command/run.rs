@@ -18,10 +18,10 @@ use std::sync::atomic::Ordering;
 /// Errors of different kinds that are counted; a client that makes up more ends the counting.
 const ERROR_KINDS_MAX: usize = 128;
 
-/// The shards that a request needs while others run under the same locks: those of the keys that it names, or all. A
-/// request whose keys cannot be told touches none: its handler refuses it.
+/// The shards that a request needs while others run under the same locks: those of the keys that it names, or all if it
+/// may read any. A request whose keys cannot be told touches none: its handler refuses it.
 pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
-    if matches!(spec.locks, Locks::All | Locks::Parts) {
+    if matches!(spec.locks, Locks::All | Locks::Parts) || key_specs::has_patterns(spec, args) {
         return state.keyspace.all_shards();
     }
     let mut found = SmallVec::new();

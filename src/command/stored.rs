@@ -121,8 +121,9 @@ pub(super) fn create<C: Collection, R>(keys: &mut Keys<'_>, key: &[u8], fill: im
     })
 }
 
-/// Makes `collection` the value of `key`, whatever it was before. If it is empty, the key is removed.
-pub(super) fn store<C: Collection>(keys: &mut Keys<'_>, key: &[u8], collection: C, event: Event) {
+/// Makes `collection` the value of `key`, whatever it was before, which counts as `changes`. If it is empty, the key is
+/// removed.
+pub(super) fn store<C: Collection>(keys: &mut Keys<'_>, key: &[u8], collection: C, event: Event, changes: u64) {
     if collection.is_empty() {
         if let Some(found) = keys.peek(key) {
             keys.delete(found, key);
@@ -133,7 +134,7 @@ pub(super) fn store<C: Collection>(keys: &mut Keys<'_>, key: &[u8], collection: 
         scratch.collection = collection;
         keys.put(key, payload(scratch), None);
     });
-    keys.changed(key, event);
+    keys.changed_by(key, changes, event);
 }
 
 /// Makes `value`, a collection that is not empty, the value of `key`, whatever that was before.

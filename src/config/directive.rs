@@ -288,7 +288,8 @@ directives! {
     /// Bytes of a member of a packed sorted set at most.
     ZsetMaxListpackValue = Entry::memory("zset-max-listpack-value", 64, 0, MAX)
         .alias("zset-max-ziplist-value");
-    HllSparseMaxBytes = Entry::memory("hll-sparse-max-bytes", 3000, 0, MAX).without_effect(NOT_YET_TYPES);
+    /// Bytes of a sparse HyperLogLog at most.
+    HllSparseMaxBytes = Entry::memory("hll-sparse-max-bytes", 3000, 0, MAX);
     StreamNodeMaxBytes = Entry::memory("stream-node-max-bytes", 4096, 0, MAX);
     StreamNodeMaxEntries = Entry::integer("stream-node-max-entries", 100, 0, MAX);
     VsetForceSingleThreadedExecution = Entry::yes_no("vset-force-single-threaded-execution", false)

@@ -37,6 +37,7 @@ impl Event {
     pub const SETBIT: Event = event(String, "setbit");
     pub const INCRBY: Event = event(String, "incrby");
     pub const INCRBYFLOAT: Event = event(String, "incrbyfloat");
+    pub const PFADD: Event = event(String, "pfadd");
 
     pub const LPUSH: Event = event(List, "lpush");
     pub const RPUSH: Event = event(List, "rpush");
@@ -46,6 +47,7 @@ impl Event {
     pub const LINSERT: Event = event(List, "linsert");
     pub const LREM: Event = event(List, "lrem");
     pub const LTRIM: Event = event(List, "ltrim");
+    pub const SORTSTORE: Event = event(List, "sortstore");
 
     pub const SADD: Event = event(Set, "sadd");
     pub const SREM: Event = event(Set, "srem");

@@ -41,6 +41,13 @@ pub fn keys(spec: &CommandSpec, args: Args<'_>, found: &mut KeyRefs) -> Result<(
             found.push(KeyRef { index: index.into(), flags });
         }
         KeyLayout::Stored(index) => stored(usize::from(index), args, found),
+        KeyLayout::Sort => {
+            found.push(KeyRef { index: 1, flags: KeyFlags::RO.union(KeyFlags::ACCESS) });
+            let destination = sort_options(args).filter(|(word, _)| word.eq_ignore_ascii_case(b"STORE")).last();
+            if let Some((_, index)) = destination.filter(|_| spec.has(CommandFlags::WRITE)) {
+                found.push(KeyRef { index: index as u32, flags: KeyFlags::OW.union(KeyFlags::UPDATE) });
+            }
+        }
     }
     Ok(())
 }
@@ -55,6 +62,32 @@ fn stored(first: usize, args: Args<'_>, found: &mut KeyRefs) {
             found.push(KeyRef { index: index as u32, flags: KeyFlags::OW.union(KeyFlags::UPDATE) });
         }
     }
+}
+
+/// Whether a request reads keys that only patterns among its arguments tell.
+pub fn has_patterns(spec: &CommandSpec, args: Args<'_>) -> bool {
+    spec.layout == KeyLayout::Sort
+        && sort_options(args).any(|(word, index)| {
+            (word.eq_ignore_ascii_case(b"BY") || word.eq_ignore_ascii_case(b"GET")) && args.at(index).contains(&b'*')
+        })
+}
+
+/// The options of SORT that have a value, each with the value's position.
+fn sort_options<'a>(args: Args<'a>) -> impl Iterator<Item = (&'a [u8], usize)> {
+    let mut index = 2;
+    std::iter::from_fn(move || {
+        while index + 1 < args.len() {
+            let word = args.at(index);
+            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+            let value = index + 1;
+            index += if is(b"LIMIT") { 3 } else { 2 };
+            if is(b"LIMIT") || is(b"BY") || is(b"GET") || is(b"STORE") {
+                return Some((word, value));
+            }
+            index -= 1;
+        }
+        None
+    })
 }
 
 fn push_range(found: &mut KeyRefs, range: std::ops::Range<usize>, step: u8, flags: KeyFlags) {
@@ -80,7 +113,9 @@ fn by_spec(spec: &KeySpec, command: CommandFlags, args: Args<'_>, found: &mut Ke
         Begin::Unknown => return Ok(()),
     };
     if first >= count {
-        return Err(KeysError);
+        // What follows other keys may be nothing.
+        let is_rest = first > 1 && matches!(spec.find, Find::Range { last: -1, .. });
+        return if is_rest { Ok(()) } else { Err(KeysError) };
     }
     match spec.find {
         Find::Range { last, step, limit } => {

@@ -164,6 +164,8 @@ pub enum KeyLayout {
     Finder(u8, Finder),
     /// A key at a fixed position, and those that options behind it name for the result.
     Stored(u8),
+    /// SORT's: the first argument is one, another follows STORE, and patterns make it read any.
+    Sort,
 }
 
 impl KeyLayout {
@@ -172,7 +174,9 @@ impl KeyLayout {
     pub fn only_key(self) -> Option<usize> {
         match self {
             KeyLayout::One(index, _) | KeyLayout::Finder(index, _) => Some(index.into()),
-            KeyLayout::None | KeyLayout::Range { .. } | KeyLayout::Specs | KeyLayout::Stored(_) => None,
+            KeyLayout::None | KeyLayout::Range { .. } | KeyLayout::Specs | KeyLayout::Stored(_) | KeyLayout::Sort => {
+                None
+            }
         }
     }
 }

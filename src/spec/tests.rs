@@ -156,6 +156,33 @@ fn every_key_that_may_get_the_result_is_found() {
 }
 
 #[test]
+fn the_keys_of_sort_follow_from_its_options() {
+    const SORT: CommandSpec = command("sort", -2, &[], KeyLayout::Sort);
+    let has_patterns = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        super::keys::has_patterns(&SORT, request(&words).args())
+    };
+    for (line, expected) in [
+        ("sort a", false),
+        ("sort a BY nosort GET # ASC", false),
+        ("sort a by w_*", true),
+        ("sort a DESC get x GET h_*->f", true),
+        ("sort a STORE w_*", false),
+        ("sort a LIMIT by w_*", false),
+        ("sort by *", false),
+        ("sort a by", false),
+    ] {
+        assert_eq!(has_patterns(line), expected, "{line}");
+    }
+    assert_eq!(found(&SORT, "sort a STORE b"), Ok(vec!["a"]), "a command that only reads stores nothing");
+    let sort = CommandSpec { flags: CommandFlags::WRITE, ..SORT };
+    assert_eq!(found(&sort, "sort a"), Ok(vec!["a"]));
+    assert_eq!(found(&sort, "sort a STORE b"), Ok(vec!["a", "b"]));
+    assert_eq!(found(&sort, "sort a STORE b DESC store c LIMIT store 5"), Ok(vec!["a", "c"]));
+    assert_eq!(found(&sort, "sort a GET store x BY store STORE"), Ok(vec!["a"]));
+}
+
+#[test]
 fn arity_counts_the_name() {
     const EXACT: CommandSpec = command("exact", 2, &[], KeyLayout::None);
     const AT_LEAST: CommandSpec = command("at_least", -2, &[], KeyLayout::None);

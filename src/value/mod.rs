@@ -9,6 +9,7 @@ pub mod common;
 pub mod digest;
 pub mod double;
 pub mod geo;
+pub mod hyperloglog;
 pub mod list;
 pub mod long_double;
 mod natural;

@@ -111,7 +111,7 @@ fn store_result(
     let keys = 2..call.args.len();
     let result = with_sets(call, keys, |sets, _| combine(sets, &limits))?;
     let len = result.len();
-    store(call.keys, call.args.at(1), result, event);
+    store(call.keys, call.args.at(1), result, event, 1);
     call.reply.count(len)
 }
 
