@@ -22,7 +22,7 @@ pub fn tell(state: &State, onlookers: Onlookers<'_>, database: usize, key: &[u8]
         Removal::Evicted => (Event::EVICTED, Figure::EvictedKeys),
     };
     onlookers.watched.touch(database, key);
-    if onlookers.waiters.needs_key(database, key) {
+    if onlookers.waiters.needed_type(database, key).is_some() {
         state.departed.add(database, key);
     }
     state.pubsub.notify(event, database, key);

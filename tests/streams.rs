@@ -268,8 +268,12 @@ fn entries_are_deleted_with_a_say_in_their_references() {
         7-0
         > XPENDING s g
         [0 nil nil nil]
-        > XDELEX none IDS 2 1 2
+        > XDELEX none IDS 2 1 x
         [-1 -1]
+        > XACKDEL s none IDS 1 x
+        [-1]
+        > XDELEX s IDS 2 1 x
+        (ERR Invalid stream ID specified as stream command argument)
         > XDELEX s IDS 0 1
         (ERR Number of IDs must be a positive integer)
         > XDELEX s IDS 2 1

@@ -576,14 +576,18 @@ impl<'k> Keys<'k> {
         self.told();
     }
 
-    /// Wakes those who are to know when `key` goes, or changes its type: whether it has, they see then.
+    /// Wakes those who are to know when `key` goes or changes its type, if it has.
     #[inline]
     fn wake_needing(&mut self, key: &[u8]) {
         if self.locked.only().is_some_and(|shard| shard.waiters.is_empty()) {
             return;
         }
-        let (shard, database) = (self.place(key).shard, self.database);
-        if self.locked.shard(shard).waiters.needs_key(database, key) {
+        let (placed, database) = (self.place(key), self.database);
+        let shard = self.locked.shard(placed.shard);
+        let Some(needed) = shard.waiters.needed_type(database, key) else { return };
+        let tree = &shard.databases[database];
+        let present = tree.find(placed.key).map(|position| value_of(tree.payload(position)).type_of());
+        if present != Some(needed) {
             self.signal_ready(key);
         }
     }

@@ -138,9 +138,9 @@ impl WaitQueue {
         firsts.min_by_key(|waiter| waiter.number)
     }
 
-    /// Whether anybody here is to know when the key goes from `database`, or changes its type.
-    fn needs_key(&self, database: usize) -> bool {
-        self.lanes.iter().any(|lane| lane.needs_keys && lane.database == database)
+    /// The type that the key must keep in `database`, since somebody here is to know when it goes or changes.
+    fn needed_type(&self, database: usize) -> Option<Type> {
+        self.lanes.iter().find(|lane| lane.needs_keys && lane.database == database).map(|lane| lane.wanted)
     }
 
     /// Shards that must be held to serve anybody here.
@@ -233,7 +233,8 @@ impl Waiters {
 
     /// Of these, those that must not go before the wait is over.
     pub fn needed_key_count(&self) -> usize {
-        let needed = |queue: &WaitQueue| queue.databases().filter(|database| queue.needs_key(*database)).count();
+        let needed =
+            |queue: &WaitQueue| queue.databases().filter(|database| queue.needed_type(*database).is_some()).count();
         self.queues.values().map(needed).sum()
     }
 
@@ -252,10 +253,10 @@ impl Waiters {
         self.queue(key).is_some_and(|queue| queue.databases().any(|awaited| awaited == database))
     }
 
-    /// Whether anybody waits for `key` in `database` who is to know when it goes, or changes its type.
+    /// The type that `key` must keep in `database`, since somebody waits for it who is to know when it goes or changes.
     #[inline]
-    pub fn needs_key(&self, database: usize, key: &[u8]) -> bool {
-        self.queue(key).is_some_and(|queue| queue.needs_key(database))
+    pub fn needed_type(&self, database: usize, key: &[u8]) -> Option<Type> {
+        self.queue(key)?.needed_type(database)
     }
 
     /// The keys of `database` that somebody waits for.
@@ -356,7 +357,7 @@ mod tests {
         assert_eq!([0, 1, 2, 3].map(|after| served(Some(Type::Stream), after)), [Some(1), Some(2), Some(3), None]);
         assert_eq!([0, 1, 3].map(|after| served(None, after)), [Some(1), Some(3), None]);
         assert_eq!([0, 1, 3].map(|after| served(Some(Type::List), after)), [Some(1), Some(3), Some(4)]);
-        assert!(waiters.needs_key(0, b"q") && !waiters.needs_key(1, b"q"));
+        assert_eq!([0, 1].map(|database| waiters.needed_type(database, b"q")), [Some(Type::Stream), None]);
         assert_eq!((waiters.key_count(), waiters.needed_key_count()), (1, 1));
         for waiter in &all {
             waiters.remove(b"q", waiter);

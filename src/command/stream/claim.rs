@@ -1,11 +1,12 @@
 //! `XCLAIM` and `XAUTOCLAIM`: entries that are pending get another consumer.
 
 use super::{
-    Call, Edge, Ids, find_read, no_key_or_group, obtain_consumer, parse_edge, parse_id, stream_of, tell_new_consumer,
-    write_entry, write_id,
+    Call, Edge, Ids, no_key_or_group, obtain_consumer, parse_edge, parse_id, stream_of, tell_new_consumer, write_entry,
+    write_id,
 };
 use crate::command::Found;
 use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::value::Type;
 use crate::value::number;
 use crate::value::stream::{Group, Pending, Stream, StreamId};
 
@@ -20,14 +21,14 @@ fn integer(call: &Call, index: usize, what: &str, command: &str) -> Result<i64, 
     number::parse_i64(call.arg(index)).ok_or_else(error)
 }
 
-/// The stream at the first key, with the group that the second argument names.
-fn find_group(call: &mut Call) -> Result<Found, ErrorReply> {
+/// The record of the first key, if it is a stream with the group that the second argument names.
+fn with_group(call: &mut Call, found: Option<Found>) -> Result<Found, ErrorReply> {
     let (key, name) = (call.arg(1), call.arg(2));
-    let found = find_read(call.keys, key)?;
+    let found = call.keys.typed(found, Type::Stream)?;
     found.filter(|found| stream_of(call.keys, *found).group(name).is_some()).ok_or_else(|| no_key_or_group(key, name))
 }
 
-/// A group of a stream that [`find_group`] found.
+/// A group of a stream that is known to have it.
 fn group_of<'a>(stream: &'a mut Stream, name: &[u8]) -> &'a mut Group {
     match stream.group_mut(name) {
         Some(group) => group,
@@ -107,7 +108,8 @@ impl Options {
 
 /// `XCLAIM key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-ms] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID id]`
 pub fn xclaim(call: &mut Call) -> CommandResult {
-    let found = find_group(call)?;
+    let found = call.keys.read(call.args.at(1));
+    let found = with_group(call, found)?;
     let options = Options::parse(call)?;
     let (name, now_ms) = (call.arg(2), call.keys.now_ms());
     let consumer_name = call.arg(3);
@@ -158,6 +160,7 @@ pub fn xclaim(call: &mut Call) -> CommandResult {
 
 /// `XAUTOCLAIM key group consumer min-idle-time start [COUNT count] [JUSTID]`
 pub fn xautoclaim(call: &mut Call) -> CommandResult {
+    let found = call.keys.read(call.args.at(1));
     let min_idle_ms = integer(call, 4, "min-idle-time", "XAUTOCLAIM")?.max(0);
     let start = parse_edge(call.arg(5), Edge::Start)?;
     let (mut count, mut only_ids) = (100, false);
@@ -174,7 +177,7 @@ pub fn xautoclaim(call: &mut Call) -> CommandResult {
             return Err(ErrorReply::SYNTAX);
         }
     }
-    let found = find_group(call)?;
+    let found = with_group(call, found)?;
     let (name, now_ms) = (call.arg(2), call.keys.now_ms());
     let consumer_name = call.arg(3);
     let stream = stream_of(call.keys, found);

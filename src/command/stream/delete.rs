@@ -1,9 +1,11 @@
 //! `XDEL`, `XDELEX`, `XACKDEL`, and `XSETID`.
 
 use super::{Call, Ids, find, parse_id, parse_ids, references_at, stream_of};
+use crate::command::Found;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::stream::{Deletion, References, Stream, StreamId};
+use std::ops::Range;
 
 /// What became of an entry, as `XDELEX` and `XACKDEL` tell it.
 const MISSING: i64 = -1;
@@ -23,8 +25,9 @@ pub fn xdel(call: &mut Call) -> CommandResult {
     call.reply.integer(deleted as i64)
 }
 
-/// `[KEEPREF|DELREF|ACKED] IDS numids id [id ...]`, from the argument `index` on.
-fn parse_references_and_ids(call: &Call, mut index: usize) -> Result<(References, Ids), ErrorReply> {
+/// `[KEEPREF|DELREF|ACKED] IDS numids id [id ...]`, from the argument `index` on: what becomes of references, and which
+/// arguments are ids.
+fn parse_references(call: &Call, mut index: usize) -> Result<(References, Range<usize>), ErrorReply> {
     let mut references = None;
     let mut ids = None;
     while index < call.args.len() {
@@ -38,8 +41,8 @@ fn parse_references_and_ids(call: &Call, mut index: usize) -> Result<(References
             if count > call.args.len() - first {
                 return Err(ErrorReply::fixed("ERR The `numids` parameter must match the number of arguments"));
             }
-            ids = Some((first..first + count).map(|at| parse_id(call.arg(at))).collect::<Result<Ids, _>>()?);
             index = first + count;
+            ids = Some(first..index);
         } else {
             return Err(ErrorReply::SYNTAX);
         }
@@ -49,8 +52,9 @@ fn parse_references_and_ids(call: &Call, mut index: usize) -> Result<(References
 
 /// `XDELEX key [KEEPREF|DELREF|ACKED] IDS numids id [id ...]`
 pub fn xdelex(call: &mut Call) -> CommandResult {
-    let (references, ids) = parse_references_and_ids(call, 2)?;
-    delete_each(call, &ids, |stream, id| match stream.delete(id, references) {
+    let found = find(call.keys, call.args.at(1))?;
+    let (references, ids) = parse_references(call, 2)?;
+    delete_each(call, found, ids, |stream, id| match stream.delete(id, references) {
         Deletion::Missing => Outcome { reply: MISSING, is_change: false, is_deleted: false },
         Deletion::Deleted => Outcome { reply: DELETED, is_change: true, is_deleted: true },
         Deletion::Needed => Outcome { reply: STILL_NEEDED, is_change: false, is_deleted: false },
@@ -59,9 +63,11 @@ pub fn xdelex(call: &mut Call) -> CommandResult {
 
 /// `XACKDEL key group [KEEPREF|DELREF|ACKED] IDS numids id [id ...]`
 pub fn xackdel(call: &mut Call) -> CommandResult {
-    let (references, ids) = parse_references_and_ids(call, 3)?;
+    let found = find(call.keys, call.args.at(1))?;
+    let (references, ids) = parse_references(call, 3)?;
     let group = call.arg(2);
-    delete_each(call, &ids, |stream, id| {
+    let found = found.filter(|found| stream_of(call.keys, *found).group(group).is_some());
+    delete_each(call, found, ids, |stream, id| {
         if !stream.group_mut(group).is_some_and(|group| group.acknowledge(id)) {
             return Outcome { reply: MISSING, is_change: false, is_deleted: false };
         }
@@ -81,15 +87,25 @@ struct Outcome {
     is_deleted: bool,
 }
 
-/// Does something about each of the `ids` and answers with an array of what became of them.
-fn delete_each(call: &mut Call, ids: &Ids, mut delete: impl FnMut(&mut Stream, StreamId) -> Outcome) -> CommandResult {
+/// Does something about each of the entries that the arguments `ids` name, and answers with an array of what became of
+/// them. Without a stream, they are missing, whatever their names.
+fn delete_each(
+    call: &mut Call,
+    found: Option<Found>,
+    ids: Range<usize>,
+    mut delete: impl FnMut(&mut Stream, StreamId) -> Outcome,
+) -> CommandResult {
     let key = call.arg(1);
+    let Some(found) = found else {
+        call.reply.array(ids.len())?;
+        return ids.into_iter().try_for_each(|_| call.reply.integer(MISSING));
+    };
+    let ids = ids.map(|index| parse_id(call.arg(index))).collect::<Result<Ids, _>>()?;
     call.reply.array(ids.len())?;
-    let Some(found) = find(call.keys, key)? else { return ids.iter().try_for_each(|_| call.reply.integer(MISSING)) };
     let stream = stream_of(call.keys, found);
     let (mut changes, mut deleted) = (0, 0);
     for id in ids {
-        let outcome = delete(stream, *id);
+        let outcome = delete(stream, id);
         changes += u64::from(outcome.is_change);
         deleted += u64::from(outcome.is_deleted);
         call.reply.integer(outcome.reply)?;

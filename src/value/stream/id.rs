@@ -58,9 +58,7 @@ impl StreamId {
 
     /// Reads `ms-seq`, or `ms` alone, which gets the number `missing_seq`.
     pub fn parse(text: &[u8], missing_seq: u64) -> Option<Self> {
-        if text.len() > TEXT_LEN_MAX {
-            return None;
-        }
+        let text = c_text(text)?;
         match memchr::memchr(b'-', text) {
             Some(dash) => Some(StreamId { ms: parse_part(&text[..dash])?, seq: parse_part(&text[dash + 1..])? }),
             None => Some(StreamId { ms: parse_part(text)?, seq: missing_seq }),
@@ -69,8 +67,14 @@ impl StreamId {
 
     /// Reads `ms-*`: the milliseconds of an id whose number the stream chooses.
     pub fn parse_open(text: &[u8]) -> Option<u64> {
-        parse_part(text.strip_suffix(b"-*").filter(|_| text.len() <= TEXT_LEN_MAX)?)
+        parse_part(c_text(text)?.strip_suffix(b"-*")?)
     }
+}
+
+/// The text of an id as far as its first zero byte, where Redis takes it to end.
+fn c_text(text: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr(0, text).unwrap_or(text.len());
+    (text.len() <= TEXT_LEN_MAX).then_some(&text[..end])
 }
 
 /// One number of an id. What is not canonical is read as the C library's `strtoull` reads it, as Redis does: with spaces
@@ -142,6 +146,7 @@ mod tests {
             ("5--03", id(5, 3u64.wrapping_neg())),
             ("a-1", None),
             ("1-a", None),
+            ("1-2\0x", id(1, 2)),
         ] {
             assert_eq!(StreamId::parse(text.as_bytes(), 7), expected, "{text:?}");
         }
