@@ -248,6 +248,8 @@ fn entries_are_deleted_with_a_say_in_their_references() {
         [[s [[1-0 [n 1]] [2-0 [n 2]] [3-0 [n 3]] [4-0 [n 4]] [5-0 [n 5]]]]]
         > XDELEX s IDS 2 1-0 9-0
         [1 -1]
+        > XDELEX s ACKED IDS 2 0-1 9-0
+        [-1 2]
         > XDELEX s ACKED IDS 1 2-0
         [2]
         > XDELEX s DELREF IDS 1 2-0

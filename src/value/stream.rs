@@ -109,7 +109,7 @@ pub enum Deletion {
     Missing,
     /// It is gone.
     Deleted,
-    /// It stays, since a group needs it ([`References::Acknowledged`]).
+    /// It stays if it is there, since a group needs it ([`References::Acknowledged`]).
     Needed,
 }
 
@@ -239,16 +239,16 @@ impl Stream {
         self.range_rev(StreamId::MAX, StreamId::MIN).next()
     }
 
-    /// Deletes the entry `id`.
+    /// Deletes the entry `id`. What is asked of its references is done even if the entry is not there any more.
     pub fn delete(&mut self, id: StreamId, references: References) -> Deletion {
+        if !release(&mut self.groups, id, references) {
+            return Deletion::Needed;
+        }
         let found = self.blocks.last_up_to(id).and_then(|place| {
             let at = self.blocks.get(place)?.view().find(id)?;
             Some((place, at))
         });
         let Some((place, at)) = found else { return Deletion::Missing };
-        if !release(&mut self.groups, id, references) {
-            return Deletion::Needed;
-        }
         self.delete_at(place, &[at]);
         self.max_deleted_id = self.max_deleted_id.max(id);
         if id == self.first_id {

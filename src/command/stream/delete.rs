@@ -1,6 +1,6 @@
 //! `XDEL`, `XDELEX`, `XACKDEL`, and `XSETID`.
 
-use super::{Call, Ids, find, parse_id, parse_ids, references_at, stream_of};
+use super::{Call, Ids, find, find_read, parse_id, parse_ids, references_at, stream_of};
 use crate::command::Found;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
@@ -63,7 +63,7 @@ pub fn xdelex(call: &mut Call) -> CommandResult {
 
 /// `XACKDEL key group [KEEPREF|DELREF|ACKED] IDS numids id [id ...]`
 pub fn xackdel(call: &mut Call) -> CommandResult {
-    let found = find(call.keys, call.args.at(1))?;
+    let found = find_read(call.keys, call.args.at(1))?;
     let (references, ids) = parse_references(call, 3)?;
     let group = call.arg(2);
     let found = found.filter(|found| stream_of(call.keys, *found).group(group).is_some());

@@ -119,10 +119,10 @@ impl Model {
     }
 
     fn delete(&mut self, stream: &mut Stream, id: StreamId, references: References) {
-        let expected = match self.entries.contains_key(&id) {
-            false => Deletion::Missing,
-            true if self.release(id, references) => Deletion::Deleted,
-            true => Deletion::Needed,
+        let expected = match self.release(id, references) {
+            false => Deletion::Needed,
+            true if self.entries.contains_key(&id) => Deletion::Deleted,
+            true => Deletion::Missing,
         };
         assert_eq!(stream.delete(id, references), expected);
         if expected == Deletion::Deleted {
