@@ -359,6 +359,17 @@ fn clients_wait_for_entries() {
     until_blocked(&mut other, 1);
     assert_eq!(other.ask("XADD s 2-0 n 2"), "2-0");
     assert_eq!(client.reply(), "[[s [[2-0 [n 2]]]]]");
+    // The last entry, whenever there is one.
+    client.send("XREAD BLOCK 0 STREAMS new $ +");
+    assert_eq!(
+        client.reply(),
+        "(ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.)"
+    );
+    client.send("XREAD BLOCK 0 STREAMS t new $ +");
+    until_blocked(&mut other, 1);
+    assert_eq!(other.ask("XADD new 1-0 n 1"), "1-0");
+    assert_eq!(client.reply(), "[[new [[1-0 [n 1]]]]]");
+    assert_eq!(client.ask("XREAD STREAMS new +"), "[[new [[1-0 [n 1]]]]]");
     // All who read are served, and of those who share entries the first.
     let mut more: Vec<Connection> = (0..3).map(|_| server.connect()).collect();
     assert_eq!(other.ask("XGROUP CREATE s g $"), "OK");

@@ -278,19 +278,19 @@ impl<'a> Request<'a> {
         Ok(count)
     }
 
-    /// The request with the ids in it that `$` and `+` stand for now, so that it can be made again later; `None` if it has
-    /// no such ids.
-    fn resolved(&self, call: &Call, from: &[Origin]) -> Option<OwnedRequest> {
+    /// The request with the ids in it that `$` stands for now, so that it can be made again later; `None` if it has no such
+    /// ids. What `+` stands for is seen when there is an entry.
+    fn resolved(&self, call: &Call, origins: &[Origin]) -> Option<OwnedRequest> {
         let first_id = self.first_key + self.streams;
-        let is_open = |index: usize| index >= first_id && matches!(call.arg(index), b"$" | b"+");
+        let is_open = |index: usize| index >= first_id && call.arg(index) == b"$";
         if !(first_id..call.args.len()).any(is_open) {
             return None;
         }
-        let texts: Vec<Vec<u8>> = from
-            .iter()
-            .map(|from| match from {
-                Origin::Behind(id) => id.text().as_bytes().to_vec(),
-                Origin::New => b">".to_vec(),
+        let texts: Vec<Vec<u8>> = (first_id..call.args.len())
+            .zip(origins)
+            .map(|(index, origin)| match origin {
+                Origin::Behind(id) if is_open(index) => id.text().as_bytes().to_vec(),
+                _ => call.arg(index).to_vec(),
             })
             .collect();
         let before = call.args.iter().take(first_id);
