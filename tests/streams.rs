@@ -249,7 +249,7 @@ fn entries_are_deleted_with_a_say_in_their_references() {
         > XDELEX s IDS 2 1-0 9-0
         [1 -1]
         > XDELEX s ACKED IDS 2 0-1 9-0
-        [-1 2]
+        [2 2]
         > XDELEX s ACKED IDS 1 2-0
         [2]
         > XDELEX s DELREF IDS 1 2-0
@@ -257,7 +257,7 @@ fn entries_are_deleted_with_a_say_in_their_references() {
         > XPENDING s g
         [4 1-0 5-0 [[c 4]]]
         > XACKDEL s g ACKED IDS 3 3-0 3-0 1-0
-        [2 -1 1]
+        [2 -1 2]
         > XREADGROUP GROUP h c NOACK STREAMS s >
         [[s [[3-0 [n 3]] [4-0 [n 4]] [5-0 [n 5]] [6-0 [n 6]]]]]
         > XACKDEL s g ACKED IDS 1 4-0
