@@ -8,7 +8,7 @@ use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::spec::errors;
 use crate::state::REPLY_PEAK_RESET_MS;
 use crate::value::digest::Digest;
-use crate::value::packed::IntegerText;
+use crate::value::packed::{Element, IntegerText};
 use crate::value::stream::StreamId;
 use crate::value::{ValueRef, number};
 use std::ops::ControlFlow;
@@ -197,25 +197,20 @@ fn serialized_len(value: ValueRef<'_>) -> usize {
             _ => prefixed(string.len()),
         };
     }
-    if let Some(set) = value.as_set() {
-        let mut len = 0;
-        set.for_each(|member| len += prefixed(member.as_bytes(&mut IntegerText::default()).len()));
-        return len;
-    }
-    if let Some(set) = value.as_sorted_set() {
-        let mut len = 0;
-        set.for_each(|member, _| {
-            len += prefixed(member.as_bytes(&mut IntegerText::default()).len()) + size_of::<f64>();
-        });
-        return len;
-    }
-    if let Some(stream) = value.as_stream() {
-        let mut len = 0;
+    let element_len = |element: Element<'_>| prefixed(element.as_bytes(&mut IntegerText::default()).len());
+    let mut len = 0;
+    if let Some(list) = value.as_list() {
+        len = list.iter(0, list.len()).map(element_len).sum();
+    } else if let Some(set) = value.as_sorted_set() {
+        set.for_each(|member, _| len += element_len(member) + size_of::<f64>());
+    } else if let Some(set) = value.as_set() {
+        set.for_each(|member| len += element_len(member));
+    } else if let Some(stream) = value.as_stream() {
         stream.for_each_listpack(|_, listpack| len += size_of::<StreamId>() + prefixed(listpack.len()));
-        return len;
+    } else if let Some(hash) = value.as_hash() {
+        hash.for_each(|field| len += element_len(field.name) + element_len(field.value));
     }
-    let Some(list) = value.as_list() else { return 0 };
-    list.iter(0, list.len()).map(|element| prefixed(element.as_bytes(&mut IntegerText::default()).len())).sum()
+    len
 }
 
 /// `DEBUG HTSTATS dbid [full]`: of the tree, where Redis has a hash table.

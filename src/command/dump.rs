@@ -110,6 +110,7 @@ fn limits(call: &Call) -> Limits {
         list: super::list::limits(call),
         set: super::set::limits(call),
         sorted_set: super::zset::limits(call),
+        hash: super::hash::rules(call),
         stream: super::stream::limits(call),
     }
 }

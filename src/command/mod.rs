@@ -15,6 +15,7 @@ pub mod dump;
 pub mod expiry;
 pub mod geo;
 mod handlers;
+pub mod hash;
 pub mod help;
 pub mod hyperloglog;
 pub mod info;

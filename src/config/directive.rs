@@ -273,9 +273,9 @@ directives! {
     ListCompressDepth = Entry::integer("list-compress-depth", 0, 0, INT_MAX)
         .without_effect("the nodes of a list are not compressed");
     HashMaxListpackEntries = Entry::integer("hash-max-listpack-entries", 512, 0, MAX)
-        .alias("hash-max-ziplist-entries").without_effect(NOT_YET_TYPES);
+        .alias("hash-max-ziplist-entries");
     HashMaxListpackValue = Entry::memory("hash-max-listpack-value", 64, 0, MAX)
-        .alias("hash-max-ziplist-value").without_effect(NOT_YET_TYPES);
+        .alias("hash-max-ziplist-value");
     /// Members of a set of integers at most.
     SetMaxIntsetEntries = Entry::integer("set-max-intset-entries", 512, 0, MAX);
     /// Members of a packed set at most.

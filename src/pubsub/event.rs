@@ -1,7 +1,7 @@
 //! Keyspace events: what can be told of a key (`notify-keyspace-events`), each with the class that it is asked for by.
 
 use super::EventClass;
-use super::EventClass::{Evicted, Expired, Generic, KeyMiss, List, New, Set, SortedSet, Stream, String};
+use super::EventClass::{Evicted, Expired, Generic, Hash, KeyMiss, List, New, Set, SortedSet, Stream, String};
 
 /// Something that happened to a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,4 +80,9 @@ impl Event {
     pub const XGROUP_DESTROY: Event = event(Stream, "xgroup-destroy");
     pub const XGROUP_CREATECONSUMER: Event = event(Stream, "xgroup-createconsumer");
     pub const XGROUP_DELCONSUMER: Event = event(Stream, "xgroup-delconsumer");
+
+    pub const HSET: Event = event(Hash, "hset");
+    pub const HDEL: Event = event(Hash, "hdel");
+    pub const HINCRBY: Event = event(Hash, "hincrby");
+    pub const HINCRBYFLOAT: Event = event(Hash, "hincrbyfloat");
 }

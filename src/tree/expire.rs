@@ -100,6 +100,13 @@ impl<L: Layout> Tree<L> {
         taken
     }
 
+    /// Number of records whose deadline is `now` or before. Costs a look at each record of the pages concerned.
+    pub fn count_due(&self, now: i64) -> usize {
+        let due =
+            |id: u32| self.pages.page(id).records().filter_map(|record| record.deadline()).filter(|at| *at <= now);
+        self.deadlines.order.range(..=(now, u32::MAX)).map(|(_, id)| due(*id).count()).sum()
+    }
+
     /// The record that expires first.
     pub fn first_to_expire(&mut self) -> Option<Position> {
         loop {

@@ -8,7 +8,7 @@
 //! - `record`: the bytes of a record. `page`: a page of records, and all that is unsafe.
 //! - `node`: inner nodes. `table`: the pages by number.
 //! - `shape`: splits, merges, and what else changes which node has which page.
-//! - `scan`: iteration, stateless scans, random choice. `expire`: deadlines.
+//! - `scan`: iteration, stateless scans, random choice. `expire`: deadlines. `copy`: copies of trees.
 //!
 //! ```
 //! use radish::tree::{Layout, NewPayload, Payload, Seed, Tree};
@@ -28,6 +28,7 @@
 //! assert!(matches!(tree.payload(position), Payload::Inline { kind: 0, bytes: b"Ada" }));
 //! ```
 
+mod copy;
 mod expire;
 mod free;
 mod key;
@@ -98,7 +99,7 @@ pub enum NewPayload<'a, B> {
 }
 
 /// Where a record is, until the next call that adds, removes or resizes records.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Position {
     page: u32,
     slot: u16,

@@ -150,6 +150,8 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
 
     fn pop_due(&mut self, now: i64, max: usize) {
         let mut popped = Vec::new();
+        let due = self.map.values().filter(|entry| entry.deadline.is_some_and(|deadline| deadline <= now)).count();
+        assert_eq!(self.tree.count_due(now), due);
         let count = self.tree.pop_due(now, max, |key, boxed| popped.push((key.to_vec(), boxed)));
         assert_eq!(count, popped.len());
         assert!(count <= max);
@@ -180,6 +182,19 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
         assert!(key == bytes);
     }
 
+    fn check_records(&self, tree: &Tree<L>) {
+        tree.verify((self.tag_mask == u64::MAX).then_some(&self.seed));
+        let mut records = BTreeMap::new();
+        let flow = tree.for_each(b"", |entry| {
+            let view = entry.record;
+            let content = Self::content(view.payload);
+            records.insert(entry.key.to_vec(), Expected { content, deadline: view.deadline, clock: view.clock });
+            ControlFlow::Continue(())
+        });
+        assert!(flow.is_continue());
+        assert!(records == self.map);
+    }
+
     fn verify(&self) {
         self.tree.verify((self.tag_mask == u64::MAX).then_some(&self.seed));
         assert_eq!(self.tree.len(), self.map.len());
@@ -193,6 +208,11 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
         }
         let boxed = self.map.values().filter(|entry| matches!(entry.content, Content::Boxed(_))).count();
         assert_eq!(Arc::strong_count(&self.counter), boxed + 1, "every box is owned once");
+        let copy = self.tree.clone();
+        assert_eq!(Arc::strong_count(&self.counter), 2 * boxed + 1, "a copy has boxes of its own");
+        self.check_records(&copy);
+        drop(copy);
+        self.check_records(&self.tree);
         self.check_prefix(b"");
         assert!(self.scan_all(b"", 10).into_iter().eq(self.map.keys().cloned()));
     }

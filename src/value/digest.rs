@@ -58,6 +58,14 @@ impl Digest {
                     self.mix(value.as_bytes(&mut IntegerText::default()));
                 }
             }
+        } else if let Some(hash) = value.as_hash() {
+            self.mix(&4u32.to_be_bytes());
+            hash.for_each(|field| {
+                let mut entry = Digest::default();
+                entry.mix(field.name.as_bytes(&mut IntegerText::default()));
+                entry.mix(field.value.as_bytes(&mut IntegerText::default()));
+                self.add(&entry.0);
+            });
         }
         if expires {
             self.add(b"!!expire!!");

@@ -73,6 +73,10 @@ impl LongDouble {
         if self.negative { -magnitude } else { magnitude }
     }
 
+    pub fn is_finite(self) -> bool {
+        self.magnitude != Magnitude::Infinite
+    }
+
     /// The sum; none if it is not finite.
     pub fn checked_add(self, other: LongDouble) -> Option<LongDouble> {
         let (

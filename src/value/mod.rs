@@ -1,4 +1,4 @@
-//! The data types: how strings, lists, sets and sorted sets are kept in memory, and what can be done to them.
+//! The data types: how values of each type are kept in memory, and what can be done to them.
 //!
 //! Nothing here knows of keys, clients or the protocol. A value is either a few bytes that live inside the record of
 //! its key, with a kind that says what they mean ([`InlineKind`]), or a [`Value`] of its own. [`ValueRef`] reads both.
@@ -9,6 +9,7 @@ pub mod common;
 pub mod digest;
 pub mod double;
 pub mod geo;
+pub mod hash;
 pub mod hyperloglog;
 pub mod list;
 pub mod long_double;
@@ -21,6 +22,7 @@ pub mod string;
 pub mod zset;
 
 use collection::Collection;
+use hash::{Hash, HashRef};
 use list::{List, ListRef};
 use set::{Set, SetRef};
 use stream::Stream;
@@ -48,6 +50,8 @@ pub enum Value {
     Set(Set),
     /// A stream.
     Stream(Box<Stream>),
+    /// A hash too large for a record.
+    Hash(Hash),
 }
 
 impl Value {
@@ -59,6 +63,7 @@ impl Value {
             Value::List(list) => list.pack(out, size_max),
             Value::SortedSet(set) => set.pack(out, size_max),
             Value::Set(set) => set.pack(out, size_max),
+            Value::Hash(hash) => hash.pack(out, size_max),
             Value::Stream(_) => None,
         }
     }
@@ -88,6 +93,8 @@ pub enum InlineKind {
     IntegerSet = 8,
     /// A small set: see [`set`].
     PackedSet = 9,
+    /// A small hash: see [`hash`].
+    PackedHash = 10,
 }
 
 impl InlineKind {
@@ -105,6 +112,7 @@ impl InlineKind {
             7 => Some(InlineKind::PackedSortedSet),
             8 => Some(InlineKind::IntegerSet),
             9 => Some(InlineKind::PackedSet),
+            10 => Some(InlineKind::PackedHash),
             _ => None,
         }
     }
@@ -123,6 +131,8 @@ pub enum Type {
     Set,
     /// A stream.
     Stream,
+    /// A map from fields to values.
+    Hash,
 }
 
 impl Type {
@@ -134,6 +144,7 @@ impl Type {
             Type::SortedSet => "zset",
             Type::Set => "set",
             Type::Stream => "stream",
+            Type::Hash => "hash",
         }
     }
 
@@ -164,6 +175,7 @@ impl<'a> ValueRef<'a> {
                 Type::Set
             }
             ValueRef::Boxed(Value::Stream(_)) => Type::Stream,
+            ValueRef::Inline(InlineKind::PackedHash, _) | ValueRef::Boxed(Value::Hash(_)) => Type::Hash,
             ValueRef::Inline(..) | ValueRef::Boxed(Value::String(_)) => Type::String,
         }
     }
@@ -207,6 +219,16 @@ impl<'a> ValueRef<'a> {
         }
     }
 
+    /// The value as a hash, if it is one.
+    #[inline]
+    pub fn as_hash(&self) -> Option<HashRef<'a>> {
+        match self {
+            ValueRef::Inline(InlineKind::PackedHash, payload) => Some(HashRef::packed(payload)),
+            ValueRef::Boxed(Value::Hash(hash)) => Some(hash.view()),
+            _ => None,
+        }
+    }
+
     /// The encoding that `OBJECT ENCODING` names: what Redis 7.0 would keep the value in.
     /// The value as a set, if it is one.
     #[inline]
@@ -244,6 +266,8 @@ impl<'a> ValueRef<'a> {
             ValueRef::Inline(InlineKind::PackedSet, _) => "listpack",
             ValueRef::Boxed(Value::Set(set)) => set.view().encoding(),
             ValueRef::Boxed(Value::Stream(_)) => "stream",
+            ValueRef::Boxed(Value::Hash(hash)) if hash.view().is_tree() => "hashtable",
+            ValueRef::Inline(InlineKind::PackedHash, _) | ValueRef::Boxed(Value::Hash(_)) => "listpack",
         }
     }
 
@@ -256,6 +280,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Boxed(Value::SortedSet(set)) => size_of::<Value>() + set.memory(samples),
             ValueRef::Boxed(Value::Set(set)) => size_of::<Value>() + set.memory(),
             ValueRef::Boxed(Value::Stream(stream)) => size_of::<Value>() + stream.memory(samples),
+            ValueRef::Boxed(Value::Hash(hash)) => size_of::<Value>() + hash.memory(),
         }
     }
 
@@ -268,6 +293,7 @@ impl<'a> ValueRef<'a> {
             ValueRef::Boxed(Value::SortedSet(set)) => set.free_effort(),
             ValueRef::Boxed(Value::Set(set)) => set.free_effort(),
             ValueRef::Boxed(Value::Stream(stream)) => stream.free_effort(),
+            ValueRef::Boxed(Value::Hash(hash)) => hash.free_effort(),
         }
     }
 }

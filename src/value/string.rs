@@ -169,9 +169,11 @@ impl<'a> StringView<'a> {
                 let (head, block) = payload.split_first_chunk()?;
                 Some(StringView::Compressed(Compressed { head: Head::from_bytes(*head), block }))
             }
-            InlineKind::PackedList | InlineKind::PackedSortedSet | InlineKind::IntegerSet | InlineKind::PackedSet => {
-                None
-            }
+            InlineKind::PackedList
+            | InlineKind::PackedSortedSet
+            | InlineKind::IntegerSet
+            | InlineKind::PackedSet
+            | InlineKind::PackedHash => None,
         }
     }
 

@@ -45,14 +45,17 @@ mod kind {
     pub const SET: u8 = 2;
     /// Scores as text.
     pub const ZSET: u8 = 3;
+    pub const HASH: u8 = 4;
     /// Scores as doubles.
     pub const ZSET_2: u8 = 5;
     pub const LIST_ZIPLIST: u8 = 10;
     pub const SET_INTSET: u8 = 11;
     pub const ZSET_ZIPLIST: u8 = 12;
+    pub const HASH_ZIPLIST: u8 = 13;
     /// A list as a sequence of ziplists.
     pub const LIST_QUICKLIST: u8 = 14;
     pub const STREAM: u8 = 15;
+    pub const HASH_LISTPACK: u8 = 16;
     pub const ZSET_LISTPACK: u8 = 17;
     /// A list as a sequence of listpacks and plain strings.
     pub const LIST_QUICKLIST_2: u8 = 18;
@@ -61,6 +64,8 @@ mod kind {
     pub const SET_LISTPACK: u8 = 20;
     /// A stream whose consumers have been active.
     pub const STREAM_3: u8 = 21;
+    /// A hash with deadlines of fields, as in Redis 7.4.
+    pub const HASH_METADATA: u8 = 24;
 }
 
 /// The first two bits of a length, and what the rest of an encoded string's says.

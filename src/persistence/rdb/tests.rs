@@ -3,6 +3,7 @@
 use super::payload::{self, Refusal};
 use super::value::{Limits, Loaded};
 use super::{kind, write};
+use crate::value::hash::{Hash, HashRules, Lifetime};
 use crate::value::list::{End, List, ListLimits};
 use crate::value::packed::Element;
 use crate::value::set::{Set, SetLimits};
@@ -10,7 +11,9 @@ use crate::value::stream::{Group, Pending, Stream, StreamId, StreamLimits};
 use crate::value::zset::{SortedSet, ZsetLimits};
 use crate::value::{InlineKind, Value, ValueRef};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+const HASH_RULES: HashRules = HashRules { packed_fields_max: 8, packed_bytes_max: 20, now_ms: 0 };
 
 fn limits() -> Limits {
     Limits {
@@ -18,6 +21,7 @@ fn limits() -> Limits {
         set: SetLimits::default(),
         sorted_set: ZsetLimits::default(),
         stream: StreamLimits::default(),
+        hash: HASH_RULES,
     }
 }
 
@@ -29,6 +33,8 @@ enum Plain {
     /// Members with the bits of their scores, in order.
     SortedSet(Vec<(Vec<u8>, u64)>),
     Set(BTreeSet<Vec<u8>>),
+    /// Fields with their values and deadlines.
+    Hash(BTreeMap<Vec<u8>, (Vec<u8>, Option<i64>)>),
 }
 
 fn plain(loaded: Loaded) -> Plain {
@@ -46,6 +52,13 @@ fn plain(loaded: Loaded) -> Plain {
             let mut members = BTreeSet::new();
             set.view().for_each(|member| assert!(members.insert(member.to_vec())));
             Plain::Set(members)
+        }
+        Loaded::Collection(Value::Hash(hash)) => {
+            let mut fields = BTreeMap::new();
+            hash.view().for_each(|field| {
+                fields.insert(field.name.to_vec(), (field.value.to_vec(), field.deadline));
+            });
+            Plain::Hash(fields)
         }
         Loaded::Collection(Value::Stream(_)) => panic!("streams are compared as they are written"),
         Loaded::Collection(Value::String(_)) => panic!("a string is no collection"),
@@ -220,6 +233,13 @@ fn written(value: &Plain, compressed: bool) -> Vec<u8> {
             }
             payload::write(ValueRef::Boxed(&Value::Set(set)), compressed)
         }
+        Plain::Hash(fields) => {
+            let mut hash = Hash::default();
+            for (name, (value, deadline)) in fields {
+                hash.set(name, value, deadline.map_or(Lifetime::Forever, Lifetime::Until), &HASH_RULES);
+            }
+            payload::write(ValueRef::Boxed(&Value::Hash(hash)), compressed)
+        }
     }
 }
 
@@ -238,6 +258,9 @@ fn value() -> impl Strategy<Value = Plain> {
         proptest::collection::btree_set(element(), 1..300).prop_map(Plain::Set),
         proptest::collection::btree_set((-1000..100_000_i64).prop_map(|value| value.to_string().into_bytes()), 1..600)
             .prop_map(Plain::Set),
+        proptest::collection::btree_map(element(), (element(), Just(None)), 1..20).prop_map(Plain::Hash),
+        proptest::collection::btree_map(element(), (element(), proptest::option::of(0..i64::MAX)), 1..20)
+            .prop_map(Plain::Hash),
         proptest::collection::btree_map(element(), score(), 1..300).prop_map(|scores| {
             let mut members: Vec<_> = scores.into_iter().collect();
             members.sort_by(|one, other| one.1.total_cmp(&other.1).then_with(|| one.0.cmp(&other.0)));

@@ -1,5 +1,6 @@
 //! Values of each type, in each encoding that any version writes; a file for each type.
 
+mod hash;
 mod list;
 mod set;
 mod sorted_set;
@@ -7,6 +8,7 @@ mod stream;
 
 use super::read::{Reader, Source};
 use super::{Corrupt, forms, kind, write};
+use crate::value::hash::HashRules;
 use crate::value::list::ListLimits;
 use crate::value::packed::Element;
 use crate::value::set::SetLimits;
@@ -28,6 +30,7 @@ pub struct Limits {
     pub set: SetLimits,
     pub sorted_set: ZsetLimits,
     pub stream: StreamLimits,
+    pub hash: HashRules,
 }
 
 /// The kind that a value is written as, and is read with.
@@ -38,6 +41,8 @@ pub fn kind_of(value: ValueRef<'_>) -> u8 {
         sorted_set::kind_of(set)
     } else if let Some(set) = value.as_set() {
         set::kind_of(set)
+    } else if let Some(hash) = value.as_hash() {
+        hash::kind_of(hash)
     } else if value.as_stream().is_some() {
         kind::STREAM_2
     } else {
@@ -55,6 +60,8 @@ pub fn write(value: ValueRef<'_>, compressed: bool, out: &mut Vec<u8>) {
         sorted_set::write(set, compressed, out);
     } else if let Some(set) = value.as_set() {
         set::write(set, compressed, out);
+    } else if let Some(hash) = value.as_hash() {
+        hash::write(hash, compressed, out);
     } else if let Some(stream) = value.as_stream() {
         stream::write(stream, compressed, out);
     }
@@ -92,6 +99,9 @@ pub fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &Limits) -> Res
             Value::SortedSet(sorted_set::read(reader, kind, &limits.sorted_set)?)
         }
         kind::SET | kind::SET_INTSET | kind::SET_LISTPACK => Value::Set(set::read(reader, kind, &limits.set)?),
+        kind::HASH | kind::HASH_ZIPLIST | kind::HASH_LISTPACK | kind::HASH_METADATA => {
+            Value::Hash(hash::read(reader, kind, &limits.hash)?)
+        }
         kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
             Value::Stream(Box::new(stream::read(reader, kind, &limits.stream)?))
         }
