@@ -218,6 +218,9 @@ fn evict(state: &State, mut guard: MutexGuard<'_, Shard>, database: usize, posit
     let mut key = Vec::new();
     tree.key(position, &mut key);
     let value = tree.remove(position);
+    if let Some(value) = &value {
+        shard.forget_fields(database, &key, value);
+    }
     removal::tell(state, shard.onlookers(), database, &key, Removal::Evicted);
     drop(guard);
     if let Some(value) = value {

@@ -1,9 +1,10 @@
-//! Keys that go without a client's asking for it: what follows is the same whoever finds that they have to.
+//! Keys, and fields of hashes, that go without a client's asking for it: what follows is the same whoever finds that they
+//! have to.
 
 use crate::pubsub::Event;
 use crate::state::State;
 use crate::stats::Figure;
-use crate::store::Onlookers;
+use crate::store::{ExpiredFields, Onlookers, Watched};
 
 /// Why a key goes by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,4 +28,14 @@ pub fn tell(state: &State, onlookers: Onlookers<'_>, database: usize, key: &[u8]
     }
     state.pubsub.notify(event, database, key);
     state.stats.add(figure, 1);
+}
+
+/// The same of fields that were just removed from a hash.
+pub fn tell_fields(state: &State, watched: &Watched, database: usize, key: &[u8], expired: &ExpiredFields) {
+    watched.touch(database, key);
+    state.pubsub.notify(Event::HEXPIRED, database, key);
+    if expired.emptied.is_some() {
+        state.pubsub.notify(Event::DEL, database, key);
+    }
+    state.stats.add(Figure::ExpiredFields, expired.count as u64);
 }

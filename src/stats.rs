@@ -75,6 +75,7 @@ figures! {
     KeyspaceMisses,
     /// Keys removed because their time had come.
     ExpiredKeys,
+    ExpiredFields,
     EvictedKeys,
     EvictedClients,
     QueryBufferLimitDisconnections,

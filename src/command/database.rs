@@ -4,7 +4,7 @@ use super::Call;
 use super::key;
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
-use crate::store::{Database, Shard};
+use crate::store::{Database, DueFields, Shard};
 use std::ops::Range;
 
 /// `DBSIZE`: the number of keys, those included whose time is over but which are not removed yet.
@@ -51,6 +51,7 @@ fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
             }
             awaited.extend(shard.waiters.keys(database).map(|key| (database, key.into())));
             touch_watched(call.state, shard, database, &[database]);
+            shard.due_fields[database] = DueFields::default();
             let tree = std::mem::take(&mut shard.databases[database]);
             removed += tree.len() as u64;
             emptied.push(tree);
@@ -123,6 +124,7 @@ fn swap(call: &mut Call, pair: [usize; 2]) {
     let mut awaited: Vec<(usize, Box<[u8]>)> = Vec::new();
     for (_, shard) in call.keys.locked().shards() {
         shard.databases.swap(pair[0], pair[1]);
+        shard.due_fields.swap(pair[0], pair[1]);
         for database in pair {
             touch_watched(call.state, shard, database, &pair);
             awaited.extend(shard.waiters.keys(database).map(|key| (database, key.into())));

@@ -2,7 +2,8 @@
 
 use super::Call;
 use crate::pubsub::Event;
-use crate::resp::{CommandResult, ErrorReply};
+use crate::resp::{Args, CommandResult, ErrorReply};
+use crate::spec::errors;
 
 const MISSING: i64 = -2;
 const NO_DEADLINE: i64 = -1;
@@ -31,7 +32,7 @@ pub fn pexpireat(call: &mut Call) -> CommandResult {
 
 /// When a new deadline is wanted, by the one that the key has.
 #[derive(Clone, Copy, Default)]
-struct Conditions {
+pub(super) struct Conditions {
     /// Only if there is none.
     nx: bool,
     /// Only if there is one.
@@ -43,9 +44,9 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(call: &Call, first: usize) -> Result<Self, ErrorReply> {
+    pub fn parse(words: Args<'_>) -> Result<Self, ErrorReply> {
         let mut conditions = Conditions::default();
-        for word in call.args.from(first).iter() {
+        for word in words.iter() {
             let condition = match word.to_ascii_uppercase().as_slice() {
                 b"NX" => &mut conditions.nx,
                 b"XX" => &mut conditions.xx,
@@ -65,7 +66,7 @@ impl Conditions {
         Ok(conditions)
     }
 
-    fn allow(self, old: Option<i64>, new: i64) -> bool {
+    pub fn allow(self, old: Option<i64>, new: i64) -> bool {
         let Conditions { nx, xx, gt, lt } = self;
         match old {
             None => !xx && !gt,
@@ -78,11 +79,9 @@ impl Conditions {
 /// past is deleted at once.
 fn set_deadline(call: &mut Call, unit_ms: i64, base_ms: i64) -> CommandResult {
     let key = call.arg(1);
-    let conditions = Conditions::parse(call, 3)?;
+    let conditions = Conditions::parse(call.args.from(3))?;
     let deadline = call.integer(2)?.checked_mul(unit_ms).and_then(|ms| ms.checked_add(base_ms));
-    let Some(deadline) = deadline else {
-        return Err(ErrorReply::new(format!("ERR invalid expire time in '{}' command", call.spec.name)));
-    };
+    let deadline = deadline.ok_or_else(|| errors::invalid_expire_time(call.spec))?;
     let Some(found) = call.keys.write(key) else { return call.reply.flag(false) };
     if !conditions.allow(call.keys.deadline(found), deadline) {
         return call.reply.flag(false);
@@ -130,7 +129,7 @@ pub fn pexpiretime(call: &mut Call) -> CommandResult {
     tell_deadline(call, |deadline| deadline)
 }
 
-fn to_seconds(milliseconds: i64) -> i64 {
+pub(super) fn to_seconds(milliseconds: i64) -> i64 {
     milliseconds / 1000 + i64::from(milliseconds % 1000 >= 500)
 }
 

@@ -1,9 +1,14 @@
 //! Commands on hashes: reading and changing fields here, the rest in a module for each kind of command.
 
 mod counter;
+mod expiry;
+mod named;
 mod walk;
 
 pub use counter::{hincrby, hincrbyfloat};
+pub use expiry::{
+    hexpire, hexpireat, hexpiretime, hgetex, hpersist, hpexpire, hpexpireat, hpexpiretime, hpttl, hsetex, httl,
+};
 pub use walk::{hgetall, hkeys, hrandfield, hscan, hvals};
 
 use super::list::write_element;
@@ -11,8 +16,9 @@ use super::stored::{self, Edited, create, edit, find};
 use super::{Call, Found, Keys};
 use crate::config::Directive;
 use crate::pubsub::Event;
-use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::spec::errors;
+use crate::value::collection::Collection;
 use crate::value::hash::{Hash, HashRef, HashRules, Lifetime};
 use crate::value::packed::{Element, IntegerText};
 
@@ -138,11 +144,29 @@ pub fn hstrlen(call: &mut Call) -> CommandResult {
 pub fn hdel(call: &mut Call) -> CommandResult {
     let (key, names, rules) = (call.arg(1), call.args.from(2), rules(call));
     let Some(found) = find::<Hash>(call.keys, key)? else { return call.reply.integer(0) };
+    let removed = remove(call, found, key, names, &rules);
+    call.reply.count(removed)
+}
+
+/// `HGETDEL key FIELDS numfields field [field ...]`
+pub fn hgetdel(call: &mut Call) -> CommandResult {
+    let names = named::at_once(call, named::MISMATCH)?;
+    let (key, rules) = (call.arg(1), rules(call));
+    let found = call.keys.read(key);
+    let found = call.keys.typed(found, Hash::TYPE)?;
+    let hash = found.and_then(|found| view(call.keys, found));
+    named::write_values(call.reply, hash, names, true)?;
+    let Some(found) = found else { return Ok(()) };
+    remove(call, found, key, names, &rules);
+    Ok(())
+}
+
+/// Removes fields; says how many of them were there.
+fn remove(call: &mut Call, found: Found, key: &[u8], names: Args<'_>, rules: &HashRules) -> usize {
     let edited =
-        edit(call.keys, found, key, |hash: &mut Hash| names.iter().filter(|name| hash.remove(name, &rules)).count());
-    let removed = match edited.result {
+        edit(call.keys, found, key, |hash: &mut Hash| names.iter().filter(|name| hash.remove(name, rules)).count());
+    match edited.result {
         0 => edited.unchanged(call.keys),
         removed => edited.tell(call.keys, key, Event::HDEL, removed as u64),
-    };
-    call.reply.count(removed)
+    }
 }

@@ -391,7 +391,7 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("sync_full", 0),
         ("sync_partial_ok", 0),
         ("sync_partial_err", 0),
-        ("expired_subkeys", 0),
+        ("expired_subkeys", get(Figure::ExpiredFields)),
         ("expired_keys", get(Figure::ExpiredKeys)),
     ]);
     text.field("expired_stale_perc", "0.00");
@@ -521,12 +521,15 @@ struct DatabaseFigures {
     keys: usize,
     deadlines: usize,
     deadline_sum: i128,
+    /// Hashes that have fields with deadlines.
+    volatile_hashes: usize,
 }
 
 fn keyspace(call: &mut Call, text: &mut Text) {
     let mut databases = vec![DatabaseFigures::default(); call.state.keyspace.databases()];
     call.keys.visit_shards(|shard| {
-        for (figures, tree) in databases.iter_mut().zip(&shard.databases) {
+        for ((figures, tree), due_fields) in databases.iter_mut().zip(&shard.databases).zip(&shard.due_fields) {
+            figures.volatile_hashes += due_fields.len();
             figures.keys += tree.len();
             figures.deadlines += tree.deadlines();
             figures.deadline_sum += tree.deadline_sum();
@@ -539,10 +542,11 @@ fn keyspace(call: &mut Call, text: &mut Text) {
         text.field(
             &format!("db{number}"),
             format_args!(
-                "keys={},expires={},avg_ttl={},subexpiry=0",
+                "keys={},expires={},avg_ttl={},subexpiry={}",
                 figures.keys,
                 figures.deadlines,
-                average_ttl.max(0)
+                average_ttl.max(0),
+                figures.volatile_hashes
             ),
         );
     }

@@ -44,6 +44,10 @@ use crate::value::{InlineKind, Type, Value, ValueRef};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
+/// Fields of a hash that are removed at most because a command came across them; the others are not seen either, and are
+/// removed soon after.
+const FIELDS_EXPIRED_MAX: usize = 1000;
+
 /// A record that exists, until the next change of any record.
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
@@ -306,7 +310,9 @@ impl<'k> Keys<'k> {
         let database = self.database;
         // Whether the look moves records depends on the clock: where it is checked, it is taken to do so always.
         self.begin_era();
-        let tree = &mut self.locked.at(shard).databases[database];
+        let held = self.locked.at(shard);
+        let are_fields_due = held.due_fields[database].are_due(self.now_ms);
+        let tree = &mut held.databases[database];
         let position = tree.find(hashed)?;
         let (deadline, clock) = tree.times(position);
         if deadline.is_some_and(|deadline| deadline < self.now_ms) {
@@ -323,7 +329,8 @@ impl<'k> Keys<'k> {
                 tree.set_clock(position, touched);
             }
         }
-        Some(self.found(shard, database, position))
+        let found = self.found(shard, database, position);
+        (!are_fields_due || !self.expire_fields(found, key)).then_some(found)
     }
 
     #[cold]
@@ -331,7 +338,24 @@ impl<'k> Keys<'k> {
         let boxed = self.tree(found).remove(found.position);
         self.begin_era();
         removal::tell(self.state, self.locked.at_ref(found.shard).onlookers(), found.database, key, Removal::Expired);
-        self.free(boxed);
+        self.discard(found.shard, found.database, key, boxed);
+    }
+
+    /// Removes fields of a hash whose time is over, but not too many at once. Returns whether none were left, and the record
+    /// is gone.
+    #[cold]
+    fn expire_fields(&mut self, found: Found, key: &[u8]) -> bool {
+        if self.state.pause.is_on() {
+            return false;
+        }
+        let (database, now_ms) = (found.database, self.now_ms);
+        let shard = self.locked.at(found.shard);
+        let expired = shard.expire_fields(database, found.position, key, now_ms, FIELDS_EXPIRED_MAX);
+        let Some(expired) = expired else { return false };
+        removal::tell_fields(self.state, &shard.watched, database, key, &expired);
+        let is_gone = expired.emptied.is_some();
+        self.free(expired.emptied);
+        is_gone
     }
 
     /// Looks up several keys whose values are needed side by side, each by `look` ([`read`](Self::read), say). Other than
@@ -346,11 +370,17 @@ impl<'k> Keys<'k> {
             look(self, key);
         }
         // What was over is gone now: looking once more moves nothing.
-        let mut founds: SmallVec<[Option<Found>; 8]> = keys.map(|key| self.peek(key)).collect();
-        for found in founds.iter_mut().flatten() {
-            *found = self.found(found.shard, found.database, found.position);
-        }
-        founds
+        keys.map(|key| self.look_again(key)).collect()
+    }
+
+    /// The record of `key`, at which somebody has looked just before.
+    fn look_again(&mut self, key: &[u8]) -> Option<Found> {
+        let placed = self.place(key);
+        let (hashed, shard) = (placed.key, self.locked.index_of(placed.shard));
+        let tree = &self.locked.at_ref(shard).databases[self.database];
+        let position = tree.find(hashed)?;
+        let is_over = tree.deadline(position).is_some_and(|deadline| deadline < self.now_ms);
+        (!is_over).then(|| self.found(shard, self.database, position))
     }
 
     /// Looks up a key whose value the command returns: counts a hit or a miss and sets the access clock.
@@ -482,9 +512,13 @@ impl<'k> Keys<'k> {
         let tree = &mut self.locked.at(shard).databases[database];
         let len = tree.len();
         let type_of = value_of(shown(&payload)).type_of();
+        let has_due_fields = has_due_fields(&payload);
         let (position, displaced) = tree.put(hashed, payload, deadline, clock);
         let is_new = tree.len() > len;
-        self.free(displaced);
+        self.discard(shard, database, key, displaced);
+        if has_due_fields {
+            self.locked.at(shard).note_fields(database, position, key);
+        }
         self.begin_era();
         self.owe();
         if is_new {
@@ -500,8 +534,12 @@ impl<'k> Keys<'k> {
     pub fn replace(&mut self, found: Found, key: &[u8], payload: NewPayload<'_, Value>) -> Found {
         self.note_raw(&payload);
         let hashed = self.key(key);
+        let has_due_fields = has_due_fields(&payload);
         let (position, displaced) = self.tree(found).replace(found.position, hashed, payload);
-        self.free(displaced);
+        self.discard(found.shard, found.database, key, displaced);
+        if has_due_fields {
+            self.locked.at(found.shard).note_fields(found.database, position, key);
+        }
         self.owe();
         self.moved(found, position)
     }
@@ -541,10 +579,27 @@ impl<'k> Keys<'k> {
 
     /// Removes a record and returns the value that it had out of line.
     pub fn take(&mut self, found: Found) -> Option<Box<Value>> {
+        self.assert_valid(found);
+        self.locked.at(found.shard).forget_fields_at(found.database, found.position);
         let boxed = self.tree(found).remove(found.position);
         self.begin_era();
         self.owe();
         boxed
+    }
+
+    /// Has it be known that fields of the hash at `key`, which was changed where it is, may have got earlier deadlines.
+    pub fn note_fields(&mut self, key: &[u8]) {
+        if let Some(found) = self.look_again(key) {
+            self.locked.at(found.shard).note_fields(found.database, found.position, key);
+        }
+    }
+
+    /// Frees what the record of `key` has had.
+    fn discard(&mut self, shard: usize, database: usize, key: &[u8], boxed: Option<Box<Value>>) {
+        if let Some(value) = &boxed {
+            self.locked.at(shard).forget_fields(database, key, value);
+        }
+        self.free(boxed);
     }
 
     fn free(&self, boxed: Option<Box<Value>>) {
@@ -633,6 +688,15 @@ fn shown<'a>(payload: &'a NewPayload<'_, Value>) -> Payload<'a, Value> {
     match payload {
         NewPayload::Inline { kind, bytes } => Payload::Inline { kind: *kind, bytes },
         NewPayload::Boxed(value) => Payload::Boxed(value),
+    }
+}
+
+/// Whether a payload on its way into a record is a hash that has fields with deadlines.
+#[inline]
+fn has_due_fields(payload: &NewPayload<'_, Value>) -> bool {
+    match payload {
+        NewPayload::Boxed(value) => matches!(&**value, Value::Hash(hash) if hash.next_deadline().is_some()),
+        NewPayload::Inline { .. } => false,
     }
 }
 

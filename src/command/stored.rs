@@ -26,7 +26,20 @@ impl<R> Edited<R> {
     /// Tells of a change that counts as `changes`, and that the key is gone if it is.
     #[inline]
     pub fn tell(self, keys: &mut Keys<'_>, key: &[u8], event: Event, changes: u64) -> R {
-        keys.changed_by(key, changes, event);
+        self.tell_each(keys, key, [event], changes)
+    }
+
+    /// Like [`Edited::tell`], for a change that has several events.
+    #[inline]
+    pub fn tell_each(
+        self,
+        keys: &mut Keys<'_>,
+        key: &[u8],
+        events: impl IntoIterator<Item = Event>,
+        changes: u64,
+    ) -> R {
+        keys.changed_quietly(key, changes);
+        events.into_iter().for_each(|event| keys.notify(event, key));
         if self.len == 0 {
             keys.notify(Event::DEL, key);
         }

@@ -83,6 +83,9 @@ impl Event {
 
     pub const HSET: Event = event(Hash, "hset");
     pub const HDEL: Event = event(Hash, "hdel");
+    pub const HEXPIRE: Event = event(Hash, "hexpire");
+    pub const HEXPIRED: Event = event(Hash, "hexpired");
+    pub const HPERSIST: Event = event(Hash, "hpersist");
     pub const HINCRBY: Event = event(Hash, "hincrby");
     pub const HINCRBYFLOAT: Event = event(Hash, "hincrbyfloat");
 }

@@ -61,6 +61,11 @@ impl<'a> Args<'a> {
         Args { request: self.request, spans: &self.spans[first.min(self.spans.len())..] }
     }
 
+    /// The arguments before `end`.
+    pub fn until(&self, end: usize) -> Args<'a> {
+        Args { request: self.request, spans: &self.spans[..end.min(self.spans.len())] }
+    }
+
     pub fn iter(self) -> impl ExactSizeIterator<Item = &'a [u8]> + DoubleEndedIterator + Clone {
         self.spans.iter().map(move |span| &self.request[span.start as usize..][..span.len as usize])
     }

@@ -7,7 +7,8 @@ use crate::config::Directive;
 use crate::eviction::Room;
 use crate::removal::{self, Removal};
 use crate::state::{State, unix_time_ms, unix_time_us};
-use crate::store::Onlookers;
+use crate::store::{Database, Onlookers, Shard};
+use crate::value::Value;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,13 +39,15 @@ pub async fn expire(state: Arc<State>, first: usize) {
         let mut turn = Turn::begin(0);
         for shard in (first..state.keyspace.shard_count()).step_by(state.threads) {
             for database in 0..state.keyspace.databases() {
-                loop {
-                    let expired = expire_batch(&state, shard, database);
-                    if expired > 0 && turn.is_over() {
-                        turn = turn.pass().await;
-                    }
-                    if expired < EXPIRE_BATCH {
-                        break;
+                for expire in [expire_batch, expire_fields_batch] {
+                    loop {
+                        let expired = expire(&state, shard, database);
+                        if expired > 0 && turn.is_over() {
+                            turn = turn.pass().await;
+                        }
+                        if expired < EXPIRE_BATCH {
+                            break;
+                        }
                     }
                 }
             }
@@ -84,15 +87,18 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     let now_ms = unix_time_ms() - 1;
     let mut owned = Vec::new();
     let mut guard = state.keyspace.lock_one(shard);
-    let shard = &mut *guard;
-    let tree = &mut shard.databases[database];
+    let Shard { databases, due_fields, watched, waiters } = &mut *guard;
+    let tree = &mut databases[database];
     // Behind the lock: whoever begins a pause holds all of them once, and nothing expires after that.
     if state.pause.is_on() || tree.next_deadline().is_none_or(|deadline| deadline > now_ms) {
         return 0;
     }
-    let onlookers = Onlookers { watched: &shard.watched, waiters: &shard.waiters };
+    let onlookers = Onlookers { watched, waiters };
     let expired = tree.pop_due(now_ms, EXPIRE_BATCH, |key, value| {
         removal::tell(state, onlookers, database, key, Removal::Expired);
+        if let Some(Value::Hash(hash)) = value.as_deref() {
+            due_fields[database].forget(key, hash);
+        }
         owned.extend(value);
     });
     drop(guard);
@@ -103,6 +109,34 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
         command::serve_departed(state);
     }
     expired
+}
+
+/// Removes up to a batch of fields that are due from their hashes and returns how many there were.
+fn expire_fields_batch(state: &State, shard: usize, database: usize) -> usize {
+    let now_ms = unix_time_ms();
+    let mut owned = Vec::new();
+    let mut guard = state.keyspace.lock_one(shard);
+    // Behind the lock, as for keys.
+    if state.pause.is_on() {
+        return 0;
+    }
+    let find = |tree: &Database, key: &[u8]| tree.find(state.keyspace.key(key));
+    let mut removed = 0;
+    while removed < EXPIRE_BATCH
+        && let Some((key, expired)) = guard.expire_first_fields(database, now_ms, EXPIRE_BATCH - removed, find)
+    {
+        // A hash that was looked at too early counts as well: that is work, too.
+        removed += expired.as_ref().map_or(1, |expired| expired.count);
+        if let Some(expired) = expired {
+            removal::tell_fields(state, &guard.watched, database, &key, &expired);
+            owned.extend(expired.emptied);
+        }
+    }
+    drop(guard);
+    for value in owned {
+        state.lazy_free.free_value(value);
+    }
+    removed
 }
 
 /// Samples the figures ten times a second. Never ends.

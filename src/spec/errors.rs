@@ -1,5 +1,4 @@
-//! The errors for requests that no handler sees: an unknown command, a wrong number of arguments. Clients match on
-//! these texts.
+//! Errors that name the command: an unknown one, a wrong number of arguments, a wrong time. Clients match on these texts.
 
 use super::CommandSpec;
 use crate::resp::{Args, ErrorReply};
@@ -42,6 +41,11 @@ pub fn subcommand_syntax(args: Args<'_>) -> ErrorReply {
 /// `ERR wrong number of arguments for 'client|kill' command`
 pub fn wrong_arity(spec: &CommandSpec) -> ErrorReply {
     ErrorReply::new(format!("ERR wrong number of arguments for '{}' command", spec.name))
+}
+
+/// `ERR invalid expire time in 'setex' command`
+pub fn invalid_expire_time(spec: &CommandSpec) -> ErrorReply {
+    ErrorReply::new(format!("ERR invalid expire time in '{}' command", spec.name))
 }
 
 /// The first bytes of what a client sent, up to a NUL, where Redis stops too.

@@ -2,6 +2,7 @@
 //! clients that watch them.
 
 mod departed;
+mod due_fields;
 mod keyspace;
 mod lazy_free;
 mod shard;
@@ -10,9 +11,10 @@ mod waiters;
 mod watched;
 
 pub use departed::Departed;
+pub use due_fields::DueFields;
 pub use keyspace::{Keyspace, Locked};
 pub use lazy_free::LazyFree;
-pub use shard::{Database, KeyspaceLayout, Onlookers, Shard};
+pub use shard::{Database, ExpiredFields, KeyspaceLayout, Onlookers, Shard};
 pub use shard_set::{SHARDS_MAX, ShardSet};
 pub use waiters::{TicketState, WaitQueue, Waiter, Waiters, Wanted};
 pub use watched::{Watched, Watcher};

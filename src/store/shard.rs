@@ -1,8 +1,10 @@
-//! One shard: a tree per database, and who waits for or watches its keys.
+//! One shard: a tree per database, which of its hashes have fields with deadlines, and who waits for or watches its keys.
 
-use super::{Waiters, Watched};
-use crate::tree::{Layout, Tree};
+use super::{DueFields, Position, Waiters, Watched};
+use crate::tree::{Layout, Payload, PayloadMut, Tree};
 use crate::value::Value;
+use crate::value::collection::Collection;
+use crate::value::hash::Hash;
 
 /// Records of the keyspace carry an access clock; large values are owned out of line.
 pub enum KeyspaceLayout {}
@@ -18,6 +20,8 @@ pub type Database = Tree<KeyspaceLayout>;
 /// A part of the keyspace, by hash of the keys. Guarded by one lock.
 pub struct Shard {
     pub databases: Box<[Database]>,
+    /// For each database.
+    pub due_fields: Box<[DueFields]>,
     pub waiters: Waiters,
     pub watched: Watched,
 }
@@ -37,8 +41,93 @@ impl Shard {
     pub fn new(databases: usize) -> Self {
         Shard {
             databases: (0..databases).map(|_| Database::new()).collect(),
+            due_fields: (0..databases).map(|_| DueFields::default()).collect(),
             waiters: Waiters::default(),
             watched: Watched::default(),
         }
+    }
+
+    /// Notes when the fields of a hash are due that has just come to `key`, or of which deadlines have changed.
+    pub fn note_fields(&mut self, database: usize, position: Position, key: &[u8]) {
+        if let Some(hash) = hash_mut(&mut self.databases[database], position) {
+            self.due_fields[database].note(key, hash);
+        }
+    }
+
+    /// Removes fields that were due before `now_ms` from the hash that is first to be looked at, as
+    /// [`expire_fields`](Self::expire_fields) does, and says which it was. `None` if there is no such hash. `find` gives the
+    /// position of a key.
+    pub fn expire_first_fields(
+        &mut self,
+        database: usize,
+        now_ms: i64,
+        max: usize,
+        find: impl FnOnce(&Database, &[u8]) -> Option<Position>,
+    ) -> Option<(Box<[u8]>, Option<ExpiredFields>)> {
+        let key = self.due_fields[database].pop_due(now_ms)?;
+        let expired = find(&self.databases[database], &key).and_then(|position| {
+            hash_mut(&mut self.databases[database], position)?.set_noted_ms(None);
+            self.expire_fields(database, position, &key, now_ms, max)
+        });
+        Some((key, expired))
+    }
+
+    /// Forgets when fields of the value of a record are due, which is about to go.
+    #[inline]
+    pub fn forget_fields_at(&mut self, database: usize, position: Position) {
+        let tree = &self.databases[database];
+        if let Payload::Boxed(Value::Hash(hash)) = tree.payload(position)
+            && hash.noted_ms().is_some()
+        {
+            let mut key = Vec::new();
+            tree.key(position, &mut key);
+            self.due_fields[database].forget(&key, hash);
+        }
+    }
+
+    /// Forgets when fields of a value are due that is no longer at `key`.
+    #[inline]
+    pub fn forget_fields(&mut self, database: usize, key: &[u8], value: &Value) {
+        if let Value::Hash(hash) = value {
+            self.due_fields[database].forget(key, hash);
+        }
+    }
+
+    /// Removes fields of the hash at `key` that were due before `now_ms` (milliseconds of Unix time), `max` of them at most,
+    /// and the record if none are left. `None` if there are none to be removed, or the record holds something else.
+    pub fn expire_fields(
+        &mut self,
+        database: usize,
+        position: Position,
+        key: &[u8],
+        now_ms: i64,
+        max: usize,
+    ) -> Option<ExpiredFields> {
+        let hash = hash_mut(&mut self.databases[database], position)?;
+        let removed = hash.remove_due(now_ms, max);
+        // All that are left may be due, too: then they go with the key, whatever their number.
+        let rest = if removed == max { hash.view().at(now_ms).len() } else { hash.len() };
+        if rest == 0 {
+            let count = removed + hash.len();
+            self.due_fields[database].forget(key, hash);
+            return Some(ExpiredFields { count, emptied: self.databases[database].remove(position) });
+        }
+        self.due_fields[database].note_exactly(key, hash);
+        (removed > 0).then_some(ExpiredFields { count: removed, emptied: None })
+    }
+}
+
+/// What became of a hash of which fields were due.
+pub struct ExpiredFields {
+    /// Fields removed.
+    pub count: usize,
+    /// The hash, if none are left, and its key is gone with them.
+    pub emptied: Option<Box<Value>>,
+}
+
+fn hash_mut(tree: &mut Database, position: Position) -> Option<&mut Hash> {
+    match tree.payload_mut(position) {
+        PayloadMut::Boxed(value) => Hash::of(value),
+        PayloadMut::Inline { .. } => None,
     }
 }

@@ -64,6 +64,9 @@ impl Digest {
                 let mut entry = Digest::default();
                 entry.mix(field.name.as_bytes(&mut IntegerText::default()));
                 entry.mix(field.value.as_bytes(&mut IntegerText::default()));
+                if field.deadline.is_some() {
+                    entry.add(b"!!hexpire!!");
+                }
                 self.add(&entry.0);
             });
         }

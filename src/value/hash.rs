@@ -108,6 +108,46 @@ impl Hash {
         }
     }
 
+    /// Gives a field that exists another deadline, in milliseconds of Unix time, or none.
+    pub fn set_deadline(&mut self, name: &[u8], deadline: Option<i64>) {
+        match self {
+            Hash::Packed(_) if deadline.is_none() => {}
+            Hash::Packed(_) => self.unpack().set_deadline(name, deadline),
+            Hash::Tree(fields) => fields.set_deadline(name, deadline),
+        }
+    }
+
+    /// A time, in milliseconds of Unix time, before which no field is due. Exact once [`Hash::remove_due`] has come there.
+    pub fn next_deadline(&self) -> Option<i64> {
+        match self {
+            Hash::Packed(_) => None,
+            Hash::Tree(fields) => fields.next_deadline(),
+        }
+    }
+
+    /// Removes fields that were due before `now_ms`, `max` at most, and says how many: fewer if no more are due.
+    pub fn remove_due(&mut self, now_ms: i64, max: usize) -> usize {
+        match self {
+            Hash::Packed(_) => 0,
+            Hash::Tree(fields) => fields.remove_due(now_ms, max),
+        }
+    }
+
+    /// Under which time the keyspace has noted that the hash has fields with deadlines. A copy is not noted.
+    pub fn noted_ms(&self) -> Option<i64> {
+        match self {
+            Hash::Packed(_) => None,
+            Hash::Tree(fields) => fields.noted_ms,
+        }
+    }
+
+    /// See [`Hash::noted_ms`]. Only a hash with deadlines is noted.
+    pub fn set_noted_ms(&mut self, noted_ms: Option<i64>) {
+        if let Hash::Tree(fields) = self {
+            fields.noted_ms = noted_ms;
+        }
+    }
+
     /// Becomes a tree, if it is none.
     fn unpack(&mut self) -> &mut Fields {
         if let Hash::Packed(pairs) = self {
@@ -281,6 +321,14 @@ impl<'a> HashRef<'a> {
         match self.form {
             Form::Packed(pairs) => pairs.get(name),
             Form::Tree(fields) => fields.get(name, self.now_ms).map(|(value, _)| value),
+        }
+    }
+
+    /// A field's deadline, in milliseconds of Unix time; `Some(None)` if it has none, `None` if there is no such field.
+    pub fn deadline(&self, name: &[u8]) -> Option<Option<i64>> {
+        match self.form {
+            Form::Packed(pairs) => pairs.get(name).map(|_| None),
+            Form::Tree(fields) => fields.get(name, self.now_ms).map(|(_, deadline)| deadline),
         }
     }
 

@@ -1,12 +1,13 @@
-//! The options that set a key's deadline together with its string: `EX`, `PX`, `EXAT`, `PXAT`, `KEEPTTL`, `PERSIST`.
+//! The options that set the deadline of a key, or of a field, together with its value: `EX`, `PX`, `EXAT`, `PXAT`, `KEEPTTL`, `PERSIST`.
 
 use crate::command::Call;
 use crate::resp::{Args, ErrorReply};
+use crate::spec::errors;
 use crate::value::number;
 
 /// What an amount of time counts, and from when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
+pub(in crate::command) enum Unit {
     Seconds,
     Milliseconds,
     UnixSeconds,
@@ -27,7 +28,7 @@ impl Unit {
 
 /// What a request says about its key's deadline.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) enum Expiry<'a> {
+pub(in crate::command) enum Expiry<'a> {
     #[default]
     Unsaid,
     Keep,
@@ -37,7 +38,7 @@ pub(super) enum Expiry<'a> {
 
 /// Whether a command may leave the deadline as it is, or may remove it: the other happens by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Otherwise {
+pub(in crate::command) enum Otherwise {
     Keep,
     Persist,
 }
@@ -45,7 +46,7 @@ pub(super) enum Otherwise {
 impl<'a> Expiry<'a> {
     /// Reads the option at `index`, if it is one of these: returns how many arguments it takes. Two that contradict each
     /// other are an error.
-    pub(super) fn read(
+    pub(in crate::command) fn read(
         &mut self,
         args: Args<'a>,
         index: usize,
@@ -76,16 +77,21 @@ impl<'a> Expiry<'a> {
     }
 
     /// The deadline that it sets, in milliseconds of Unix time; `None` if it sets none.
-    pub(super) fn deadline(self, call: &Call) -> Result<Option<i64>, ErrorReply> {
+    pub(in crate::command) fn deadline(self, call: &Call) -> Result<Option<i64>, ErrorReply> {
+        self.deadline_from(call, 1)
+    }
+
+    /// The same for an amount of at least `amount_min`.
+    pub(in crate::command) fn deadline_from(self, call: &Call, amount_min: i64) -> Result<Option<i64>, ErrorReply> {
         match self {
-            Expiry::Deadline(unit, amount) => deadline(call, unit, amount).map(Some),
+            Expiry::Deadline(unit, amount) => deadline(call, unit, amount, amount_min).map(Some),
             Expiry::Unsaid | Expiry::Keep | Expiry::Persist => Ok(None),
         }
     }
 }
 
-/// The deadline that `amount` of `unit` stands for, in milliseconds of Unix time.
-pub(super) fn deadline(call: &Call, unit: Unit, amount: &[u8]) -> Result<i64, ErrorReply> {
+/// The deadline that `amount` of `unit`, at least `amount_min`, stands for, in milliseconds of Unix time.
+pub(in crate::command) fn deadline(call: &Call, unit: Unit, amount: &[u8], amount_min: i64) -> Result<i64, ErrorReply> {
     let amount = number::parse_i64(amount).ok_or(ErrorReply::NOT_INTEGER)?;
     let milliseconds = match unit {
         Unit::Seconds | Unit::UnixSeconds => amount.checked_mul(1000),
@@ -95,7 +101,5 @@ pub(super) fn deadline(call: &Call, unit: Unit, amount: &[u8]) -> Result<i64, Er
         Unit::Seconds | Unit::Milliseconds => milliseconds.and_then(|ms| ms.checked_add(call.keys.now_ms())),
         Unit::UnixSeconds | Unit::UnixMilliseconds => milliseconds,
     };
-    deadline
-        .filter(|_| amount > 0)
-        .ok_or_else(|| ErrorReply::new(format!("ERR invalid expire time in '{}' command", call.spec.name)))
+    deadline.filter(|_| amount >= amount_min).ok_or_else(|| errors::invalid_expire_time(call.spec))
 }

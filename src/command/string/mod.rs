@@ -2,7 +2,7 @@
 
 mod counter;
 mod edit;
-mod expiry;
+pub(super) mod expiry;
 mod lcs;
 mod multiple;
 mod set;

@@ -127,7 +127,7 @@ pub fn psetex(call: &mut Call) -> CommandResult {
 
 fn set_expiring(call: &mut Call, unit: Unit) -> CommandResult {
     let key = call.arg(1);
-    let deadline = expiry::deadline(call, unit, call.arg(2))?;
+    let deadline = expiry::deadline(call, unit, call.arg(2), 1)?;
     assign(call, key, call.arg(3), Some(deadline));
     call.keys.notify(Event::EXPIRE, key);
     call.reply.ok()

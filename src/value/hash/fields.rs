@@ -28,12 +28,20 @@ impl Layout for FieldLayout {
 }
 
 /// See the module.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Fields {
     tree: Tree<FieldLayout>,
     /// Boxed values, and their bytes.
     long_values: usize,
     long_bytes: usize,
+    /// See [`Hash::noted_ms`](super::Hash::noted_ms).
+    pub(super) noted_ms: Option<i64>,
+}
+
+impl Clone for Fields {
+    fn clone(&self) -> Self {
+        Fields { tree: self.tree.clone(), noted_ms: None, ..*self }
+    }
 }
 
 #[inline]
@@ -59,7 +67,7 @@ fn field<'a>(name: &'a [u8], record: &View<'a, Box<[u8]>>, now_ms: i64) -> Optio
 
 impl Fields {
     pub(super) fn of_pairs(pairs: PairsRef<'_>) -> Self {
-        let mut fields = Fields { tree: Tree::new(), long_values: 0, long_bytes: 0 };
+        let mut fields = Fields { tree: Tree::new(), long_values: 0, long_bytes: 0, noted_ms: None };
         for field in pairs.iter() {
             fields.set(&field.name.to_vec(), &field.value.to_vec(), Lifetime::Forever, i64::MIN);
         }
@@ -128,6 +136,28 @@ impl Fields {
         let boxed = self.tree.remove(position);
         self.forget(boxed);
         !was_over
+    }
+
+    pub(super) fn set_deadline(&mut self, name: &[u8], deadline: Option<i64>) {
+        let key = SEED.key(name);
+        if let Some(position) = self.tree.find(key) {
+            self.tree.set_deadline(position, key, deadline);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<i64> {
+        self.tree.next_deadline()
+    }
+
+    /// See [`Hash::remove_due`](super::Hash::remove_due).
+    pub(super) fn remove_due(&mut self, now_ms: i64, max: usize) -> usize {
+        let (long_values, long_bytes) = (&mut self.long_values, &mut self.long_bytes);
+        self.tree.pop_due(now_ms - 1, max, |_, boxed| {
+            if let Some(value) = boxed {
+                *long_values -= 1;
+                *long_bytes -= value.len();
+            }
+        })
     }
 
     /// Counts a boxed value as gone.

@@ -6,14 +6,19 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, BTreeSet};
 
-type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Each field's value and deadline.
+type Map = BTreeMap<Vec<u8>, (Vec<u8>, Option<i64>)>;
 
 const RULES: HashRules = HashRules { packed_fields_max: 8, packed_bytes_max: 20, now_ms: 0 };
 
 #[derive(Debug, Clone)]
 enum Step {
-    Set(Vec<u8>, Vec<u8>),
+    Set(Vec<u8>, Vec<u8>, Lifetime),
     Remove(Vec<u8>),
+    SetDeadline(Vec<u8>, Option<i64>),
+    /// So many milliseconds pass.
+    Wait(i64),
+    RemoveDue(usize),
     /// The hash goes into a record and comes back.
     Store,
     Copy,
@@ -35,10 +40,24 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn lifetime(deadlines: bool) -> impl Strategy<Value = Lifetime> {
+    let until = if deadlines { 3 } else { 0 };
     prop_oneof![
-        10 => (name(), value()).prop_map(|(name, value)| Step::Set(name, value)),
-        7 => name().prop_map(Step::Remove),
+        5 => Just(Lifetime::Forever),
+        2 => Just(Lifetime::Kept),
+        until => (0..100i64).prop_map(Lifetime::Until),
+    ]
+}
+
+/// Any change, with deadlines or without.
+fn step(deadlines: bool) -> impl Strategy<Value = Step> {
+    let timed = if deadlines { 3 } else { 0 };
+    prop_oneof![
+        10 => (name(), value(), lifetime(deadlines)).prop_map(|(name, value, time)| Step::Set(name, value, time)),
+        6 => name().prop_map(Step::Remove),
+        timed => (name(), proptest::option::of(0..100i64)).prop_map(|(name, time)| Step::SetDeadline(name, time)),
+        timed => (0..10i64).prop_map(Step::Wait),
+        timed => (0..5usize).prop_map(Step::RemoveDue),
         1 => Just(Step::Store),
         1 => Just(Step::Copy),
     ]
@@ -54,24 +73,28 @@ fn pairs(hash: HashRef<'_>) -> Vec<(Vec<u8>, Vec<u8>)> {
     all
 }
 
-fn check(hash: &Hash, map: &Map, rng: &mut SmallRng) {
-    let view = hash.view();
-    assert_eq!(view.len(), map.len());
-    assert!(pairs(view).into_iter().collect::<Map>() == *map);
-    for (name, value) in map {
+fn check(view: HashRef<'_>, map: &Map, rng: &mut SmallRng) {
+    assert_eq!((view.len(), view.is_empty()), (map.len(), map.is_empty()));
+    let mut all = Map::new();
+    view.for_each(|field| {
+        let (name, value) = pair(field);
+        assert!(all.insert(name, (value, field.deadline)).is_none(), "each field is visited once");
+    });
+    assert!(all == *map);
+    for (name, (value, deadline)) in map {
         assert_eq!(view.get(name).map(|value| value.to_vec()).as_ref(), Some(value));
+        assert_eq!(view.deadline(name), Some(*deadline));
     }
-    assert!(view.get(b"none such").is_none());
-    let mut scanned = Vec::new();
+    assert!(view.get(b"none such").is_none() && view.deadline(b"none such").is_none());
+    let mut scanned = BTreeSet::new();
     let mut cursor = 0;
     loop {
-        cursor = view.scan(cursor, 3, b"", |field| scanned.push(pair(field)));
+        cursor = view.scan(cursor, 3, b"", |field| assert!(scanned.insert(pair(field))));
         if cursor == 0 {
             break;
         }
     }
-    assert_eq!(scanned.len(), map.len());
-    assert!(scanned.into_iter().collect::<Map>() == *map);
+    assert!(scanned.into_iter().eq(map.iter().map(|(name, (value, _))| (name.clone(), value.clone()))));
     for count in [0, 1, map.len() / 4, map.len(), map.len() + 1] {
         let mut sample = Vec::new();
         let Ok(()) = view.sample(count, rng, |field| {
@@ -79,12 +102,12 @@ fn check(hash: &Hash, map: &Map, rng: &mut SmallRng) {
             Ok::<_, Infallible>(())
         });
         assert_eq!(sample.len(), count.min(map.len()));
-        assert!(sample.iter().all(|(name, value)| map.get(name) == Some(value)));
+        assert!(sample.iter().all(|(name, value)| map.get(name).is_some_and(|(other, _)| value == other)));
         assert_eq!(sample.iter().collect::<BTreeSet<_>>().len(), sample.len(), "all are different");
         let mut drawn = 0;
         let Ok(()) = view.draw(count, rng, |field| {
             let (name, value) = pair(field);
-            assert_eq!(map.get(&name), Some(&value));
+            assert_eq!(map[&name].0, value);
             drawn += 1;
             Ok::<_, Infallible>(())
         });
@@ -92,36 +115,77 @@ fn check(hash: &Hash, map: &Map, rng: &mut SmallRng) {
     }
 }
 
+/// Goes through changes with a hash and a map.
+fn play(steps: Vec<Step>) {
+    let mut rng = SmallRng::seed_from_u64(steps.len() as u64);
+    let (mut hash, mut map, mut rules) = (Hash::default(), Map::new(), RULES);
+    let mut must_be_tree = false;
+    for step in steps {
+        match step {
+            Step::Set(name, value, lifetime) => {
+                must_be_tree |= name.len().max(value.len()) > RULES.packed_bytes_max;
+                assert_eq!(hash.set(&name, &value, lifetime, &rules), !map.contains_key(&name));
+                let deadline = match lifetime {
+                    Lifetime::Forever => None,
+                    Lifetime::Kept => map.get(&name).and_then(|(_, deadline)| *deadline),
+                    Lifetime::Until(deadline) => Some(deadline),
+                };
+                must_be_tree |= deadline.is_some();
+                map.insert(name, (value, deadline));
+                must_be_tree |= map.len() > RULES.packed_fields_max;
+            }
+            Step::Remove(name) => assert_eq!(hash.remove(&name, &rules), map.remove(&name).is_some()),
+            Step::SetDeadline(name, deadline) => {
+                if let Some((_, known)) = map.get_mut(&name) {
+                    hash.set_deadline(&name, deadline);
+                    *known = deadline;
+                    must_be_tree |= deadline.is_some();
+                }
+            }
+            Step::Wait(milliseconds) => rules.now_ms += milliseconds,
+            Step::RemoveDue(max) => {
+                let before = hash.len();
+                let removed = hash.remove_due(rules.now_ms, max);
+                assert!(removed <= max);
+                assert_eq!(hash.len(), before - removed);
+                if removed < max {
+                    assert_eq!(hash.len(), map.values().filter(|(_, deadline)| is_ahead(*deadline, &rules)).count());
+                    assert!(hash.next_deadline().is_none_or(|next| next >= rules.now_ms));
+                }
+            }
+            Step::Store => {
+                let mut packed = Vec::new();
+                let size = hash.inline_size();
+                assert_eq!(size.is_none(), must_be_tree);
+                let Some(kind) = hash.pack(&mut packed, size.unwrap_or(0)) else { continue };
+                assert_eq!(Some(packed.len()), size);
+                assert!(hash.pack(&mut Vec::new(), packed.len() - 1).is_none());
+                assert!(HashRef::packed(&packed).len() == map.len());
+                hash.load(kind, &packed);
+            }
+            Step::Copy => hash = hash.clone(),
+        }
+        map.retain(|_, (_, deadline)| is_ahead(*deadline, &rules));
+        assert_eq!(hash.view().is_tree(), must_be_tree);
+        let next = map.values().filter_map(|(_, deadline)| *deadline).min();
+        assert!(next.is_none_or(|next| hash.next_deadline().is_some_and(|bound| bound <= next)));
+    }
+    check(hash.view().at(rules.now_ms), &map, &mut rng);
+}
+
+fn is_ahead(deadline: Option<i64>, rules: &HashRules) -> bool {
+    deadline.is_none_or(|deadline| deadline >= rules.now_ms)
+}
+
 proptest! {
     #[test]
-    fn hashes_are_maps(steps in proptest::collection::vec(step(), 0..80)) {
-        let mut rng = SmallRng::seed_from_u64(steps.len() as u64);
-        let (mut hash, mut map) = (Hash::default(), Map::new());
-        let mut must_be_tree = false;
-        for step in steps {
-            match step {
-                Step::Set(name, value) => {
-                    must_be_tree |= name.len().max(value.len()) > RULES.packed_bytes_max;
-                    prop_assert_eq!(hash.set(&name, &value, Lifetime::Forever, &RULES), !map.contains_key(&name));
-                    map.insert(name, value);
-                    must_be_tree |= map.len() > RULES.packed_fields_max;
-                }
-                Step::Remove(name) => prop_assert_eq!(hash.remove(&name, &RULES), map.remove(&name).is_some()),
-                Step::Store => {
-                    let mut packed = Vec::new();
-                    let size = hash.inline_size();
-                    prop_assert_eq!(size.is_none(), must_be_tree);
-                    let Some(kind) = hash.pack(&mut packed, size.unwrap_or(0)) else { continue };
-                    prop_assert_eq!(Some(packed.len()), size);
-                    prop_assert!(hash.pack(&mut Vec::new(), packed.len() - 1).is_none());
-                    prop_assert!(HashRef::packed(&packed).len() == map.len());
-                    hash.load(kind, &packed);
-                }
-                Step::Copy => hash = hash.clone(),
-            }
-            prop_assert_eq!(hash.view().is_tree(), must_be_tree);
-        }
-        check(&hash, &map, &mut rng);
+    fn hashes_are_maps(steps in proptest::collection::vec(step(false), 0..80)) {
+        play(steps);
+    }
+
+    #[test]
+    fn fields_that_are_over_are_not_seen(steps in proptest::collection::vec(step(true), 0..80)) {
+        play(steps);
     }
 }
 
