@@ -83,6 +83,14 @@ impl Judge<'_> {
             },
             // Time left, of what has some.
             (b"TTL" | b"PTTL" | b"EXPIRETIME" | b"PEXPIRETIME", _) | (b"OBJECT", b"IDLETIME") => is_near(ours, theirs),
+            (b"HTTL" | b"HPTTL" | b"HEXPIRETIME" | b"HPEXPIRETIME", _) => {
+                ours.items.len() == theirs.items.len()
+                    && ours
+                        .items
+                        .iter()
+                        .zip(&theirs.items)
+                        .all(|(ours, theirs)| ours == theirs || is_near(ours, theirs))
+            }
             (b"TIME", _) => match (&ours.items[..], &theirs.items[..]) {
                 ([ours, _], [theirs, _]) => is_near(ours, theirs),
                 _ => false,

@@ -69,8 +69,12 @@ impl Round<'_> {
                     .mismatch(&format!("data: db {db} key {}", readable(key, SHOWN_MAX)), &said.collect::<Vec<_>>()));
             }
         }
-        let digests =
-            servers.map(|server| self.control(server, &["DEBUG", "DIGEST"])).collect::<Result<Vec<_>, _>>()?;
+        let mut digests = Vec::new();
+        for server in servers {
+            if !self.has_digest_of_its_own(server)? {
+                digests.push(self.control(server, &["DEBUG", "DIGEST"])?);
+            }
+        }
         // A server that runs elsewhere may forbid DEBUG.
         if digests.iter().all(|digest| !digest.is_error()) && digests.iter().any(|digest| *digest != digests[0]) {
             return Err(self.mismatch("DEBUG DIGEST", &digests));
@@ -82,6 +86,16 @@ impl Round<'_> {
             return (0..self.fleet.servers.len()).try_for_each(|server| self.reset_counters(server));
         }
         self.compare_counters(&counters)
+    }
+
+    /// Whether the server leaves out of its digest what others do not: Valkey, the deadlines of fields.
+    fn has_digest_of_its_own(&mut self, server: usize) -> Result<bool, Stop> {
+        if !self.fleet.servers[server].kind.starts_with("valkey") {
+            return Ok(false);
+        }
+        let keyspace = self.control(server, &["INFO", "keyspace"])?.string();
+        let hashes = keyspace.lines().filter_map(|line| line.split_once("keys_with_volatile_items="));
+        Ok(hashes.into_iter().any(|(_, number)| !number.starts_with('0')))
     }
 
     fn compare_counters(&mut self, counters: &[BTreeMap<String, String>]) -> Result<(), Stop> {
