@@ -708,3 +708,24 @@ fn changes_of_deadlines_are_told() {
         }
     }
 }
+
+#[test]
+fn lists_are_sorted_by_fields() {
+    let server = Server::start(&[]);
+    server.connect().play(
+        "
+        > RPUSH l 1 2 3
+        3
+        > HSET weight_1 by 30 name one
+        2
+        > HSET weight_2 by 10 name two
+        2
+        > HSETEX weight_3 EX 100 FIELDS 2 by 20 name three
+        1
+        > SORT l BY weight_*->by GET weight_*->name GET weight_*->none
+        [two nil three nil one nil]
+        > RESTORE copy 0 x
+        (ERR DUMP payload version or checksum are wrong)
+        ",
+    );
+}

@@ -60,7 +60,11 @@ impl<'c> Pattern<'c> {
         let Some(found) = keys.read(&key) else { return use_value(None) };
         let value = keys.value(found);
         match field {
-            Some(_) => use_value(None),
+            Some(name) => {
+                let value = value.as_hash().and_then(|hash| hash.at(keys.now_ms()).get(name));
+                let mut text = IntegerText::default();
+                use_value(value.as_ref().map(|value| value.as_bytes(&mut text)))
+            }
             None => match value.as_string() {
                 Some(string) => use_value(Some(string.as_slice(&mut Vec::new()))),
                 None => use_value(None),
