@@ -6,10 +6,11 @@ use libfuzzer_sys::fuzz_target;
 use radish::persistence::rdb::payload;
 use radish::persistence::rdb::value::{Limits, Loaded};
 use radish::value::digest::Digest;
+use radish::value::hash::HashRules;
 use radish::value::list::ListLimits;
-use radish::value::string::LongString;
 use radish::value::set::SetLimits;
 use radish::value::stream::StreamLimits;
+use radish::value::string::LongString;
 use radish::value::zset::ZsetLimits;
 use radish::value::{Value, ValueRef};
 
@@ -19,19 +20,22 @@ fuzz_target!(|input: &[u8]| {
         set: SetLimits::default(),
         sorted_set: ZsetLimits::default(),
         stream: StreamLimits::default(),
+        hash: HashRules { packed_fields_max: 128, packed_bytes_max: 64, now_ms: 1_000_000 },
     };
     let whole = [input, &[10, 0], &[0; 8]].concat();
     let Ok(loaded) = payload::read(&whole, false, &limits) else { return };
-    let value = kept(loaded);
+    let Some(value) = kept(loaded) else { return };
     let again = payload::write(ValueRef::Boxed(&value), input.len() % 2 == 0);
-    let again = kept(payload::read(&again, true, &limits).expect("what was written can be read"));
+    let again =
+        kept(payload::read(&again, true, &limits).expect("what was written can be read")).expect("nothing is over");
     assert_eq!(digest(&value), digest(&again));
 });
 
-fn kept(loaded: Loaded) -> Value {
+fn kept(loaded: Loaded) -> Option<Value> {
     match loaded {
-        Loaded::String(bytes) => Value::String(LongString::new(&bytes)),
-        Loaded::Collection(value) => value,
+        Loaded::String(bytes) => Some(Value::String(LongString::new(&bytes))),
+        Loaded::Collection(value) => Some(value),
+        Loaded::Over => None,
     }
 }
 

@@ -83,7 +83,7 @@ pub fn restore(call: &mut Call) -> CommandResult {
         // As in Redis, a sum that overflows is long past.
         lifetime => Some(lifetime.wrapping_add(now_ms)),
     };
-    if deadline.is_some_and(|deadline| deadline < now_ms) {
+    if matches!(loaded, Loaded::Over) || deadline.is_some_and(|deadline| deadline < now_ms) {
         // What is over before it begins is not made; what it was to replace goes.
         if let Some(found) = call.keys.write(key) {
             call.keys.delete(found, key);
@@ -119,6 +119,7 @@ fn limits(call: &Call) -> Limits {
 fn put(call: &mut Call, key: &[u8], loaded: Loaded, deadline: Option<i64>) {
     match loaded {
         Loaded::String(bytes) => super::string::put_bytes(call.keys, key, &bytes, deadline),
+        Loaded::Over => {}
         Loaded::Collection(value) => stored::put_value(call.keys, key, value, deadline),
     }
 }

@@ -100,3 +100,31 @@ pub fn intset(bytes: &[u8], each: Visit<'_>) -> Result<(), Corrupt> {
     }
     Ok(())
 }
+
+/// Calls `each` with the fields and values of a zipmap, in which Redis kept small hashes before version 2.6.
+pub fn zipmap(bytes: &[u8], each: Visit<'_>) -> Result<(), Corrupt> {
+    let (_, mut rest) = bytes.split_first().ok_or(Corrupt)?;
+    while rest != [0xFF] {
+        let (name, after) = zipmap_text(rest, false).ok_or(Corrupt)?;
+        let (value, after) = zipmap_text(after, true).ok_or(Corrupt)?;
+        each(Element::new(name))?;
+        each(Element::new(value))?;
+        rest = after;
+    }
+    Ok(())
+}
+
+/// A text with its length in front, which in a value is followed by the number of unused bytes behind it.
+fn zipmap_text(bytes: &[u8], is_value: bool) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = match bytes.split_first()? {
+        (0xFE, rest) => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (u32::from_le_bytes(*len) as usize, rest)
+        }
+        (0xFF, _) => return None,
+        (len, rest) => (usize::from(*len), rest),
+    };
+    let (unused, rest) = if is_value { rest.split_first()? } else { (&0, rest) };
+    let (text, rest) = rest.split_at_checked(len)?;
+    Some((text, rest.get(usize::from(*unused)..)?))
+}

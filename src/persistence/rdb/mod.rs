@@ -19,8 +19,10 @@ mod tests;
 pub mod value;
 pub mod write;
 
-/// The version that is written: that of Redis 7.0, the oldest that can hold every value but those with new features.
-pub const VERSION: u16 = 10;
+/// The version that is written: that of Redis 7.0, which can hold every value but hashes whose fields have deadlines.
+const VERSION: u16 = 10;
+/// The version of Redis 8.0, the first with such hashes.
+const VERSION_WITH_FIELD_DEADLINES: u16 = 12;
 
 /// The newest version of Redis that is read (8.2).
 const REDIS_VERSION_MAX: u16 = 12;
@@ -28,6 +30,11 @@ const REDIS_VERSION_MAX: u16 = 12;
 const VALKEY_VERSION_MIN: u16 = 80;
 /// The newest version of Valkey that is read (9.1).
 const VALKEY_VERSION_MAX: u16 = 80;
+
+/// Whether data of this version is Valkey's own.
+fn is_of_valkey(version: u16) -> bool {
+    version >= VALKEY_VERSION_MIN
+}
 
 /// Whether data of this version can be read.
 fn is_known_version(version: u16) -> bool {
@@ -48,6 +55,7 @@ mod kind {
     pub const HASH: u8 = 4;
     /// Scores as doubles.
     pub const ZSET_2: u8 = 5;
+    pub const HASH_ZIPMAP: u8 = 9;
     pub const LIST_ZIPLIST: u8 = 10;
     pub const SET_INTSET: u8 = 11;
     pub const ZSET_ZIPLIST: u8 = 12;
@@ -64,8 +72,11 @@ mod kind {
     pub const SET_LISTPACK: u8 = 20;
     /// A stream whose consumers have been active.
     pub const STREAM_3: u8 = 21;
-    /// A hash with deadlines of fields, as in Redis 7.4.
+    /// Valkey's hash whose fields have deadlines; what Redis has never released has the same number.
+    pub const HASH_2: u8 = 22;
+    /// Redis' hash whose fields have deadlines, and the same as a listpack.
     pub const HASH_METADATA: u8 = 24;
+    pub const HASH_LISTPACK_EX: u8 = 25;
 }
 
 /// The first two bits of a length, and what the rest of an encoded string's says.

@@ -2,7 +2,7 @@
 
 use super::read::Reader;
 use super::value::{self, Limits, Loaded};
-use super::{Corrupt, VERSION, is_known_version};
+use super::{Corrupt, VERSION, VERSION_WITH_FIELD_DEADLINES, is_known_version, is_of_valkey, kind};
 use crate::value::ValueRef;
 use crc::{CRC_64_REDIS, Crc, Table};
 
@@ -22,9 +22,11 @@ pub enum Refusal {
 
 /// A value as a payload.
 pub fn write(value: ValueRef<'_>, compressed: bool) -> Vec<u8> {
-    let mut out = vec![value::kind_of(value)];
+    let kind = value::kind_of(value);
+    let mut out = vec![kind];
     value::write(value, compressed, &mut out);
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    let version = if kind == kind::HASH_METADATA { VERSION_WITH_FIELD_DEADLINES } else { VERSION };
+    out.extend_from_slice(&version.to_le_bytes());
     let checksum = CHECKSUM.checksum(&out);
     out.extend_from_slice(&checksum.to_le_bytes());
     out
@@ -36,15 +38,16 @@ pub fn read(payload: &[u8], checks: bool, limits: &Limits) -> Result<Loaded, Ref
     let [low, high, checksum @ ..] = *footer;
     let checksum = u64::from_le_bytes(checksum);
     let is_whole = !checks || checksum == CHECKSUM.checksum(&payload[..payload.len() - 8]);
-    if !is_whole || !is_known_version(u16::from_le_bytes([low, high])) {
+    let version = u16::from_le_bytes([low, high]);
+    if !is_whole || !is_known_version(version) {
         return Err(Refusal::VersionOrChecksum);
     }
-    read_body(body, limits).map_err(|Corrupt| Refusal::BadFormat)
+    read_body(body, is_of_valkey(version), limits).map_err(|Corrupt| Refusal::BadFormat)
 }
 
-fn read_body(body: &[u8], limits: &Limits) -> Result<Loaded, Corrupt> {
+fn read_body(body: &[u8], is_of_valkey: bool, limits: &Limits) -> Result<Loaded, Corrupt> {
     let (kind, body) = body.split_first().ok_or(Corrupt)?;
     let mut reader = Reader::new(body);
-    let loaded = value::read(&mut reader, *kind, limits)?;
+    let loaded = value::read(&mut reader, *kind, is_of_valkey, limits)?;
     if reader.into_source().is_empty() { Ok(loaded) } else { Err(Corrupt) }
 }

@@ -61,6 +61,7 @@ fn plain(loaded: Loaded) -> Plain {
             Plain::Hash(fields)
         }
         Loaded::Collection(Value::Stream(_)) => panic!("streams are compared as they are written"),
+        Loaded::Over => Plain::Hash(BTreeMap::new()),
         Loaded::Collection(Value::String(_)) => panic!("a string is no collection"),
     }
 }
@@ -184,6 +185,38 @@ fn old_encodings_of_sorted_sets_are_read() {
     assert_eq!(read_body(kind::ZSET_ZIPLIST, ziplist), Err(Refusal::BadFormat), "a member without a score");
     let ziplist = b"\x15\x15\0\0\0\x12\0\0\0\x04\0\0\x01a\x03\xf3\x02\x01b\x03\xf9\xff";
     assert_eq!(read_body(kind::ZSET_ZIPLIST, ziplist), Ok(scores(&[("a", 2.0), ("b", 8.0)])));
+}
+
+#[test]
+fn all_encodings_of_hashes_are_read() {
+    let fields = |fields: &[(&str, &str, Option<i64>)]| {
+        let field = |(name, value, deadline): &(&str, &str, _)| {
+            (name.as_bytes().to_vec(), (value.as_bytes().to_vec(), *deadline))
+        };
+        Plain::Hash(fields.iter().map(field).collect())
+    };
+    let zipmap = b"\x11\x02\x01a\x02\x00xy\x01b\x01\x02z--\xff".as_slice();
+    assert_eq!(read_body(kind::HASH_ZIPMAP, zipmap), Ok(fields(&[("a", "xy", None), ("b", "z", None)])));
+    assert_eq!(read_body(kind::HASH_ZIPMAP, b"\x04\x01\x01a\xff"), Err(Refusal::BadFormat), "no value");
+    // `HSET h f v g w`, `HPEXPIREAT h 2000000000000 FIELDS 1 f`, a millisecond later for g by five, `HSET h x y`: in Redis 8.2
+    // packed and not, and in Valkey 9.1.
+    let first = 2_000_000_000_000;
+    let expected = fields(&[("f", "v", Some(first)), ("g", "w", Some(first + 5)), ("x", "y", None)]);
+    from_redis(
+        b"\x19\0 J\xa9\xd1\x01\0\0//\0\0\0\x09\0\x81f\x02\x81v\x02\xf4\0 J\xa9\xd1\x01\0\0\x09\x81g\x02\x81w\x02\xf4\x05\
+          \x20J\xa9\xd1\x01\0\0\x09\x81x\x02\x81y\x02\0\x01\xff\x0c\0\x09D\xabD\x1bOV\xf9",
+        &expected,
+    );
+    from_redis(
+        b"\x16\x03\x01f\x01v\0 J\xa9\xd1\x01\0\0\x01g\x01w\x05 J\xa9\xd1\x01\0\0\x01x\x01y\xff\xff\xff\xff\xff\xff\xff\xffP\0\
+          O\xd9\x0fw\x94\x98C\xa8",
+        &expected,
+    );
+    let metadata = b"\0 J\xa9\xd1\x01\0\0\x03\0\x01x\x01y\x06\x01g\x01w\x01\x01f\x01v";
+    assert_eq!(read_body(kind::HASH_METADATA, metadata), Ok(expected));
+    assert_eq!(read_body(kind::HASH_2, b"\x01\x01f\x01v\0 J\xa9\xd1\x01\0\0"), Err(Refusal::BadFormat), "not Valkey's");
+    let over = b"\xfe\xff\xff\xff\xff\xff\xff\xff\x01\x01\x01f\x01v";
+    assert_eq!(read_body(kind::HASH_METADATA, over), Err(Refusal::BadFormat), "a time before 1970");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod stream;
 
 use super::read::{Reader, Source};
 use super::{Corrupt, forms, kind, write};
+use crate::value::collection::Collection;
 use crate::value::hash::HashRules;
 use crate::value::list::ListLimits;
 use crate::value::packed::Element;
@@ -20,7 +21,10 @@ use crate::value::{Value, ValueRef};
 #[derive(Debug)]
 pub enum Loaded {
     String(Vec<u8>),
+    /// A collection that is not empty.
     Collection(Value),
+    /// A hash of which all fields are over.
+    Over,
 }
 
 /// In which form collections that are read are kept.
@@ -84,8 +88,13 @@ fn pairs(
     if first.is_some() { Err(Corrupt) } else { Ok(()) }
 }
 
-/// Reads a value of a kind.
-pub fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &Limits) -> Result<Loaded, Corrupt> {
+/// Reads a value of a kind; some kinds are not the same in Valkey's data as in that of Redis.
+pub fn read<S: Source>(
+    reader: &mut Reader<S>,
+    kind: u8,
+    is_of_valkey: bool,
+    limits: &Limits,
+) -> Result<Loaded, Corrupt> {
     let value = match kind {
         kind::STRING => {
             let mut string = Vec::new();
@@ -99,13 +108,16 @@ pub fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &Limits) -> Res
             Value::SortedSet(sorted_set::read(reader, kind, &limits.sorted_set)?)
         }
         kind::SET | kind::SET_INTSET | kind::SET_LISTPACK => Value::Set(set::read(reader, kind, &limits.set)?),
-        kind::HASH | kind::HASH_ZIPLIST | kind::HASH_LISTPACK | kind::HASH_METADATA => {
-            Value::Hash(hash::read(reader, kind, &limits.hash)?)
-        }
         kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
             Value::Stream(Box::new(stream::read(reader, kind, &limits.stream)?))
         }
-        _ => return Err(Corrupt),
+        _ => {
+            let hash = hash::read(reader, kind, is_of_valkey, &limits.hash)?;
+            if hash.is_empty() {
+                return Ok(Loaded::Over);
+            }
+            Value::Hash(hash)
+        }
     };
     Ok(Loaded::Collection(value))
 }
