@@ -195,7 +195,7 @@ fn all_encodings_of_hashes_are_read() {
         };
         Plain::Hash(fields.iter().map(field).collect())
     };
-    let zipmap = b"\x11\x02\x01a\x02\x00xy\x01b\x01\x02z--\xff".as_slice();
+    let zipmap = b"\x0f\x02\x01a\x02\x00xy\x01b\x01\x02z--\xff".as_slice();
     assert_eq!(read_body(kind::HASH_ZIPMAP, zipmap), Ok(fields(&[("a", "xy", None), ("b", "z", None)])));
     assert_eq!(read_body(kind::HASH_ZIPMAP, b"\x04\x01\x01a\xff"), Err(Refusal::BadFormat), "no value");
     // `HSET h f v g w`, `HPEXPIREAT h 2000000000000 FIELDS 1 f`, a millisecond later for g by five, `HSET h x y`: in Redis 8.2
