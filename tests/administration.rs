@@ -1,8 +1,6 @@
 //! Conversations about the server itself: CLIENT, INFO, the logs, MEMORY and DEBUG.
 
-mod support;
-
-use support::Server;
+use crate::support::Server;
 
 /// The value of a field of INFO.
 fn field(info: &str, name: &str) -> String {

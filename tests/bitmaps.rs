@@ -1,8 +1,6 @@
 //! Bitmap commands, through a socket.
 
-mod support;
-
-use support::Server;
+use crate::support::Server;
 
 #[test]
 fn single_bits_are_set_and_read() {

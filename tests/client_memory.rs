@@ -1,10 +1,8 @@
 //! What clients cost: buffers, transactions, watched keys and subscriptions, and the limits on them.
 
-mod support;
-
+use crate::support::{Connection, Local, Server, eventually};
 use radish::client::Message;
 use radish::memory;
-use support::{Connection, Local, Server, eventually};
 
 /// A field of the line that CLIENT LIST has about the client of this name; `None` if there is no such client.
 fn field(observer: &mut Connection, client: &str, name: &str) -> Option<usize> {

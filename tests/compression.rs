@@ -1,10 +1,8 @@
 //! Strings that are kept compressed: no command shows it, but memory does.
 
-mod support;
-
+use crate::support::{Connection, Server, eventually};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use support::{Connection, Server, eventually};
 
 fn memory_usage(client: &mut Connection, key: &str) -> usize {
     client.ask_words(&["MEMORY", "USAGE", key]).parse().expect("a number of bytes")

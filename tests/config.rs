@@ -1,10 +1,8 @@
 //! The configuration from outside: arguments and files at start, CONFIG through a socket.
 
-mod support;
-
+use crate::support::Server;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
-use support::Server;
 
 /// What the server prints when it cannot start with `arguments`.
 fn refused(arguments: &[&str]) -> (String, String) {

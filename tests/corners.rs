@@ -1,9 +1,7 @@
 //! What random comparison with real servers (`compat/differential`) has brought to light: arguments at the edge, and what
 //! is counted and told of commands.
 
-mod support;
-
-use support::{Connection, Server};
+use crate::support::{Connection, Server};
 
 fn field(text: &str, name: &str) -> String {
     let name = name.to_owned();
@@ -156,7 +154,7 @@ fn a_wait_counts_as_a_call_once_it_is_over() {
     let server = Server::start(&[]);
     let (mut waiting, mut client) = (server.connect(), server.connect());
     waiting.send("BLPOP l 0");
-    support::eventually("it waits", || field(&client.ask("INFO clients"), "blocked_clients") == "1");
+    crate::support::eventually("it waits", || field(&client.ask("INFO clients"), "blocked_clients") == "1");
     assert!(!client.ask("INFO commandstats").contains("blpop"));
     client.ask("RPUSH l x");
     assert_eq!(waiting.reply(), "[l x]");
@@ -251,7 +249,7 @@ fn what_is_queued_waits_for_the_end_of_a_pause() {
     client.ask("MULTI");
     other.ask("CLIENT PAUSE 100000 WRITE");
     client.send("SET k v");
-    support::eventually("it is held back", || field(&other.ask("INFO clients"), "blocked_clients") == "1");
+    crate::support::eventually("it is held back", || field(&other.ask("INFO clients"), "blocked_clients") == "1");
     other.ask("CLIENT UNPAUSE");
     assert_eq!(client.reply(), "QUEUED");
     assert_eq!(client.ask("EXEC"), "[OK]");

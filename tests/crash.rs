@@ -1,11 +1,9 @@
 //! What a crash and a refused start leave in the log.
 
-mod support;
-
+use crate::support::Server;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
-use support::Server;
 
 fn server_that_logs_to(path: &Path, arguments: &[&str]) -> Server {
     let path = path.to_str().expect("its name is text");

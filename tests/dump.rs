@@ -1,8 +1,6 @@
 //! `DUMP` and `RESTORE`, through a socket.
 
-mod support;
-
-use support::{Connection, Server};
+use crate::support::{Connection, Server};
 
 fn dump(server: &Server, key: &str) -> Vec<u8> {
     let mut client = server.connect();
@@ -13,7 +11,7 @@ fn dump(server: &Server, key: &str) -> Vec<u8> {
 }
 
 fn ask(client: &mut Connection, words: &[&[u8]]) -> String {
-    client.send_raw(&support::request(words));
+    client.send_raw(&crate::support::request(words));
     client.reply()
 }
 
@@ -102,7 +100,7 @@ fn whoever_waits_for_a_list_gets_one_that_is_restored() {
     let payload = dump(&server, "list");
     let mut waiting = server.connect();
     waiting.send("BLPOP awaited 0");
-    support::eventually("the wait", || client.info("blocked_clients") == "1");
+    crate::support::eventually("the wait", || client.info("blocked_clients") == "1");
     assert_eq!(ask(&mut client, &[b"RESTORE", b"awaited", b"0", &payload]), "OK");
     assert_eq!(waiting.reply(), "[awaited x]");
 }

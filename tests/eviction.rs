@@ -1,11 +1,9 @@
 //! `maxmemory`: what is evicted, by which policy, and how much.
 
-mod support;
-
+use crate::support::{Connection, Server, eventually};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use std::time::Duration;
-use support::{Connection, Server, eventually};
 
 fn number(client: &mut Connection, field: &str) -> usize {
     client.info(field).parse().expect("a number")

@@ -1,8 +1,6 @@
 //! Commands on places, through a socket.
 
-mod support;
-
-use support::Server;
+use crate::support::Server;
 
 const SICILY: &str = "
     > GEOADD Sicily 13.361389 38.115556 Palermo 15.087269 37.502669 Catania

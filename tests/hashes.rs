@@ -1,9 +1,7 @@
 //! Commands on hashes, through a socket.
 
-mod support;
-
+use crate::support::{Server, eventually};
 use std::time::Duration;
-use support::{Server, eventually};
 
 #[test]
 fn fields_are_set_read_and_removed() {
@@ -404,8 +402,8 @@ fn fields_have_deadlines() {
         [-1]
         > HEXPIRE h 0 FIELDS 2 a a
         [2 -2]
-        > HGETALL h
-        [b 2 c 3]
+        > HMGET h a b c
+        [nil 2 3]
         > HPEXPIREAT h 1 FIELDS 2 b c
         [2 2]
         > EXISTS h

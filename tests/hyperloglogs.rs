@@ -1,8 +1,6 @@
 //! Commands on HyperLogLogs, through a socket.
 
-mod support;
-
-use support::Server;
+use crate::support::Server;
 
 #[test]
 fn different_elements_are_counted() {

@@ -1,9 +1,7 @@
 //! Commands on keys, through a socket.
 
-mod support;
-
+use crate::support::{Connection, Server};
 use std::collections::HashSet;
-use support::{Connection, Server};
 
 #[test]
 fn keys_are_counted_deleted_and_told_about() {
@@ -369,7 +367,7 @@ fn a_random_key_is_found_among_many_whose_time_is_over() {
     }
     (0..1000).for_each(|_| assert_eq!(client.reply(), "OK"));
     client.ask("SET living x");
-    support::eventually("the end of all deadlines", || client.ask("EXISTS over:999") == "0");
+    crate::support::eventually("the end of all deadlines", || client.ask("EXISTS over:999") == "0");
     assert_eq!(client.ask("RANDOMKEY"), "living");
     let left: usize = client.ask("DBSIZE").parse().expect("a number");
     assert!(left > 800, "RANDOMKEY removed {} keys", 1000 - left);
@@ -384,7 +382,7 @@ fn commands_that_go_from_shard_to_shard_run_in_transactions() {
     client.ask("MSET a 1 b 2 c 3");
     let id = waiting.ask("CLIENT ID");
     waiting.send("BLPOP q 0");
-    support::eventually("the wait", || client.ask("INFO clients").contains("blocked_clients:1"));
+    crate::support::eventually("the wait", || client.ask("INFO clients").contains("blocked_clients:1"));
     client.ask("MULTI");
     for command in ["DEL a", "DBSIZE", "SCAN 0 COUNT 100 MATCH b", "RANDOMKEY", "LCS b c", "FLUSHALL SYNC"] {
         assert_eq!(client.ask(command), "QUEUED");

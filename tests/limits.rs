@@ -1,11 +1,9 @@
 //! Clients that send rubbish, too much, or never all of it, or that never read: each is held to its limits, and meanwhile
 //! another one is served.
 
-mod support;
-
+use crate::support::{Connection, Server, eventually, request};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use support::{Connection, Server, eventually, request};
 
 /// A figure of INFO.
 fn info(client: &mut Connection, name: &str) -> u64 {

@@ -1,12 +1,10 @@
 //! Where the server listens, whom it lets in, whom it sends away, and how it ends.
 
-mod support;
-
+use crate::support::{Connection, Server, eventually};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{Connection, Server, eventually};
 
 fn log(path: &std::path::Path) -> String {
     std::fs::read_to_string(path).expect("there is a log")

@@ -1,9 +1,7 @@
 //! Commands on lists, through a socket.
 
-mod support;
-
+use crate::support::{Connection, Server, eventually};
 use std::time::Duration;
-use support::{Connection, Server, eventually};
 
 #[test]
 fn elements_are_added_read_and_removed_at_both_ends() {

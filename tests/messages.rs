@@ -1,8 +1,6 @@
 //! What arrives without being asked for: published messages and the lines of MONITOR, and where they stand among replies.
 
-mod support;
-
-use support::{Local, Server};
+use crate::support::{Local, Server};
 
 const MESSAGE: &str = "*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$1\r\nm\r\n";
 const LEFT: &str = "*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n";

@@ -1,4 +1,4 @@
-//! The lists in README.md are what the server's own tables say. `UPDATE=1 cargo test --test readme` writes them anew.
+//! The lists in README.md are what the server's own tables say. `UPDATE=1 cargo test --test server readme` writes them anew.
 
 use radish::config::Directive;
 use radish::spec;
@@ -27,7 +27,7 @@ fn check(list: &str, expected: &str) {
         fs::write(path("README.md"), format!("{before}{begin}{expected}{end}{after}")).expect("README.md is writable");
         return;
     }
-    panic!("the {list} in README.md are stale: UPDATE=1 cargo test --test readme. They should be\n{expected}");
+    panic!("the {list} in README.md are stale: UPDATE=1 cargo test --test server readme. They should be\n{expected}");
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Connections, transactions and subscriptions, through a socket.
 
-mod support;
-
-use support::{Server, request};
+use crate::support::{Server, request};
 
 #[test]
 fn a_connection_is_greeted_in_both_protocols() {

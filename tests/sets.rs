@@ -1,9 +1,7 @@
 //! Commands on sets, through a socket.
 
-mod support;
-
+use crate::support::Server;
 use std::collections::BTreeSet;
-use support::Server;
 
 #[test]
 fn members_are_added_found_and_removed() {
@@ -485,5 +483,5 @@ fn large_sets_are_told_about_copied_and_freed() {
     client.ask("CONFIG RESETSTAT");
     assert_eq!(client.ask("UNLINK large"), "1");
     assert_eq!(client.ask("SPOP copy 70000").split(' ').count(), 60_001);
-    support::eventually("both are freed in the background", || client.info("lazyfreed_objects") == "2");
+    crate::support::eventually("both are freed in the background", || client.info("lazyfreed_objects") == "2");
 }

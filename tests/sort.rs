@@ -1,8 +1,6 @@
 //! `SORT`, through a socket.
 
-mod support;
-
-use support::Server;
+use crate::support::Server;
 
 #[test]
 fn elements_are_sorted_by_themselves() {

@@ -1,9 +1,7 @@
 //! Commands on sorted sets, through a socket.
 
-mod support;
-
+use crate::support::{Connection, Server, eventually};
 use std::time::Duration;
-use support::{Connection, Server, eventually};
 
 /// Plays a conversation with sets that are packed, and with sets that are not.
 fn play_with_both_forms(conversation: &str) {

@@ -1,8 +1,6 @@
 //! Commands on streams, through a socket.
 
-mod support;
-
-use support::{Connection, Server, eventually};
+use crate::support::{Connection, Server, eventually};
 
 #[test]
 fn entries_are_added_read_and_deleted() {

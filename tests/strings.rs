@@ -1,8 +1,6 @@
 //! String commands, through a socket.
 
-mod support;
-
-use support::Server;
+use crate::support::Server;
 
 #[test]
 fn set_takes_conditions_and_expiries() {

@@ -1,9 +1,7 @@
 //! Clients that wait for a key: what they cost while they wait, what they leave behind, and what they hear.
 
-mod support;
-
+use crate::support::{Connection, Local, Server, eventually};
 use std::sync::Arc;
-use support::{Connection, Local, Server, eventually};
 
 /// Waits until so many clients are blocked.
 fn until_blocked(client: &mut Connection, count: usize) {

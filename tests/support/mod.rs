@@ -1,7 +1,5 @@
 //! A server of its own for each test, and conversations with it over a plain socket.
 
-#![allow(dead_code, reason = "each file of tests uses its own part of this")]
-
 use radish::client::{Client, Endpoint, Identity, Session};
 use radish::command::Batch;
 use radish::config::Settings;
