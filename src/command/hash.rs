@@ -152,7 +152,7 @@ pub fn hdel(call: &mut Call) -> CommandResult {
 pub fn hgetdel(call: &mut Call) -> CommandResult {
     let names = named::at_once(call, named::MISMATCH)?;
     let (key, rules) = (call.arg(1), rules(call));
-    let found = call.keys.read(key);
+    let found = call.keys.write(key);
     let found = call.keys.typed(found, Hash::TYPE)?;
     let hash = found.and_then(|found| view(call.keys, found));
     named::write_values(call.reply, hash, names, true)?;
