@@ -26,7 +26,12 @@ fn pop_many(call: &mut Call, key: &[u8]) -> CommandResult {
     const NOT_POSITIVE: ErrorReply = ErrorReply::fixed("ERR value is out of range, must be positive");
     let count = call.integer_in(2, 0..=i64::MAX, NOT_POSITIVE)? as usize;
     let limits = limits(call);
-    let Some(found) = find::<Set>(call.keys, key)?.filter(|_| count > 0) else { return call.reply.set(0) };
+    let Some(mut found) = find::<Set>(call.keys, key)?.filter(|_| count > 0) else { return call.reply.set(0) };
+    let takes_all = call.keys.value(found).as_set().is_some_and(|set| set.len() <= count);
+    if takes_all && let Some(read) = call.keys.read(key) {
+        // As in Redis, which then answers with the whole set, this is a hit.
+        found = read;
+    }
     let pop = |set: &mut Set| {
         let count = count.min(set.len());
         call.reply.set(count)?;
