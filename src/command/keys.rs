@@ -20,7 +20,7 @@
 //! assertions are compiled in, a command that adds, removes or replaces a record and does not say so is caught
 //! ([`settle`](Keys::settle)); changes inside a collection are told by [`Edited`](super::stored::Edited), which must be used.
 //!
-//! Clients that wait for a key are woken by [`put`](Keys::put), and those who are to know that it is gone by
+//! Clients that wait for a key are woken by [`put`](Keys::put) if it is new, and those who are to know that it is gone by
 //! [`changed`](Keys::changed). Only what gets elements for those who wait although it was there before (a stream), or loses
 //! something else that they need, has to [`signal_ready`](Keys::signal_ready).
 
@@ -502,7 +502,7 @@ impl<'k> Keys<'k> {
         self.moved(found, position)
     }
 
-    /// Gives `key` a value and a deadline, whatever it was before, and wakes those who wait for such a value.
+    /// Gives `key` a value and a deadline, whatever it was before. If the key is new, those who wait for such a value wake.
     pub fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline: Option<i64>) -> Found {
         self.note_raw(&payload);
         let placed = self.place(key);
@@ -523,9 +523,10 @@ impl<'k> Keys<'k> {
         self.owe();
         if is_new {
             self.state.pubsub.notify(Event::NEW, database, key);
-        }
-        if type_of.is_awaitable() {
-            self.signal_ready(key);
+            // As in Redis, a value that takes the place of another wakes nobody.
+            if type_of.is_awaitable() {
+                self.signal_ready(key);
+            }
         }
         self.found(shard, database, position)
     }
