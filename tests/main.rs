@@ -24,6 +24,7 @@ mod readme;
 mod serving;
 mod sets;
 mod sort;
+mod sorted_set_onlookers;
 mod sorted_sets;
 mod streams;
 mod strings;

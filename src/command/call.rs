@@ -7,6 +7,7 @@ use crate::spec::CommandSpec;
 use crate::state::State;
 use crate::value::long_double::LongDouble;
 use crate::value::{Type, number};
+use std::ops::Range;
 
 /// How a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +118,20 @@ impl<'c> Call<'c, '_> {
         if self.mode == Mode::Direct {
             self.keys.let_go();
         }
+    }
+
+    /// Ends a command that found nothing in the keys that the arguments `keys` are: it waits until one of them has a value of
+    /// the type `wanted`.
+    pub fn wait_for_any(&mut self, keys: Range<usize>, deadline_ms: Option<i64>, wanted: Type) -> CommandResult {
+        self.wait_for(Wait {
+            keys: keys.map(|index| self.arg(index).into()).collect(),
+            deadline_ms,
+            feeds: None,
+            wanted,
+            needs_keys: false,
+            request: None,
+            refused_with_value: false,
+        })
     }
 
     /// Ends a command that found nothing to give: it waits if it may, else it answers at once that there is nothing.

@@ -5,8 +5,10 @@ use crate::pubsub::Event;
 use crate::resp::{Args, CommandResult, ErrorReply};
 use crate::spec::errors;
 
-const MISSING: i64 = -2;
-const NO_DEADLINE: i64 = -1;
+/// What is told of a deadline where there is no key, or no field.
+pub(super) const MISSING: i64 = -2;
+/// What is told where there is no deadline.
+pub(super) const NO_DEADLINE: i64 = -1;
 
 /// `EXPIRE key seconds [NX|XX|GT|LT]`
 pub fn expire(call: &mut Call) -> CommandResult {

@@ -163,10 +163,6 @@ pub fn hgetdel(call: &mut Call) -> CommandResult {
 
 /// Removes fields; says how many of them were there.
 fn remove(call: &mut Call, found: Found, key: &[u8], names: Args<'_>, rules: &HashRules) -> usize {
-    let edited =
-        edit(call.keys, found, key, |hash: &mut Hash| names.iter().filter(|name| hash.remove(name, rules)).count());
-    match edited.result {
-        0 => edited.unchanged(call.keys),
-        removed => edited.tell(call.keys, key, Event::HDEL, removed as u64),
-    }
+    let remove = |hash: &mut Hash| names.iter().filter(|name| hash.remove(name, rules)).count();
+    edit(call.keys, found, key, remove).tell_count(call.keys, key, Event::HDEL)
 }

@@ -251,11 +251,10 @@ impl<'k> Keys<'k> {
     }
 
     #[inline]
+    #[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "it is only looked at where assertions are"))]
     fn assert_valid(&self, found: Found) {
         #[cfg(debug_assertions)]
         assert_eq!(found.era, self.era, "a record is used after another was looked up or changed");
-        #[cfg(not(debug_assertions))]
-        let _ = found;
     }
 
     #[inline]
@@ -295,11 +294,10 @@ impl<'k> Keys<'k> {
 
     /// Checks, where assertions are compiled in, that a command which has ended has told of its changes.
     #[inline]
+    #[cfg_attr(not(debug_assertions), expect(unused_variables, reason = "it is only told where assertions are"))]
     pub(super) fn settle(&self, command: &str) {
         #[cfg(debug_assertions)]
         assert!(!self.is_untold, "{command} has changed records and told nobody");
-        #[cfg(not(debug_assertions))]
-        let _ = command;
     }
 
     /// The record of `key`, unless its time is over: then it is removed. If it `touches` the record, its access clock is set.

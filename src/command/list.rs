@@ -1,7 +1,7 @@
 //! Commands on lists, but for those that wait.
 
 use super::multiple_pop::MultiplePop;
-use super::stored::{create, edit, find, read};
+use super::stored::{create, edit, find, find_first, read};
 use super::{Call, Found};
 use crate::config::Directive;
 use crate::pubsub::Event;
@@ -221,10 +221,7 @@ pub fn lrem(call: &mut Call) -> CommandResult {
     let (element, limits) = (call.arg(3), limits(call));
     let Some(found) = find::<List>(call.keys, key)? else { return call.reply.integer(0) };
     let edited = edit(call.keys, found, key, |list: &mut List| list.remove_equal(element, count, &limits));
-    let removed = match edited.result {
-        0 => edited.unchanged(call.keys),
-        removed => edited.tell(call.keys, key, Event::LREM, removed as u64),
-    };
+    let removed = edited.tell_count(call.keys, key, Event::LREM);
     call.reply.count(removed)
 }
 
@@ -348,16 +345,12 @@ pub fn lmpop(call: &mut Call) -> CommandResult {
 
 /// Pops from the first list that there is and answers; false, and no answer, if there is none.
 pub(super) fn pop_first(call: &mut Call, request: &MultiplePop<End>) -> Result<bool, ErrorReply> {
-    for index in request.keys.clone() {
-        let key = call.arg(index);
-        if let Some(found) = find::<List>(call.keys, key)? {
-            call.reply.array(2)?;
-            call.reply.bulk(key)?;
-            pop_many(call, found, key, request.end, request.count)?;
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let first = find_first::<List>(call.keys, call.args, request.keys.clone())?;
+    let Some((found, key)) = first else { return Ok(false) };
+    call.reply.array(2)?;
+    call.reply.bulk(key)?;
+    pop_many(call, found, key, request.end, request.count)?;
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -4,11 +4,10 @@ use super::Call;
 use super::call::Wait;
 use super::list::{end, move_element, pop_first, pop_one};
 use super::multiple_pop::MultiplePop;
-use super::stored::find;
+use super::stored::find_first;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::Type;
 use crate::value::list::{End, List};
-use std::ops::Range;
 
 /// `BLPOP key [key ...] timeout`
 pub fn blpop(call: &mut Call) -> CommandResult {
@@ -23,35 +22,21 @@ pub fn brpop(call: &mut Call) -> CommandResult {
 fn pop(call: &mut Call, end: End) -> CommandResult {
     let keys = 1..call.args.len() - 1;
     let deadline_ms = call.timeout(keys.end)?;
-    for index in keys.clone() {
-        let key = call.arg(index);
-        if let Some(found) = find::<List>(call.keys, key)? {
+    match find_first::<List>(call.keys, call.args, keys.clone())? {
+        None => call.wait_for_any(keys, deadline_ms, Type::List),
+        Some((found, key)) => {
             call.reply.array(2)?;
             call.reply.bulk(key)?;
-            return pop_one(call, found, key, end);
+            pop_one(call, found, key, end)
         }
     }
-    wait(call, keys, deadline_ms)
-}
-
-fn wait(call: &mut Call, keys: Range<usize>, deadline_ms: Option<i64>) -> CommandResult {
-    let keys = keys.map(|index| call.arg(index).into()).collect();
-    call.wait_for(Wait {
-        keys,
-        deadline_ms,
-        feeds: None,
-        wanted: Type::List,
-        needs_keys: false,
-        request: None,
-        refused_with_value: false,
-    })
 }
 
 /// `BLMPOP timeout numkeys key [key ...] LEFT|RIGHT [COUNT count]`
 pub fn blmpop(call: &mut Call) -> CommandResult {
     let request = MultiplePop::parse(call, 2, end)?;
     let deadline_ms = call.timeout(1)?;
-    if pop_first(call, &request)? { Ok(()) } else { wait(call, request.keys, deadline_ms) }
+    if pop_first(call, &request)? { Ok(()) } else { call.wait_for_any(request.keys, deadline_ms, Type::List) }
 }
 
 /// `BLMOVE source destination LEFT|RIGHT LEFT|RIGHT timeout`

@@ -2,10 +2,11 @@
 
 use super::{Found, Keys};
 use crate::pubsub::Event;
-use crate::resp::ErrorReply;
+use crate::resp::{Args, ErrorReply};
 use crate::tree::NewPayload;
 use crate::value::collection::{Collection, Scratch};
 use crate::value::{Value, ValueRef};
+use std::ops::Range;
 
 /// A collection is packed into its record up to so many bytes: each change then costs a copy of all of them.
 const PACKED_BYTES_MAX: usize = 256;
@@ -53,6 +54,16 @@ impl<R> Edited<R> {
     }
 }
 
+impl Edited<usize> {
+    /// Tells of as many changes as the edit says it has made, or that nothing has changed, and returns how many.
+    pub fn tell_count(self, keys: &mut Keys<'_>, key: &[u8], event: Event) -> usize {
+        match self.result {
+            0 => self.unchanged(keys),
+            changes => self.tell(keys, key, event, changes as u64),
+        }
+    }
+}
+
 /// The collection at `key`, to be read.
 pub(super) fn read<'a, C: Collection>(keys: &'a mut Keys<'_>, key: &[u8]) -> Result<Option<C::View<'a>>, ErrorReply> {
     match keys.read(key) {
@@ -66,6 +77,20 @@ pub(super) fn read<'a, C: Collection>(keys: &'a mut Keys<'_>, key: &[u8]) -> Res
 pub(super) fn find<C: Collection>(keys: &mut Keys<'_>, key: &[u8]) -> Result<Option<Found>, ErrorReply> {
     let found = keys.write(key);
     keys.typed(found, C::TYPE)
+}
+
+/// The first of the keys that the arguments `indexes` are which has such a collection, to be changed.
+pub(super) fn find_first<'a, C: Collection>(
+    keys: &mut Keys<'_>,
+    args: Args<'a>,
+    indexes: Range<usize>,
+) -> Result<Option<(Found, &'a [u8])>, ErrorReply> {
+    for key in indexes.map(|index| args.at(index)) {
+        if let Some(found) = find::<C>(keys, key)? {
+            return Ok(Some((found, key)));
+        }
+    }
+    Ok(None)
 }
 
 /// Changes a collection, which is removed with its key if it is empty then. `change` must not touch other collections.

@@ -149,10 +149,13 @@ fn options_decide_how_a_key_is_used() {
 #[test]
 fn every_key_that_may_get_the_result_is_found() {
     static SPEC: [KeySpec; 1] = [key_spec(Begin::Index(1), Find::Range { last: 0, step: 1, limit: 0 })];
-    const SORT: CommandSpec = command("sort", -2, &SPEC, KeyLayout::Stored(1));
-    assert_eq!(found(&SORT, "sort a"), Ok(vec!["a"]));
-    assert_eq!(found(&SORT, "sort store store b"), Ok(vec!["store", "b"]));
-    assert_eq!(found(&SORT, "sort a STORE b by store limit 0 1 StoreDist c store"), Ok(vec!["a", "b", "limit", "c"]));
+    const RADIUS: CommandSpec = command("radius", -2, &SPEC, KeyLayout::Stored(1));
+    assert_eq!(found(&RADIUS, "radius a"), Ok(vec!["a"]));
+    assert_eq!(found(&RADIUS, "radius store store b"), Ok(vec!["store", "b"]));
+    assert_eq!(
+        found(&RADIUS, "radius a STORE b by store limit 0 1 StoreDist c store"),
+        Ok(vec!["a", "b", "limit", "c"])
+    );
 }
 
 #[test]

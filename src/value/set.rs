@@ -373,7 +373,7 @@ pub enum SetRef<'a> {
 }
 
 impl Default for SetRef<'_> {
-    /// An empty set.
+    /// An empty set: what a key that is not there stands for.
     fn default() -> Self {
         SetRef::Integers(IntegersRef::packed(&[]))
     }

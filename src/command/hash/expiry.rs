@@ -1,7 +1,7 @@
 //! Commands on the deadlines of fields.
 
 use super::{edit_or_create, named, rules, view};
-use crate::command::expiry::{Conditions, to_seconds};
+use crate::command::expiry::{Conditions, MISSING, NO_DEADLINE, to_seconds};
 use crate::command::stored::{Edited, edit, find};
 use crate::command::string::expiry::{Expiry, Otherwise};
 use crate::command::{Call, Found};
@@ -13,8 +13,6 @@ use crate::value::hash::{Hash, HashRules, Lifetime};
 use smallvec::SmallVec;
 use std::collections::HashSet;
 
-const MISSING: i64 = -2;
-const NO_DEADLINE: i64 = -1;
 /// The condition does not hold.
 const REFUSED: i64 = 0;
 const CHANGED: i64 = 1;
@@ -56,7 +54,7 @@ fn apply_deadline(
     conditions: Conditions,
     rules: &HashRules,
     mut told: impl FnMut(i64),
-) -> u64 {
+) -> usize {
     let mut changes = 0;
     for name in names.iter() {
         let outcome = match hash.view().at(rules.now_ms).deadline(name) {
@@ -71,19 +69,16 @@ fn apply_deadline(
                 CHANGED
             }
         };
-        changes += u64::from(outcome > REFUSED);
+        changes += usize::from(outcome > REFUSED);
         told(outcome);
     }
     changes
 }
 
 /// Tells of so many fields that have got a deadline, or are gone since it is past.
-fn tell_deadline(call: &mut Call, key: &[u8], edited: Edited<u64>, deadline: i64, rules: &HashRules) {
+fn tell_deadline(call: &mut Call, key: &[u8], edited: Edited<usize>, deadline: i64, rules: &HashRules) {
     let event = if is_past(deadline, rules) { Event::HEXPIRED } else { Event::HEXPIRE };
-    match edited.result {
-        0 => edited.unchanged(call.keys),
-        changes => edited.tell(call.keys, key, event, changes),
-    };
+    edited.tell_count(call.keys, key, event);
     call.keys.note_fields(key);
 }
 
@@ -149,10 +144,7 @@ fn persist(call: &mut Call, found: Found, key: &[u8], names: Args<'_>) {
         }
         changes
     });
-    match edited.result {
-        0 => edited.unchanged(call.keys),
-        changes => edited.tell(call.keys, key, Event::HPERSIST, changes),
-    };
+    edited.tell_count(call.keys, key, Event::HPERSIST);
 }
 
 /// `HTTL key FIELDS numfields field [field ...]`: seconds left, rounded.

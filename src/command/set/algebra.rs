@@ -91,11 +91,11 @@ pub fn sintercard(call: &mut Call) -> CommandResult {
     }
     let count = with_sets(call, keys, |sets, _| {
         let mut count = 0;
-        // Broken off or not: what was counted is the answer.
-        let _ = algebra::intersect(sets, |_| {
+        let flow = algebra::intersect(sets, |_| {
             count += 1;
             if count == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
+        debug_assert_eq!(flow.is_break(), count > 0 && count == limit);
         count
     })?;
     call.reply.count(count)

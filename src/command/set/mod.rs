@@ -44,10 +44,7 @@ pub fn sadd(call: &mut Call) -> CommandResult {
             add(set)
         }),
     };
-    let added = match edited.result {
-        0 => edited.unchanged(call.keys),
-        added => edited.tell(call.keys, key, Event::SADD, added as u64),
-    };
+    let added = edited.tell_count(call.keys, key, Event::SADD);
     call.reply.count(added)
 }
 
@@ -58,10 +55,7 @@ pub fn srem(call: &mut Call) -> CommandResult {
     let Some(found) = find::<Set>(call.keys, key)? else { return call.reply.integer(0) };
     let remove = |set: &mut Set| members.iter().filter(|member| set.remove(Element::Bytes(member))).count();
     let edited = edit(call.keys, found, key, remove);
-    let removed = match edited.result {
-        0 => edited.unchanged(call.keys),
-        removed => edited.tell(call.keys, key, Event::SREM, removed as u64),
-    };
+    let removed = edited.tell_count(call.keys, key, Event::SREM);
     call.reply.count(removed)
 }
 

@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::ops::Range;
 
 /// How sets are put together.
@@ -159,7 +160,7 @@ impl<'a> Source<'a> {
     }
 
     /// Shows all members and their weighted scores, until an error.
-    fn visit(&self, mut each: impl FnMut(Cow<'a, [u8]>, f64) -> Result<(), Stop>) -> Result<(), Stop> {
+    fn visit<E>(&self, mut each: impl FnMut(Cow<'a, [u8]>, f64) -> Result<(), E>) -> Result<(), E> {
         match self.members {
             Members::None => Ok(()),
             Members::Scored(set) => set.visit(0..set.len(), false, |member, score| {
@@ -184,8 +185,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Ends a visit.
-struct Stop;
+/// Ends counting.
+struct LimitReached;
 
 /// Members and their scores, in no order.
 type Combined<'a> = Vec<(f64, Cow<'a, [u8]>)>;
@@ -193,42 +194,42 @@ type Combined<'a> = Vec<(f64, Cow<'a, [u8]>)>;
 fn union<'a>(sources: &[Source<'a>], aggregate: Aggregate) -> Combined<'a> {
     let mut scores: HashMap<Cow<'a, [u8]>, f64, RandomState> = HashMap::default();
     for source in sources {
-        let _ = source.visit(|member, score| {
+        let Ok(()) = source.visit(|member, score| {
             let score = not_nan(score);
             let known = scores.entry(member);
             known.and_modify(|known| *known = aggregate.of(*known, score)).or_insert(score);
-            Ok(())
+            Ok::<_, Infallible>(())
         });
     }
     scores.into_iter().map(|(member, score)| (score, member)).collect()
 }
 
-/// Shows members that all sources have, of which the first is the smallest.
-fn intersect<'a>(
+/// Shows members that all sources have, of which the first is the smallest, until an error.
+fn intersect<'a, E>(
     sources: &[Source<'a>],
     aggregate: Aggregate,
-    mut show: impl FnMut(Cow<'a, [u8]>, f64) -> Result<(), Stop>,
-) {
-    let Some((first, others)) = sources.split_first() else { return };
-    let _ = first.visit(|member, score| {
+    mut show: impl FnMut(Cow<'a, [u8]>, f64) -> Result<(), E>,
+) -> Result<(), E> {
+    let Some((first, others)) = sources.split_first() else { return Ok(()) };
+    first.visit(|member, score| {
         let mut score = not_nan(score);
         for other in others {
             let Some(other) = other.score(&member) else { return Ok(()) };
             score = aggregate.of(score, other);
         }
         show(member, score)
-    });
+    })
 }
 
 /// Members of the first source that no other has.
 fn subtract<'a>(sources: &[Source<'a>]) -> Combined<'a> {
     let mut members = Vec::new();
     if let Some((first, others)) = sources.split_first() {
-        let _ = first.visit(|member, score| {
+        let Ok(()) = first.visit(|member, score| {
             if others.iter().all(|other| other.score(&member).is_none()) {
                 members.push((score, member));
             }
-            Ok(())
+            Ok::<_, Infallible>(())
         });
     }
     members
@@ -249,10 +250,11 @@ fn combine(call: &mut Call, operation: Operation, purpose: Purpose) -> CommandRe
     }
     if purpose == Purpose::Count {
         let mut count = 0;
-        intersect(&sources, query.aggregate, |_, _| {
+        let counted = intersect(&sources, query.aggregate, |_, _| {
             count += 1;
-            if count == query.limit { Err(Stop) } else { Ok(()) }
+            if count == query.limit { Err(LimitReached) } else { Ok(()) }
         });
+        debug_assert_eq!(counted.is_err(), count > 0 && count == query.limit);
         return call.reply.count(count);
     }
     let mut members = match operation {
@@ -260,9 +262,9 @@ fn combine(call: &mut Call, operation: Operation, purpose: Purpose) -> CommandRe
         Operation::Difference => subtract(&sources),
         Operation::Intersection => {
             let mut members = Vec::new();
-            intersect(&sources, query.aggregate, |member, score| {
+            let Ok(()) = intersect(&sources, query.aggregate, |member, score| {
                 members.push((score, member));
-                Ok(())
+                Ok::<_, Infallible>(())
             });
             members
         }

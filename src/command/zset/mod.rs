@@ -164,10 +164,7 @@ pub fn zrem(call: &mut Call) -> CommandResult {
     let edited = edit(call.keys, found, key, |set: &mut SortedSet| {
         members.iter().filter(|member| set.remove(member).is_some()).count()
     });
-    let removed = match edited.result {
-        0 => edited.unchanged(call.keys),
-        removed => edited.tell(call.keys, key, Event::ZREM, removed as u64),
-    };
+    let removed = edited.tell_count(call.keys, key, Event::ZREM);
     call.reply.count(removed)
 }
 

@@ -1,8 +1,7 @@
 //! Commands that take the members with the lowest or highest scores, those included that wait for some.
 
-use super::super::call::Wait;
 use super::super::multiple_pop::MultiplePop;
-use super::super::stored::{edit, find};
+use super::super::stored::{edit, find, find_first};
 use super::{Listing, write_member, write_score};
 use crate::command::{Call, Found};
 use crate::pubsub::Event;
@@ -10,7 +9,6 @@ use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::value::Type;
 use crate::value::packed::Element;
 use crate::value::zset::SortedSet;
-use std::ops::Range;
 
 const NOT_POSITIVE: ErrorReply = ErrorReply::fixed("ERR value is out of range, must be positive");
 
@@ -112,19 +110,15 @@ pub fn zmpop(call: &mut Call) -> CommandResult {
 
 /// Pops from the first sorted set that there is and answers; false, and no answer, if there is none.
 fn pop_first(call: &mut Call, request: &MultiplePop<End>) -> Result<bool, ErrorReply> {
-    for index in request.keys.clone() {
-        let key = call.arg(index);
-        if let Some(found) = find::<SortedSet>(call.keys, key)? {
-            call.reply.array(2)?;
-            call.reply.bulk(key)?;
-            take(call, found, key, request.end, request.count, Reply::array, |reply, member, score| {
-                reply.array(2)?;
-                write_flat(reply, member, score)
-            })?;
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let first = find_first::<SortedSet>(call.keys, call.args, request.keys.clone())?;
+    let Some((found, key)) = first else { return Ok(false) };
+    call.reply.array(2)?;
+    call.reply.bulk(key)?;
+    take(call, found, key, request.end, request.count, Reply::array, |reply, member, score| {
+        reply.array(2)?;
+        write_flat(reply, member, score)
+    })?;
+    Ok(true)
 }
 
 /// `BZPOPMIN key [key ...] timeout`
@@ -140,33 +134,19 @@ pub fn bzpopmax(call: &mut Call) -> CommandResult {
 fn pop_or_wait(call: &mut Call, end: End) -> CommandResult {
     let keys = 1..call.args.len() - 1;
     let deadline_ms = call.timeout(keys.end)?;
-    for index in keys.clone() {
-        let key = call.arg(index);
-        if let Some(found) = find::<SortedSet>(call.keys, key)? {
+    match find_first::<SortedSet>(call.keys, call.args, keys.clone())? {
+        None => call.wait_for_any(keys, deadline_ms, Type::SortedSet),
+        Some((found, key)) => {
             call.reply.array(3)?;
             call.reply.bulk(key)?;
-            return take(call, found, key, end, 1, |_, _| Ok(()), write_flat);
+            take(call, found, key, end, 1, |_, _| Ok(()), write_flat)
         }
     }
-    wait(call, keys, deadline_ms)
 }
 
 /// `BZMPOP timeout numkeys key [key ...] MIN|MAX [COUNT count]`
 pub fn bzmpop(call: &mut Call) -> CommandResult {
     let request = MultiplePop::parse(call, 2, end)?;
     let deadline_ms = call.timeout(1)?;
-    if pop_first(call, &request)? { Ok(()) } else { wait(call, request.keys, deadline_ms) }
-}
-
-fn wait(call: &mut Call, keys: Range<usize>, deadline_ms: Option<i64>) -> CommandResult {
-    let keys = keys.map(|index| call.arg(index).into()).collect();
-    call.wait_for(Wait {
-        keys,
-        deadline_ms,
-        feeds: None,
-        wanted: Type::SortedSet,
-        needs_keys: false,
-        request: None,
-        refused_with_value: false,
-    })
+    if pop_first(call, &request)? { Ok(()) } else { call.wait_for_any(request.keys, deadline_ms, Type::SortedSet) }
 }

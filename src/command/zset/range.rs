@@ -241,10 +241,7 @@ fn remove(call: &mut Call, by: By, event: Event) -> CommandResult {
         set.remove_ranks(ranks.clone());
         ranks.len()
     });
-    let removed = match edited.result {
-        0 => edited.unchanged(call.keys),
-        removed => edited.tell(call.keys, key, event, removed as u64),
-    };
+    let removed = edited.tell_count(call.keys, key, event);
     call.reply.count(removed)
 }
 
