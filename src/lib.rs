@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod eviction;
 pub mod glob;
 pub mod huge_pages;
+pub mod log;
 pub mod logging;
 pub mod memory;
 pub mod persistence;

@@ -4,6 +4,7 @@ use crate::client::{Monitors, Registry};
 use crate::compression::Compression;
 use crate::config::{Directive, Settings};
 use crate::eviction::Eviction;
+use crate::log::Log;
 use crate::pubsub::Pubsub;
 use crate::server_log::{LatencyMonitor, SlowLog};
 use crate::spec::Table;
@@ -142,6 +143,7 @@ pub struct State {
     pub pubsub: Pubsub,
     pub stats: Stats,
     pub lazy_free: LazyFree,
+    pub log: Log,
     /// Keys that have gone by themselves, of which clients that wait are to be told.
     pub departed: Departed,
     pub compression: Compression,
@@ -198,6 +200,7 @@ impl State {
             pubsub,
             stats: Stats::new(threads),
             lazy_free: LazyFree::start()?,
+            log: Log::default(),
             departed: Departed::default(),
             compression: Compression::default(),
             eviction: Eviction::default(),

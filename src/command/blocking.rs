@@ -197,6 +197,7 @@ fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Waiter) {
     let begun = crate::access::ticks();
     let (failed, still_waits) = run::call(state, &mut session, service.spec, args, keys, &mut reply, Mode::Serving);
     keys.set_no_touch(outer);
+    keys.log_effects();
     if still_waits.is_some() {
         return;
     }

@@ -66,6 +66,9 @@ fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
         }
     }
     call.keys.count_changes(removed);
+    // Even if there was nothing: a replica may have what its primary has not.
+    let words: Vec<&[u8]> = call.args.iter().collect();
+    call.keys.log_as(&words);
     signal_awaited(call, awaited);
 }
 

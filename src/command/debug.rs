@@ -65,6 +65,8 @@ const HELP: &[&str] = &[
 
 /// `DEBUG subcommand [argument …]`
 pub fn debug(call: &mut Call) -> CommandResult {
+    // As in Redis, what it does stays on this server.
+    call.keys.restate();
     let count = call.args.len();
     match (call.arg(1).to_ascii_uppercase().as_slice(), count) {
         (b"HELP", 2) => {

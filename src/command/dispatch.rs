@@ -277,6 +277,7 @@ fn run(
         return Outcome::Postponed;
     }
     let (failed, wait) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
+    keys.log_effects();
     let waits = wait.is_some();
     if let Some(wait) = wait {
         blocking::begin(state, session, &mut keys, spec, args, *wait);

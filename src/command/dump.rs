@@ -87,6 +87,7 @@ pub fn restore(call: &mut Call) -> CommandResult {
         // What is over before it begins is not made; what it was to replace goes.
         if let Some(found) = call.keys.write(key) {
             call.keys.delete(found, key);
+            call.keys.log_as(&[b"DEL", key]);
         }
         return call.reply.ok();
     }
@@ -96,7 +97,20 @@ pub fn restore(call: &mut Call) -> CommandResult {
     put(call, key, loaded, deadline);
     set_clock(call, key, &options);
     call.keys.changed(key, Event::RESTORE);
+    log_restored(call, deadline, &options);
     call.reply.ok()
+}
+
+/// Logs a value that was restored, with its deadline as a point in time.
+fn log_restored(call: &mut Call, deadline: Option<i64>, options: &Options) {
+    if deadline.is_none() || options.is_absolute {
+        return;
+    }
+    let mut time = itoa::Buffer::new();
+    let mut words: Vec<&[u8]> = call.args.iter().collect();
+    words[2] = time.format(deadline.unwrap_or(0)).as_bytes();
+    words.push(b"ABSTTL");
+    call.keys.log_as(&words);
 }
 
 /// `RESTORE-ASKING`: the same for a cluster that moves slots.

@@ -93,6 +93,7 @@ fn set_deadline(call: &mut Call, unit_ms: i64, base_ms: i64) -> CommandResult {
     } else {
         call.keys.set_deadline(found, key, Some(deadline));
         call.keys.changed(key, Event::EXPIRE);
+        call.keys.log_as(&[b"PEXPIREAT", key, itoa::Buffer::new().format(deadline).as_bytes()]);
     }
     call.reply.flag(true)
 }

@@ -157,7 +157,9 @@ pub fn hgetdel(call: &mut Call) -> CommandResult {
     let hash = found.and_then(|found| view(call.keys, found));
     named::write_values(call.reply, hash, names, true)?;
     let Some(found) = found else { return Ok(()) };
-    remove(call, found, key, names, &rules);
+    if remove(call, found, key, names, &rules) > 0 {
+        call.keys.log_as(&[b"HDEL", key].into_iter().chain(names.iter()).collect::<Vec<_>>());
+    }
     Ok(())
 }
 

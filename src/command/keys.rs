@@ -32,9 +32,10 @@ pub use detached::Detached;
 
 use super::prepare::{Foreknown, PlacedKey};
 use crate::config::Directive;
+use crate::log::{Audience, Effects};
 use crate::pubsub::Event;
 use crate::removal::{self, Removal};
-use crate::resp::ErrorReply;
+use crate::resp::{Args, ErrorReply};
 use crate::state::State;
 use crate::stats::Figure;
 use crate::store::{Database, Key, Locked, Position, Shard, ShardSet};
@@ -82,6 +83,12 @@ pub struct Keys<'k> {
     /// The keys of the command that runs.
     foreknown: Foreknown<'k>,
     changes: u64,
+    /// Somebody reads the log.
+    is_logged: bool,
+    /// The log gets what the command said that it has done, and not the request as it came.
+    is_restated: bool,
+    /// What goes to the log once the command is over.
+    effects: Effects,
     /// Rises whenever a [`Found`] may have become wrong.
     #[cfg(debug_assertions)]
     era: u64,
@@ -109,6 +116,10 @@ impl<'k> Keys<'k> {
             no_touch,
             foreknown,
             changes: 0,
+            // Behind the locks: it changes only while all are held.
+            is_logged: state.log.is_on(),
+            is_restated: false,
+            effects: Effects::default(),
             #[cfg(debug_assertions)]
             era: 0,
             #[cfg(debug_assertions)]
@@ -127,6 +138,7 @@ impl<'k> Keys<'k> {
         self.locked = self.state.keyspace.lock(shards);
         let result = work(self);
         debug_assert!(!self.has_ready(), "whoever waits for a key is served before its shard is let go");
+        self.log_effects();
         self.locked = self.state.keyspace.lock(ShardSet::EMPTY);
         result
     }
@@ -142,7 +154,73 @@ impl<'k> Keys<'k> {
     /// Lets all locks go, if the command has looked at its keys for the last time and has long work left.
     pub(super) fn let_go(&mut self) {
         debug_assert!(!self.has_ready(), "whoever waits for a key is served before its shard is let go");
+        self.log_effects();
         self.locked = self.state.keyspace.lock(ShardSet::EMPTY);
+    }
+
+    /// A request begins.
+    #[inline]
+    pub(super) fn begin_request(&mut self) {
+        self.is_restated = false;
+    }
+
+    /// Whether somebody wants to know what commands do.
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.is_logged
+    }
+
+    /// Has the log get what this command says that it has done, and not the request as it came; nothing, if it says nothing.
+    #[inline]
+    pub fn restate(&mut self) {
+        self.is_restated = true;
+    }
+
+    /// Says in other words than the request's what the command has done: `words` are a command that repeats it.
+    pub fn log_as(&mut self, words: &[&[u8]]) {
+        self.restate();
+        self.log_also(words);
+    }
+
+    /// Adds a command to what the log gets before the request itself.
+    pub fn log_also(&mut self, words: &[&[u8]]) {
+        if self.is_logged {
+            self.effects.push(self.database, words.iter().copied(), Audience::All);
+        }
+    }
+
+    /// Has replicas get the request as it came; a file does not need it.
+    pub fn log_for_replicas(&mut self, args: Args<'_>) {
+        if self.is_logged {
+            self.effects.push(self.database, args.iter(), Audience::Replicas);
+        }
+    }
+
+    /// Logs a request that came while `database` was selected, and has changed something, unless it was restated.
+    #[inline]
+    pub(super) fn log_request(&mut self, database: usize, args: Args<'_>) {
+        if !std::mem::take(&mut self.is_restated) {
+            self.effects.push(database, args.iter(), Audience::All);
+        }
+    }
+
+    /// The same for one that is not part of a transaction.
+    #[inline]
+    pub(super) fn log_single_request(&mut self, database: usize, args: Args<'_>) {
+        if self.effects.is_empty() && !self.is_restated {
+            self.state.log.append(database, args.iter(), Audience::All);
+        } else {
+            self.log_request(database, args);
+        }
+    }
+
+    /// Appends to the log what a command or a transaction that is over has done.
+    #[inline]
+    pub(super) fn log_effects(&mut self) {
+        self.is_restated = false;
+        if !self.effects.is_empty() {
+            self.state.log.append_all(&mut self.effects);
+        }
     }
 
     fn aftermath(&mut self) -> &mut Aftermath {
@@ -336,6 +414,10 @@ impl<'k> Keys<'k> {
         let boxed = self.tree(found).remove(found.position);
         self.begin_era();
         removal::tell(self.state, self.locked.at_ref(found.shard).onlookers(), found.database, key, Removal::Expired);
+        if self.is_logged {
+            let words = removal::deletion(self.state, key, Removal::Expired);
+            self.effects.push(found.database, words.into_iter(), Audience::All);
+        }
         self.discard(found.shard, found.database, key, boxed);
     }
 
@@ -348,9 +430,13 @@ impl<'k> Keys<'k> {
         }
         let (database, now_ms) = (found.database, self.now_ms);
         let shard = self.locked.at(found.shard);
-        let expired = shard.expire_fields(database, found.position, key, now_ms, FIELDS_EXPIRED_MAX);
+        let expired = shard.expire_fields(database, found.position, key, now_ms, FIELDS_EXPIRED_MAX, self.is_logged);
         let Some(expired) = expired else { return false };
         removal::tell_fields(self.state, &shard.watched, database, key, &expired);
+        if self.is_logged {
+            let words = removal::deletion_of_fields(self.state, key, &expired);
+            self.effects.push(database, words.into_iter(), Audience::All);
+        }
         let is_gone = expired.emptied.is_some();
         self.free(expired.emptied);
         is_gone
@@ -574,6 +660,7 @@ impl<'k> Keys<'k> {
     pub fn expire_now(&mut self, found: Found, key: &[u8]) {
         self.expire(found, key);
         self.changes += 1;
+        self.restate();
     }
 
     /// Removes a record and returns the value that it had out of line.
@@ -678,6 +765,14 @@ impl<'k> Keys<'k> {
                 ready.push_back((database, key.into()));
             }
         }
+    }
+}
+
+impl Drop for Keys<'_> {
+    /// What was done is logged before the locks are let go.
+    #[inline]
+    fn drop(&mut self) {
+        self.log_effects();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::multiple_pop::MultiplePop;
 use super::stored::{create, edit, find, find_first, read};
-use super::{Call, Found};
+use super::{Call, Found, Keys};
 use crate::config::Directive;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply, Reply};
@@ -350,7 +350,17 @@ pub(super) fn pop_first(call: &mut Call, request: &MultiplePop<End>) -> Result<b
     call.reply.array(2)?;
     call.reply.bulk(key)?;
     pop_many(call, found, key, request.end, request.count)?;
+    log_pop(call.keys, key, request.end, Some(request.count));
     Ok(true)
+}
+
+/// Logs that elements were popped from one of several keys.
+pub(super) fn log_pop(keys: &mut Keys<'_>, key: &[u8], end: End, count: Option<usize>) {
+    let name: &[u8] = if end == End::Front { b"LPOP" } else { b"RPOP" };
+    match count {
+        None => keys.log_as(&[name, key]),
+        Some(count) => keys.log_as(&[name, key, itoa::Buffer::new().format(count).as_bytes()]),
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::Call;
 use super::call::Wait;
-use super::list::{end, move_element, pop_first, pop_one};
+use super::list::{end, log_pop, move_element, pop_first, pop_one};
 use super::multiple_pop::MultiplePop;
 use super::stored::find_first;
 use crate::resp::{CommandResult, ErrorReply};
@@ -27,7 +27,9 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
         Some((found, key)) => {
             call.reply.array(2)?;
             call.reply.bulk(key)?;
-            pop_one(call, found, key, end)
+            pop_one(call, found, key, end)?;
+            log_pop(call.keys, key, end, None);
+            Ok(())
         }
     }
 }
@@ -53,10 +55,16 @@ pub fn brpoplpush(call: &mut Call) -> CommandResult {
 }
 
 fn move_or_wait(call: &mut Call, from: End, to: End, deadline_ms: Option<i64>) -> Result<(), ErrorReply> {
+    let (source, destination) = (call.arg(1), call.arg(2));
     if move_element(call, from, to)? {
+        let side = |end: End| if end == End::Front { b"LEFT".as_slice() } else { b"RIGHT" };
+        if call.args.len() == 4 {
+            call.keys.log_as(&[b"RPOPLPUSH", source, destination]);
+        } else {
+            call.keys.log_as(&[b"LMOVE", source, destination, side(from), side(to)]);
+        }
         return Ok(());
     }
-    let (source, destination) = (call.arg(1), call.arg(2));
     call.wait_for(Wait {
         keys: vec![source.into()],
         deadline_ms,

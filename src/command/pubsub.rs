@@ -175,12 +175,14 @@ pub(super) fn leave(state: &State, session: &mut Session) {
 /// `PUBLISH channel message`
 pub fn publish(call: &mut Call) -> CommandResult {
     let receivers = call.state.pubsub.publish(call.arg(1), call.arg(2));
+    call.keys.log_for_replicas(call.args);
     call.reply.count(receivers)
 }
 
 /// `SPUBLISH shardchannel message`
 pub fn spublish(call: &mut Call) -> CommandResult {
     let receivers = call.state.pubsub.publish_shard(call.arg(1), call.arg(2));
+    call.keys.log_for_replicas(call.args);
     call.reply.count(receivers)
 }
 

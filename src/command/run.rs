@@ -89,10 +89,18 @@ pub(super) fn call<'k>(
 ) -> (bool, Option<Box<Wait>>) {
     let begin = reply.len();
     let Some(handler) = handler(spec) else { unreachable!("containers without handler are refused before") };
+    let (changes, database) = (keys.changes(), keys.database());
+    keys.begin_request();
     let mut call = Call { state, spec, session, args, keys, reply, mode, wait: None };
     let result: CommandResult = handler(&mut call);
     let wait = call.wait.take();
     keys.settle(spec.name);
+    if keys.is_logged() && keys.changes() > changes {
+        match mode {
+            Mode::Transaction => keys.log_request(database, args),
+            Mode::Direct | Mode::Serving => keys.log_single_request(database, args),
+        }
+    }
     match result {
         Ok(()) => (false, wait),
         Err(error) => {

@@ -115,6 +115,8 @@ pub fn exec(call: &mut Call) -> CommandResult {
     // Until then the client counts as being in a transaction.
     let result = run(call, &transaction, is_dirty);
     end(call.session);
+    // Its commands have said what they did.
+    call.keys.restate();
     result
 }
 

@@ -5,6 +5,7 @@ use crate::client::{Client, ClientFlags, IDLE_MS, Message};
 use crate::command::{self, limits};
 use crate::config::Directive;
 use crate::eviction::Room;
+use crate::log::Audience;
 use crate::removal::{self, Removal};
 use crate::state::{State, unix_time_ms, unix_time_us};
 use crate::store::{Database, Onlookers, Shard};
@@ -96,6 +97,7 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     let onlookers = Onlookers { watched, waiters };
     let expired = tree.pop_due(now_ms, EXPIRE_BATCH, |key, value| {
         removal::tell(state, onlookers, database, key, Removal::Expired);
+        removal::log(state, database, key, Removal::Expired);
         if let Some(Value::Hash(hash)) = value.as_deref() {
             due_fields[database].forget(key, hash);
         }
@@ -123,12 +125,17 @@ fn expire_fields_batch(state: &State, shard: usize, database: usize) -> usize {
     let find = |tree: &Database, key: &[u8]| tree.find(state.keyspace.key(key));
     let mut removed = 0;
     while removed < EXPIRE_BATCH
-        && let Some((key, expired)) = guard.expire_first_fields(database, now_ms, EXPIRE_BATCH - removed, find)
+        && let Some((key, expired)) =
+            guard.expire_first_fields(database, now_ms, EXPIRE_BATCH - removed, state.log.is_on(), find)
     {
         // A hash that was looked at too early counts as well: that is work, too.
         removed += expired.as_ref().map_or(1, |expired| expired.count);
         if let Some(expired) = expired {
             removal::tell_fields(state, &guard.watched, database, &key, &expired);
+            if state.log.is_on() {
+                let words = removal::deletion_of_fields(state, &key, &expired);
+                state.log.append(database, words.into_iter(), Audience::All);
+            }
             owned.extend(expired.emptied);
         }
     }

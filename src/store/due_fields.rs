@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(shard.due_fields[0].len(), 2);
         let mut expire = |now_ms, max| {
             let find = |tree: &Database, key: &[u8]| tree.find(seed.key(key));
-            let (key, expired) = shard.expire_first_fields(0, now_ms, max, find)?;
+            let (key, expired) = shard.expire_first_fields(0, now_ms, max, false, find)?;
             let expired = expired.map(|expired| (expired.count, expired.emptied.is_some()));
             Some((String::from_utf8(key.into()).unwrap(), expired))
         };

@@ -62,12 +62,13 @@ impl Shard {
         database: usize,
         now_ms: i64,
         max: usize,
+        wants_names: bool,
         find: impl FnOnce(&Database, &[u8]) -> Option<Position>,
     ) -> Option<(Box<[u8]>, Option<ExpiredFields>)> {
         let key = self.due_fields[database].pop_due(now_ms)?;
         let expired = find(&self.databases[database], &key).and_then(|position| {
             hash_mut(&mut self.databases[database], position)?.set_noted_ms(None);
-            self.expire_fields(database, position, &key, now_ms, max)
+            self.expire_fields(database, position, &key, now_ms, max, wants_names)
         });
         Some((key, expired))
     }
@@ -94,7 +95,8 @@ impl Shard {
     }
 
     /// Removes fields of the hash at `key` that were due before `now_ms` (milliseconds of Unix time), `max` of them at most,
-    /// and the record if none are left. `None` if there are none to be removed, or the record holds something else.
+    /// and the record if none are left. `None` if there are none to be removed, or the record holds something else. Their
+    /// names are kept only if somebody wants them.
     pub fn expire_fields(
         &mut self,
         database: usize,
@@ -102,18 +104,24 @@ impl Shard {
         key: &[u8],
         now_ms: i64,
         max: usize,
+        wants_names: bool,
     ) -> Option<ExpiredFields> {
         let hash = hash_mut(&mut self.databases[database], position)?;
-        let removed = hash.remove_due(now_ms, max);
+        let mut names = Vec::new();
+        let removed = hash.remove_due(now_ms, max, |name| {
+            if wants_names {
+                names.push(name.into());
+            }
+        });
         // All that are left may be due, too: then they go with the key, whatever their number.
         let rest = if removed == max { hash.view().at(now_ms).len() } else { hash.len() };
         if rest == 0 {
             let count = removed + hash.len();
             self.due_fields[database].forget(key, hash);
-            return Some(ExpiredFields { count, emptied: self.databases[database].remove(position) });
+            return Some(ExpiredFields { count, names, emptied: self.databases[database].remove(position) });
         }
         self.due_fields[database].note_exactly(key, hash);
-        (removed > 0).then_some(ExpiredFields { count: removed, emptied: None })
+        (removed > 0).then_some(ExpiredFields { count: removed, names, emptied: None })
     }
 }
 
@@ -121,6 +129,8 @@ impl Shard {
 pub struct ExpiredFields {
     /// Fields removed.
     pub count: usize,
+    /// Names of the fields removed, if somebody wanted them; those that went with their key may be missing.
+    pub names: Vec<Box<[u8]>>,
     /// The hash, if none are left, and its key is gone with them.
     pub emptied: Option<Box<Value>>,
 }

@@ -125,11 +125,12 @@ impl Hash {
         }
     }
 
-    /// Removes fields that were due before `now_ms`, `max` at most, and says how many: fewer if no more are due.
-    pub fn remove_due(&mut self, now_ms: i64, max: usize) -> usize {
+    /// Removes fields that were due before `now_ms`, `max` at most, tells the name of each, and says how many: fewer if no
+    /// more are due.
+    pub fn remove_due(&mut self, now_ms: i64, max: usize, told: impl FnMut(&[u8])) -> usize {
         match self {
             Hash::Packed(_) => 0,
-            Hash::Tree(fields) => fields.remove_due(now_ms, max),
+            Hash::Tree(fields) => fields.remove_due(now_ms, max, told),
         }
     }
 

@@ -38,7 +38,19 @@ pub fn hincrbyfloat(call: &mut Call) -> CommandResult {
     let sum = before.checked_add(increment).ok_or(ErrorReply::fixed("ERR increment would produce NaN or Infinity"))?;
     let text = sum.to_text();
     store(call, found, &text, Event::HINCRBYFLOAT);
+    log_sum(call, &text);
     call.reply.bulk(&text)
+}
+
+/// Logs a sum of floats, which may differ between machines; the field's deadline stays.
+fn log_sum(call: &mut Call, text: &[u8]) {
+    let (key, name) = (call.arg(1), call.arg(2));
+    let found = call.keys.peek(key);
+    let deadline = found.and_then(|found| view(call.keys, found)?.deadline(name).flatten());
+    match deadline {
+        None => call.keys.log_as(&[b"HSET", key, name, text]),
+        Some(_) => call.keys.log_as(&[b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", name, text]),
+    }
 }
 
 /// Gives the field that the request names a value; it lives on as long as before.

@@ -4,7 +4,7 @@ use super::{edit_or_create, named, rules, view};
 use crate::command::expiry::{Conditions, MISSING, NO_DEADLINE, to_seconds};
 use crate::command::stored::{Edited, edit, find};
 use crate::command::string::expiry::{Expiry, Otherwise};
-use crate::command::{Call, Found};
+use crate::command::{Call, Found, Keys};
 use crate::pubsub::Event;
 use crate::resp::{Args, CommandResult, ErrorReply};
 use crate::spec::errors;
@@ -47,13 +47,13 @@ fn is_past(deadline: i64, rules: &HashRules) -> bool {
 }
 
 /// Gives fields a deadline, or removes them; returns what became of each, with the number of those that are not as before.
-fn apply_deadline(
+fn apply_deadline<'a>(
     hash: &mut Hash,
-    names: Args<'_>,
+    names: Args<'a>,
     deadline: i64,
     conditions: Conditions,
     rules: &HashRules,
-    mut told: impl FnMut(i64),
+    mut told: impl FnMut(&'a [u8], i64),
 ) -> usize {
     let mut changes = 0;
     for name in names.iter() {
@@ -70,16 +70,41 @@ fn apply_deadline(
             }
         };
         changes += usize::from(outcome > REFUSED);
-        told(outcome);
+        told(name, outcome);
     }
     changes
 }
 
 /// Tells of so many fields that have got a deadline, or are gone since it is past.
-fn tell_deadline(call: &mut Call, key: &[u8], edited: Edited<usize>, deadline: i64, rules: &HashRules) {
-    let event = if is_past(deadline, rules) { Event::HEXPIRED } else { Event::HEXPIRE };
+fn tell_deadline(
+    call: &mut Call,
+    key: &[u8],
+    edited: Edited<usize>,
+    deadline: i64,
+    rules: &HashRules,
+    changed: &[&[u8]],
+) {
+    let goes = is_past(deadline, rules);
+    let event = if goes { Event::HEXPIRED } else { Event::HEXPIRE };
     edited.tell_count(call.keys, key, event);
     call.keys.note_fields(key);
+    if changed.is_empty() {
+        return;
+    }
+    if goes {
+        log_fields(call.keys, &[b"HDEL", key], changed);
+    } else {
+        let (mut time, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (time, count) = (time.format(deadline).as_bytes(), count.format(changed.len()).as_bytes());
+        log_fields(call.keys, &[b"HPEXPIREAT", key, time, b"FIELDS", count], changed);
+    }
+}
+
+/// Logs what was done to fields.
+fn log_fields(keys: &mut Keys<'_>, words: &[&[u8]], fields: &[&[u8]]) {
+    if keys.is_logged() {
+        keys.log_as(&[words, fields].concat());
+    }
 }
 
 /// The second argument, in units of `unit_ms`, after `base_ms` becomes the deadline of the fields.
@@ -93,13 +118,17 @@ fn set_deadlines(call: &mut Call, unit_ms: i64, base_ms: i64) -> CommandResult {
     let (key, rules) = (call.arg(1), rules(call));
     let found = find::<Hash>(call.keys, key)?;
     let mut outcomes: SmallVec<[i64; 8]> = SmallVec::new();
+    let mut changed: SmallVec<[&[u8]; 8]> = SmallVec::new();
     match found {
         None => outcomes.resize(names.len(), MISSING),
         Some(found) => {
             let edited = edit(call.keys, found, key, |hash: &mut Hash| {
-                apply_deadline(hash, names, deadline, conditions, &rules, |outcome| outcomes.push(outcome))
+                apply_deadline(hash, names, deadline, conditions, &rules, |name, outcome| {
+                    outcomes.push(outcome);
+                    changed.extend(Some(name).filter(|_| outcome > REFUSED));
+                })
             });
-            tell_deadline(call, key, edited, deadline, &rules);
+            tell_deadline(call, key, edited, deadline, &rules, &changed);
         }
     }
     call.reply.array(outcomes.len())?;
@@ -144,7 +173,11 @@ fn persist(call: &mut Call, found: Found, key: &[u8], names: Args<'_>) {
         }
         changes
     });
-    edited.tell_count(call.keys, key, Event::HPERSIST);
+    if edited.tell_count(call.keys, key, Event::HPERSIST) > 0 {
+        let names: Vec<&[u8]> = names.iter().collect();
+        let mut count = itoa::Buffer::new();
+        log_fields(call.keys, &[b"HPERSIST", key, b"FIELDS", count.format(names.len()).as_bytes()], &names);
+    }
 }
 
 /// `HTTL key FIELDS numfields field [field ...]`: seconds left, rounded.
@@ -198,12 +231,15 @@ pub fn hgetex(call: &mut Call) -> CommandResult {
     let hash = found.and_then(|found| view(call.keys, found));
     named::write_values(call.reply, hash, names, goes)?;
     let Some(found) = found else { return Ok(()) };
+    let mut changed: SmallVec<[&[u8]; 8]> = SmallVec::new();
     match (expiry, deadline) {
         (_, Some(deadline)) => {
             let edited = edit(call.keys, found, key, |hash: &mut Hash| {
-                apply_deadline(hash, names, deadline, Conditions::default(), &rules, |_| ())
+                apply_deadline(hash, names, deadline, Conditions::default(), &rules, |name, outcome| {
+                    changed.extend(Some(name).filter(|_| outcome > REFUSED));
+                })
             });
-            tell_deadline(call, key, edited, deadline, &rules);
+            tell_deadline(call, key, edited, deadline, &rules, &changed);
         }
         (Expiry::Persist, None) => persist(call, found, key, names),
         (_, None) => {}
@@ -305,5 +341,25 @@ pub fn hsetex(call: &mut Call) -> CommandResult {
     let events = [Some(Event::HSET), deadline.map(|_| Event::HEXPIRE), goes.then_some(Event::HEXPIRED)];
     edited.tell_each(call.keys, key, events.into_iter().flatten(), pairs.len() as u64 / 2);
     call.keys.note_fields(key);
+    log_setting(call, key, pairs, lifetime, goes);
     call.reply.flag(true)
+}
+
+/// Logs that fields got values, whatever that depended on, or are gone since their deadline is past.
+fn log_setting(call: &mut Call, key: &[u8], pairs: Args<'_>, lifetime: Lifetime, goes: bool) {
+    let pairs: Vec<&[u8]> = pairs.iter().collect();
+    if goes {
+        let names: Vec<&[u8]> = pairs.iter().copied().step_by(2).collect();
+        return log_fields(call.keys, &[b"HDEL", key], &names);
+    }
+    let (mut time, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let count = count.format(pairs.len() / 2).as_bytes();
+    match lifetime {
+        Lifetime::Forever => log_fields(call.keys, &[b"HSET", key], &pairs),
+        Lifetime::Kept => log_fields(call.keys, &[b"HSETEX", key, b"KEEPTTL", b"FIELDS", count], &pairs),
+        Lifetime::Until(deadline) => {
+            let time = time.format(deadline).as_bytes();
+            log_fields(call.keys, &[b"HSETEX", key, b"PXAT", time, b"FIELDS", count], &pairs);
+        }
+    }
 }

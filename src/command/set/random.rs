@@ -3,8 +3,10 @@
 use super::super::stored::{edit, find, read};
 use super::{limits, write_member};
 use crate::command::Call;
+use crate::config::Directive;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
+use crate::value::packed::IntegerText;
 use crate::value::set::Set;
 use crate::value::{Value, number};
 
@@ -14,8 +16,19 @@ pub fn spop(call: &mut Call) -> CommandResult {
     match call.args.len() {
         2 => {
             let Some(found) = find::<Set>(call.keys, key)? else { return call.reply.null() };
-            let pop = |set: &mut Set| set.pop(&mut rand::rng(), |member| write_member(call.reply, member));
-            edit(call.keys, found, key, pop).tell(call.keys, key, Event::SPOP, 1).unwrap_or(Ok(()))
+            let mut popped = Vec::new();
+            let is_logged = call.keys.is_logged();
+            let pop = |set: &mut Set| {
+                set.pop(&mut rand::rng(), |member| {
+                    if is_logged {
+                        popped.extend_from_slice(member.as_bytes(&mut IntegerText::default()));
+                    }
+                    write_member(call.reply, member)
+                })
+            };
+            let written = edit(call.keys, found, key, pop).tell(call.keys, key, Event::SPOP, 1);
+            call.keys.log_as(&[b"SREM", key, &popped]);
+            written.unwrap_or(Ok(()))
         }
         3 => pop_many(call, key),
         _ => Err(ErrorReply::SYNTAX),
@@ -32,10 +45,17 @@ fn pop_many(call: &mut Call, key: &[u8]) -> CommandResult {
         // As in Redis, which then answers with the whole set, this is a hit.
         found = read;
     }
+    let mut removed: Vec<Box<[u8]>> = Vec::new();
+    let is_named = call.keys.is_logged() && !takes_all;
     let pop = |set: &mut Set| {
         let count = count.min(set.len());
         call.reply.set(count)?;
-        let dropped = set.pop_many(&mut rand::rng(), count, &limits, |member| write_member(call.reply, member))?;
+        let dropped = set.pop_many(&mut rand::rng(), count, &limits, |member| {
+            if is_named {
+                removed.push(member.as_bytes(&mut IntegerText::default()).into());
+            }
+            write_member(call.reply, member)
+        })?;
         Ok((count, dropped))
     };
     let edited = edit(call.keys, found, key, pop);
@@ -43,10 +63,26 @@ fn pop_many(call: &mut Call, key: &[u8]) -> CommandResult {
         Ok((popped, _)) => {
             let popped = *popped as u64;
             let (_, dropped) = edited.tell(call.keys, key, Event::SPOP, popped)?;
+            log_removal(call, key, &removed);
             call.state.lazy_free.free_value(Box::new(Value::Set(dropped)));
             Ok(())
         }
         Err(_) => edited.unchanged(call.keys).map(drop),
+    }
+}
+
+/// Logs which members were removed; the key, if no names were kept since all were.
+fn log_removal(call: &mut Call, key: &[u8], removed: &[Box<[u8]>]) {
+    /// Members that one command removes.
+    const MEMBERS_MAX: usize = 1024;
+    call.keys.restate();
+    if removed.is_empty() {
+        let is_lazy = call.state.settings.flag(Directive::LazyfreeLazyServerDel);
+        call.keys.log_also(&[if is_lazy { b"UNLINK" } else { b"DEL" }, key]);
+    }
+    for members in removed.chunks(MEMBERS_MAX) {
+        let words: Vec<&[u8]> = [b"SREM", key].into_iter().chain(members.iter().map(|member| &**member)).collect();
+        call.keys.log_also(&words);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::resp::{CommandResult, ErrorReply};
 use crate::spec::errors;
 use crate::tree::NewPayload;
 use crate::value::Value;
-use crate::value::stream::{AppendError, Kept, Stream, StreamId, StreamLimits, Trim};
+use crate::value::stream::{AppendError, Kept, References, Stream, StreamId, StreamLimits, Trim};
 
 const ID_TOO_LOW: ErrorReply =
     ErrorReply::fixed("ERR The ID specified in XADD is equal or smaller than the target stream top item");
@@ -138,7 +138,7 @@ pub fn xadd(call: &mut Call) -> CommandResult {
     let (key, limits) = (call.arg(1), limits(call));
     let now_ms = u64::try_from(call.keys.now_ms()).unwrap_or(0);
     let pairs = (0..fields.len()).step_by(2).map(|at| (fields.at(at), fields.at(at + 1)));
-    let add = |stream: &mut Stream| -> Result<(StreamId, u64), ErrorReply> {
+    let add = |stream: &mut Stream| -> Result<Added, ErrorReply> {
         let id = match options.id {
             _ if stream.last_id() == StreamId::MAX => return Err(EXHAUSTED),
             NewId::Automatic => stream.next_id(now_ms).ok_or(EXHAUSTED)?,
@@ -149,9 +149,10 @@ pub fn xadd(call: &mut Call) -> CommandResult {
             AppendError::IdTooLow => ID_TOO_LOW,
             AppendError::TooLarge => ErrorReply::fixed("ERR Elements are too large to be stored"),
         })?;
-        Ok((id, options.trim.map_or(0, |trim| stream.trim(&trim))))
+        let trimmed = options.trim.map_or(0, |trim| stream.trim(&trim));
+        Ok(Added { id, trimmed, len: stream.len() })
     };
-    let (id, trimmed) = match find(call.keys, key)? {
+    let Added { id, trimmed, len } = match find(call.keys, key)? {
         Some(found) => {
             let added = add(stream_of(call.keys, found))?;
             call.keys.signal_ready(key);
@@ -169,7 +170,37 @@ pub fn xadd(call: &mut Call) -> CommandResult {
     if trimmed > 0 {
         call.keys.notify(Event::XTRIM, key);
     }
+    if call.keys.is_logged() {
+        let mut words: Vec<&[u8]> = vec![b"XADD", key];
+        let mut number = itoa::Buffer::new();
+        if let Some(trim) = options.trim.filter(|_| trimmed > 0) {
+            words.extend(trimmed_to(trim.references, number.format(len).as_bytes()));
+        }
+        let id = id.text();
+        words.push(id.as_bytes());
+        words.extend(fields.iter());
+        call.keys.log_as(&words);
+    }
     super::write_id(call.reply, id)
+}
+
+/// What became of a stream.
+struct Added {
+    id: StreamId,
+    /// Entries that were removed from its begin.
+    trimmed: u64,
+    /// Entries that it has now.
+    len: u64,
+}
+
+/// The options of a trim that leaves exactly `len` entries: how many an approximate one leaves differs between servers.
+fn trimmed_to(references: References, len: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let references: Option<&[u8]> = match references {
+        References::Keep => None,
+        References::Delete => Some(b"DELREF"),
+        References::Acknowledged => Some(b"ACKED"),
+    };
+    [b"MAXLEN".as_slice(), b"=", len].into_iter().chain(references)
 }
 
 /// `XTRIM key MAXLEN|MINID [=|~] threshold [LIMIT count] [KEEPREF|DELREF|ACKED]`
@@ -177,9 +208,13 @@ pub fn xtrim(call: &mut Call) -> CommandResult {
     let options = Options::parse(call, false)?;
     let key = call.arg(1);
     let (Some(found), Some(trim)) = (find(call.keys, key)?, options.trim) else { return call.reply.integer(0) };
-    let removed = stream_of(call.keys, found).trim(&trim);
+    let stream = stream_of(call.keys, found);
+    let (removed, len) = (stream.trim(&trim), stream.len());
     if removed > 0 {
         call.keys.changed_by(key, removed, Event::XTRIM);
+        let mut number = itoa::Buffer::new();
+        let options = trimmed_to(trim.references, number.format(len).as_bytes());
+        call.keys.log_as(&[b"XTRIM", key].into_iter().chain(options).collect::<Vec<_>>());
     }
     call.reply.integer(removed as i64)
 }

@@ -1,5 +1,6 @@
 //! `XCLAIM` and `XAUTOCLAIM`: entries that are pending get another consumer.
 
+use super::effects::Claims;
 use super::{
     Call, Edge, Ids, no_key_or_group, obtain_consumer, parse_edge, parse_id, stream_of, tell_new_consumer, write_entry,
     write_id,
@@ -112,11 +113,13 @@ pub fn xclaim(call: &mut Call) -> CommandResult {
     let found = with_group(call, found)?;
     let options = Options::parse(call)?;
     let (name, now_ms) = (call.arg(2), call.keys.now_ms());
-    let consumer_name = call.arg(3);
+    let (consumer_name, is_logged) = (call.arg(3), call.keys.is_logged());
+    let mut claims = Claims::new(call.arg(1), name, consumer_name);
     let stream = stream_of(call.keys, found);
     let group = group_of(stream, name);
     let (consumer, is_new) = obtain_consumer(group, consumer_name, now_ms);
-    let mut moves_on = options.last_id > group.last_id;
+    let is_further = options.last_id > group.last_id;
+    let mut moves_on = is_further;
     group.last_id = group.last_id.max(options.last_id);
     let head = call.reply.deferred_array();
     let (mut claimed, mut changes) = (0, 0);
@@ -126,6 +129,7 @@ pub fn xclaim(call: &mut Call) -> CommandResult {
             if group_of(stream, name).acknowledge(id) {
                 changes += 1;
                 moves_on = false;
+                claims.dropped.push(id);
             }
             continue;
         }
@@ -139,12 +143,16 @@ pub fn xclaim(call: &mut Call) -> CommandResult {
         let deliveries = before.map_or(1, |pending| pending.deliveries);
         let once_more = deliveries.wrapping_add(u64::from(!options.only_ids));
         let group = group_of(stream, name);
-        group.assign(Pending {
+        let pending = Pending {
             id,
             consumer,
             delivered_ms: options.delivered_ms.unwrap_or(now_ms),
             deliveries: options.deliveries.unwrap_or(once_more),
-        });
+        };
+        group.assign(pending);
+        if is_logged {
+            claims.claimed.push(pending);
+        }
         group.consumer_mut(consumer).active_ms = Some(now_ms);
         claimed += 1;
         changes += 1;
@@ -155,6 +163,7 @@ pub fn xclaim(call: &mut Call) -> CommandResult {
     if is_new {
         tell_new_consumer(call.keys, call.args.at(1));
     }
+    claims.log(call.keys, is_new, is_further);
     Ok(())
 }
 
@@ -178,27 +187,27 @@ pub fn xautoclaim(call: &mut Call) -> CommandResult {
         }
     }
     let found = with_group(call, found)?;
-    let (name, now_ms) = (call.arg(2), call.keys.now_ms());
+    let (name, now_ms, is_logged) = (call.arg(2), call.keys.now_ms(), call.keys.is_logged());
     let consumer_name = call.arg(3);
+    let mut claims = Claims::new(call.arg(1), name, consumer_name);
     let stream = stream_of(call.keys, found);
     let (consumer, is_new) = obtain_consumer(group_of(stream, name), consumer_name, now_ms);
     let mut attempts = count.saturating_mul(ATTEMPTS_PER_CLAIM);
     let mut next = Some(start);
-    let mut deleted: Vec<StreamId> = Vec::new();
     let mut claimed = 0;
     call.reply.array(3)?;
     let begin = call.reply.len();
     let cursor = loop {
         let pending = next.and_then(|next| group_of(stream, name).pending_from(next).next().copied());
         let Some(pending) = pending else { break StreamId::MIN };
-        if attempts == 0 || claimed + deleted.len() == count {
+        if attempts == 0 || claimed + claims.dropped.len() == count {
             break pending.id;
         }
         attempts -= 1;
         next = pending.id.next();
         if stream.get(pending.id).is_none() {
             group_of(stream, name).acknowledge(pending.id);
-            deleted.push(pending.id);
+            claims.dropped.push(pending.id);
             continue;
         }
         if !is_idle(&pending, min_idle_ms, now_ms) || !write_claimed(call.reply, stream, pending.id, only_ids)? {
@@ -206,7 +215,11 @@ pub fn xautoclaim(call: &mut Call) -> CommandResult {
         }
         let deliveries = pending.deliveries.wrapping_add(u64::from(!only_ids));
         let group = group_of(stream, name);
-        group.assign(Pending { consumer, delivered_ms: now_ms, deliveries, ..pending });
+        let pending = Pending { consumer, delivered_ms: now_ms, deliveries, ..pending };
+        group.assign(pending);
+        if is_logged {
+            claims.claimed.push(pending);
+        }
         group.consumer_mut(consumer).active_ms = Some(now_ms);
         claimed += 1;
     };
@@ -215,11 +228,12 @@ pub fn xautoclaim(call: &mut Call) -> CommandResult {
     write_id(&mut head, cursor)?;
     head.array(claimed)?;
     call.reply.insert_raw(begin, head.as_bytes());
-    call.reply.array(deleted.len())?;
-    deleted.iter().try_for_each(|id| write_id(call.reply, *id))?;
-    call.keys.count_changes((claimed + deleted.len()) as u64);
+    call.reply.array(claims.dropped.len())?;
+    claims.dropped.iter().try_for_each(|id| write_id(call.reply, *id))?;
+    call.keys.count_changes((claimed + claims.dropped.len()) as u64);
     if is_new {
         tell_new_consumer(call.keys, call.args.at(1));
     }
+    claims.log(call.keys, is_new, false);
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod add;
 mod claim;
 mod delete;
+mod effects;
 mod group;
 mod info;
 mod pending;

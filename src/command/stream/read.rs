@@ -1,5 +1,6 @@
 //! `XREAD` and `XREADGROUP`, which can wait for entries.
 
+use super::effects::Claims;
 use super::{
     Call, INVALID_ID, find_read, no_group, obtain_consumer, parse_id, stream_of, tell_new_consumer, write_entries,
     write_entry, write_id,
@@ -8,7 +9,7 @@ use crate::command::call::{Mode, Wait};
 use crate::resp::{CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::value::Type;
 use crate::value::number;
-use crate::value::stream::{ConsumerNumber, Stream, StreamId};
+use crate::value::stream::{ConsumerNumber, Pending, Stream, StreamId};
 use smallvec::SmallVec;
 
 const GROUP_IS_NOT_FOR_XREAD: ErrorReply =
@@ -208,12 +209,13 @@ impl<'a> Request<'a> {
         consumer_name: &[u8],
     ) -> Result<bool, ErrorReply> {
         let key = call.args.at(self.first_key + stream);
-        let now_ms = call.keys.now_ms();
+        let (now_ms, is_logged) = (call.keys.now_ms(), call.keys.is_logged());
         let Some(found) = call.keys.read(key) else { return Ok(false) };
         let stream = stream_of(call.keys, found);
         let Some(group) = stream.group_mut(group_name) else { return Ok(false) };
         let (consumer, is_new) = obtain_consumer(group, consumer_name, now_ms);
         let last_id = group.last_id;
+        let mut claims = Claims::new(key, group_name, consumer_name);
         let is_served = match from {
             Origin::New => {
                 let start = last_id.next().filter(|_| stream.last_id() > last_id);
@@ -228,11 +230,21 @@ impl<'a> Request<'a> {
                 Origin::New => {
                     let reply = &mut *call.reply;
                     let owner = (!self.no_ack).then_some(consumer);
-                    stream.read_group(group_name, self.count, owner, now_ms, |entry| write_entry(reply, entry))?
+                    let claimed = &mut claims.claimed;
+                    stream.read_group(group_name, self.count, owner, now_ms, |entry| {
+                        if is_logged && owner.is_some() {
+                            claimed.push(Pending { id: entry.id, consumer, delivered_ms: now_ms, deliveries: 1 });
+                        }
+                        write_entry(reply, entry)
+                    })?
                 }
                 Origin::Behind(id) => {
                     let start = id.next().unwrap_or(StreamId::MAX);
-                    self.write_history(call.reply, stream, group_name, consumer, start, now_ms)?
+                    let delivered = self.write_history(call.reply, stream, group_name, consumer, start, now_ms)?;
+                    if let Some(group) = stream.group(group_name).filter(|_| is_logged) {
+                        claims.claimed.extend(delivered.ids.iter().filter_map(|id| group.pending(*id)).copied());
+                    }
+                    delivered.count
                 }
             };
             call.reply.finish_array(head, count)?;
@@ -241,11 +253,13 @@ impl<'a> Request<'a> {
         if is_new {
             tell_new_consumer(call.keys, key);
         }
+        if is_served || is_new {
+            claims.log(call.keys, is_new, is_served && matches!(from, Origin::New));
+        }
         Ok(is_served)
     }
 
-    /// Writes what is pending for a consumer, from `start` on, and notes that it was delivered once more. Says how many
-    /// entries there were.
+    /// Writes what is pending for a consumer, from `start` on, and notes that it was delivered once more.
     fn write_history(
         &self,
         reply: &mut Reply,
@@ -254,17 +268,16 @@ impl<'a> Request<'a> {
         consumer: ConsumerNumber,
         start: StreamId,
         now_ms: i64,
-    ) -> Result<usize, ErrorReply> {
+    ) -> Result<Delivered, ErrorReply> {
         let Some(history) = stream.group(group).map(|group| group.consumer(consumer).pending_from(start)) else {
-            return Ok(0);
+            return Ok(Delivered::default());
         };
-        let mut delivered: Vec<StreamId> = Vec::new();
-        let mut count = 0;
+        let mut delivered = Delivered::default();
         for id in history.take(self.count) {
-            count += 1;
+            delivered.count += 1;
             if let Some(entry) = stream.get(id) {
                 write_entry(reply, &entry)?;
-                delivered.push(id);
+                delivered.ids.push(id);
             } else {
                 // It was deleted while it was pending.
                 reply.array(2)?;
@@ -273,9 +286,9 @@ impl<'a> Request<'a> {
             }
         }
         if let Some(group) = stream.group_mut(group) {
-            delivered.iter().for_each(|id| group.deliver_again(*id, now_ms));
+            delivered.ids.iter().for_each(|id| group.deliver_again(*id, now_ms));
         }
-        Ok(count)
+        Ok(delivered)
     }
 
     /// The request with the ids in it that `$` stands for now, so that it can be made again later; `None` if it has no such
@@ -297,6 +310,15 @@ impl<'a> Request<'a> {
         let args: Vec<&[u8]> = before.chain(texts.iter().map(Vec::as_slice)).collect();
         Some(OwnedRequest::new(args.into_iter()))
     }
+}
+
+/// Entries that a consumer got once more.
+#[derive(Default)]
+struct Delivered {
+    /// Those that were written, with those that are gone.
+    count: usize,
+    /// Those that are still there.
+    ids: Vec<StreamId>,
 }
 
 /// Begins what is read of one stream: a pair in RESP2, an element of a map in RESP3.

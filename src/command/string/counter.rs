@@ -51,6 +51,8 @@ pub fn incrbyfloat(call: &mut Call) -> CommandResult {
         Some(found) => replace_string(call.keys, found, key, string),
     };
     call.keys.changed(key, Event::INCRBYFLOAT);
+    // Sums of floats may differ between machines.
+    call.keys.log_as(&[b"SET", key, &text, b"KEEPTTL"]);
     call.reply.bulk(&text)
 }
 

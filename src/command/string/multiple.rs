@@ -1,7 +1,7 @@
 //! Reading and writing several strings in one step.
 
 use super::expiry::{Expiry, Otherwise};
-use super::set::assign;
+use super::set::{assign, log_assignment};
 use super::write_string;
 use crate::command::Call;
 use crate::pubsub::Event;
@@ -80,6 +80,7 @@ pub fn msetex(call: &mut Call) -> CommandResult {
         if deadline.is_some() {
             call.keys.notify(Event::EXPIRE, key);
         }
+        log_assignment(call, key, value, deadline, expiry);
     }
     call.reply.integer(1)
 }

@@ -100,6 +100,7 @@ fn set_with_options(call: &mut Call) -> CommandResult {
             if deadline.is_some() {
                 call.keys.notify(Event::EXPIRE, key);
             }
+            log_assignment(call, key, call.arg(2), deadline, options.expiry);
         }
     }
     if options.get { Ok(()) } else { call.reply.ok() }
@@ -130,6 +131,7 @@ fn set_expiring(call: &mut Call, unit: Unit) -> CommandResult {
     let deadline = expiry::deadline(call, unit, call.arg(2), 1)?;
     assign(call, key, call.arg(3), Some(deadline));
     call.keys.notify(Event::EXPIRE, key);
+    log_assignment(call, key, call.arg(3), Some(deadline), Expiry::Unsaid);
     call.reply.ok()
 }
 
@@ -139,6 +141,7 @@ pub fn getset(call: &mut Call) -> CommandResult {
     let found = call.keys.read(key);
     write_found(call, found)?;
     assign(call, key, call.arg(2), None);
+    log_assignment(call, key, call.arg(2), None, Expiry::Unsaid);
     Ok(())
 }
 
@@ -149,6 +152,7 @@ pub fn getdel(call: &mut Call) -> CommandResult {
     write_found(call, found)?;
     if let Some(found) = found {
         call.keys.delete(found, key);
+        call.keys.log_as(&[b"DEL", key]);
     }
     Ok(())
 }
@@ -167,13 +171,15 @@ pub fn getex(call: &mut Call) -> CommandResult {
     let Some(found) = found else { return Ok(()) };
     match (expiry, deadline) {
         (_, Some(deadline)) if deadline < call.keys.now_ms() => call.keys.expire_now(found, key),
-        (_, Some(_)) => {
+        (_, Some(milliseconds)) => {
             call.keys.set_deadline(found, key, deadline);
             call.keys.changed(key, Event::EXPIRE);
+            call.keys.log_as(&[b"PEXPIREAT", key, itoa::Buffer::new().format(milliseconds).as_bytes()]);
         }
         (Expiry::Persist, None) if call.keys.deadline(found).is_some() => {
             call.keys.set_deadline(found, key, None);
             call.keys.changed(key, Event::PERSIST);
+            call.keys.log_as(&[b"PERSIST", key]);
         }
         (_, None) => {}
     }
@@ -187,8 +193,23 @@ pub fn delifeq(call: &mut Call) -> CommandResult {
     let is_equal = equals(call.keys, found, call.arg(2))?;
     if is_equal {
         call.keys.delete(found, key);
+        call.keys.log_as(&[b"DEL", key]);
     }
     call.reply.flag(is_equal)
+}
+
+/// Logs that `key` got a value, whatever that depended on, with its deadline as a point in time.
+pub(super) fn log_assignment(call: &mut Call, key: &[u8], bytes: &[u8], deadline: Option<i64>, expiry: Expiry<'_>) {
+    if !call.keys.is_logged() {
+        return;
+    }
+    match (deadline, expiry) {
+        (Some(deadline), _) => {
+            call.keys.log_as(&[b"SET", key, bytes, b"PXAT", itoa::Buffer::new().format(deadline).as_bytes()]);
+        }
+        (None, Expiry::Keep) => call.keys.log_as(&[b"SET", key, bytes, b"KEEPTTL"]),
+        (None, _) => call.keys.log_as(&[b"SET", key, bytes]),
+    }
 }
 
 /// Gives `key` the bytes of an argument, with all that follows from it.

@@ -118,7 +118,17 @@ fn pop_first(call: &mut Call, request: &MultiplePop<End>) -> Result<bool, ErrorR
         reply.array(2)?;
         write_flat(reply, member, score)
     })?;
+    log_pop(call, key, request.end, Some(request.count));
     Ok(true)
+}
+
+/// Logs that members were popped from one of several keys.
+fn log_pop(call: &mut Call, key: &[u8], end: End, count: Option<usize>) {
+    let name: &[u8] = if end == End::Min { b"ZPOPMIN" } else { b"ZPOPMAX" };
+    match count {
+        None => call.keys.log_as(&[name, key]),
+        Some(count) => call.keys.log_as(&[name, key, itoa::Buffer::new().format(count).as_bytes()]),
+    }
 }
 
 /// `BZPOPMIN key [key ...] timeout`
@@ -139,7 +149,9 @@ fn pop_or_wait(call: &mut Call, end: End) -> CommandResult {
         Some((found, key)) => {
             call.reply.array(3)?;
             call.reply.bulk(key)?;
-            take(call, found, key, end, 1, |_, _| Ok(()), write_flat)
+            take(call, found, key, end, 1, |_, _| Ok(()), write_flat)?;
+            log_pop(call, key, end, None);
+            Ok(())
         }
     }
 }

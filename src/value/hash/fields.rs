@@ -150,9 +150,10 @@ impl Fields {
     }
 
     /// See [`Hash::remove_due`](super::Hash::remove_due).
-    pub(super) fn remove_due(&mut self, now_ms: i64, max: usize) -> usize {
+    pub(super) fn remove_due(&mut self, now_ms: i64, max: usize, mut told: impl FnMut(&[u8])) -> usize {
         let (long_values, long_bytes) = (&mut self.long_values, &mut self.long_bytes);
-        self.tree.pop_due(now_ms - 1, max, |_, boxed| {
+        self.tree.pop_due(now_ms - 1, max, |name, boxed| {
+            told(name);
             if let Some(value) = boxed {
                 *long_values -= 1;
                 *long_bytes -= value.len();

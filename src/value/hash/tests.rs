@@ -145,7 +145,7 @@ fn play(steps: Vec<Step>) {
             Step::Wait(milliseconds) => rules.now_ms += milliseconds,
             Step::RemoveDue(max) => {
                 let before = hash.len();
-                let removed = hash.remove_due(rules.now_ms, max);
+                let removed = hash.remove_due(rules.now_ms, max, |_| ());
                 assert!(removed <= max);
                 assert_eq!(hash.len(), before - removed);
                 if removed < max {

@@ -1,0 +1,73 @@
+//! What a command did, gathered until it is over.
+
+use smallvec::SmallVec;
+
+/// For whom an effect is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    All,
+    /// Published messages, and what keeps a link alive: nothing that a file has to keep.
+    Replicas,
+}
+
+/// Appends a command as an array of bulk strings.
+pub fn write_command<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+    let mut number = itoa::Buffer::new();
+    let mut head = |out: &mut Vec<u8>, kind: u8, value: usize| {
+        out.push(kind);
+        out.extend_from_slice(number.format(value).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    };
+    head(out, b'*', args.len());
+    for arg in args {
+        head(out, b'$', arg.len());
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Commands that repeat what one command or transaction did, in their order.
+#[derive(Default)]
+pub struct Effects {
+    bytes: Vec<u8>,
+    /// The end of each command in `bytes`, and its database.
+    commands: SmallVec<[Entry; 2]>,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    end: usize,
+    database: u32,
+    audience: Audience,
+}
+
+impl Effects {
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Commands.
+    pub fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Adds a command, done in `database`.
+    pub fn push<'a>(&mut self, database: usize, args: impl ExactSizeIterator<Item = &'a [u8]>, audience: Audience) {
+        write_command(&mut self.bytes, args);
+        self.commands.push(Entry { end: self.bytes.len(), database: database as u32, audience });
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8], Audience)> {
+        let mut start = 0;
+        self.commands.iter().map(move |entry| {
+            let bytes = &self.bytes[start..entry.end];
+            start = entry.end;
+            (entry.database as usize, bytes, entry.audience)
+        })
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.commands.clear();
+    }
+}

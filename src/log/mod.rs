@@ -1,0 +1,378 @@
+//! The one log: every effect on data, in its order, as commands that anybody can repeat. It is appended to while the shards
+//! of the data are locked, and read by whoever follows: replicas, and the append-only file.
+//!
+//! An offset counts bytes since the history began; it is what `PSYNC` calls the replication offset. The log is a ring of
+//! blocks, which all readers share: a block goes when every reader has passed it and it is out of the backlog.
+//!
+//! Lock order: shards, then the log, then nothing.
+
+mod effects;
+#[cfg(test)]
+mod tests;
+
+pub use effects::{Audience, Effects, write_command};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Bytes of a block: what a reader is given at once at most, but for a command that alone is longer.
+const BLOCK_BYTES: usize = 64 * 1024;
+
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReaderKind {
+    Replica,
+    /// The append-only file, which gets nothing that concerns only replicas.
+    File,
+}
+
+/// What is called when there is something new for a reader.
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// A reader's place in the log.
+pub struct Reader {
+    kind: ReaderKind,
+    position: AtomicU64,
+    wake: Wake,
+}
+
+impl Reader {
+    /// The offset that it reads next.
+    pub fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("kind", &self.kind).field("position", &self.position()).finish_non_exhaustive()
+    }
+}
+
+/// What is kept for replicas that come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The first offset that can be had.
+    pub start: u64,
+    /// Bytes that can be had from there on.
+    pub len: u64,
+}
+
+/// The log of a server.
+#[derive(Default)]
+pub struct Log {
+    /// Somebody reads it, or may come back to read on.
+    is_on: AtomicBool,
+    /// The offset behind the last byte.
+    end: AtomicU64,
+    /// Something was appended of which readers have not been told.
+    has_news: AtomicBool,
+    ring: Mutex<Ring>,
+}
+
+struct Block {
+    start: u64,
+    bytes: Bytes,
+}
+
+#[derive(Default)]
+struct Ring {
+    blocks: VecDeque<Block>,
+    /// What is behind the blocks.
+    tail: Vec<u8>,
+    tail_start: u64,
+    /// The database that readers have been told to use.
+    database: Option<usize>,
+    readers: Vec<Arc<Reader>>,
+    /// From where on it is kept, and how many bytes at least.
+    backlog: Option<(u64, u64)>,
+    /// What the file does not get, ascending.
+    hidden: VecDeque<Range<u64>>,
+}
+
+impl Log {
+    /// Whether effects are to be appended. Changes only while all shards are locked.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// The offset behind the last byte.
+    #[inline]
+    pub fn end(&self) -> u64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Appends one command, done in `database`.
+    pub fn append<'a>(
+        &self,
+        database: usize,
+        args: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
+        audience: Audience,
+    ) {
+        let mut ring = self.ring.lock();
+        ring.make_room();
+        ring.select(database);
+        let start = ring.end();
+        write_command(&mut ring.tail, args);
+        ring.note_audience(start, audience);
+        self.publish(&mut ring);
+    }
+
+    /// Appends what one command or transaction did: several effects as a transaction. Leaves `effects` empty.
+    pub fn append_all(&self, effects: &mut Effects) {
+        if effects.is_empty() {
+            return;
+        }
+        let mut ring = self.ring.lock();
+        ring.make_room();
+        let mut commands = effects.iter();
+        let (database, first, audience) = commands.next().unwrap_or((0, &[], Audience::All));
+        ring.select(database);
+        let is_transaction = effects.len() > 1;
+        if is_transaction {
+            write_command(&mut ring.tail, [b"MULTI".as_slice()].into_iter());
+        }
+        ring.write(first, audience);
+        for (database, bytes, audience) in commands {
+            ring.select(database);
+            ring.write(bytes, audience);
+        }
+        if is_transaction {
+            write_command(&mut ring.tail, [b"EXEC".as_slice()].into_iter());
+        }
+        effects.clear();
+        self.publish(&mut ring);
+    }
+
+    /// Appends what a primary sent, as it is. The part `hidden` of it, if there is one, is not for the file.
+    pub fn append_raw(&self, bytes: &[u8], audience: Audience) {
+        let mut ring = self.ring.lock();
+        ring.make_room();
+        // Which database is selected is the primary's affair.
+        ring.database = None;
+        ring.write(bytes, audience);
+        self.publish(&mut ring);
+    }
+
+    fn publish(&self, ring: &mut Ring) {
+        self.end.store(ring.end(), Ordering::Release);
+        self.has_news.store(true, Ordering::Release);
+        if ring.tail.len() >= BLOCK_BYTES {
+            ring.seal();
+        }
+    }
+
+    /// Tells readers that something was appended, if something was. Called once for a batch of commands.
+    #[inline]
+    pub fn wake_readers(&self) {
+        if self.has_news.load(Ordering::Relaxed) {
+            self.wake_all();
+        }
+    }
+
+    #[cold]
+    fn wake_all(&self) {
+        if self.has_news.swap(false, Ordering::AcqRel) {
+            let readers = self.ring.lock().readers.clone();
+            readers.iter().for_each(|reader| (reader.wake)());
+        }
+    }
+
+    /// Begins to read at `start`; `None` if that is not kept, or not written yet. All shards must be locked, unless the log
+    /// is on already. `wake` is called when there is something to be read, with no lock held.
+    pub fn open(&self, kind: ReaderKind, start: u64, wake: Wake) -> Option<Arc<Reader>> {
+        let mut ring = self.ring.lock();
+        let is_kept = start == ring.end() || start >= ring.start() && start < ring.end();
+        if !is_kept {
+            return None;
+        }
+        let reader = Arc::new(Reader { kind, position: AtomicU64::new(start), wake });
+        ring.readers.push(Arc::clone(&reader));
+        self.is_on.store(true, Ordering::Relaxed);
+        Some(reader)
+    }
+
+    /// Whoever begins to read behind the last byte must be told which database is meant.
+    pub fn forget_database(&self) {
+        self.ring.lock().database = None;
+    }
+
+    /// Ends reading. The log is off when nobody is left. All shards must be locked if that may be so and effects must not be
+    /// lost to a backlog that begins later.
+    pub fn close(&self, reader: &Arc<Reader>) {
+        let mut ring = self.ring.lock();
+        ring.readers.retain(|other| !Arc::ptr_eq(other, reader));
+        self.settle(&mut ring);
+    }
+
+    fn settle(&self, ring: &mut Ring) {
+        ring.trim();
+        let is_on = ring.backlog.is_some() || !ring.readers.is_empty();
+        if !is_on {
+            ring.forget();
+        }
+        self.is_on.store(is_on, Ordering::Relaxed);
+    }
+
+    /// What comes next for a reader, who then has it; `None` if there is nothing yet.
+    pub fn read(&self, reader: &Reader) -> Option<Bytes> {
+        let mut ring = self.ring.lock();
+        let mut position = reader.position();
+        let mut end = u64::MAX;
+        if reader.kind == ReaderKind::File {
+            while let Some(hidden) = ring.hidden.front() {
+                if position < hidden.start {
+                    end = hidden.start;
+                    break;
+                }
+                position = position.max(hidden.end);
+                ring.hidden.pop_front();
+            }
+        }
+        let bytes = ring.bytes(position, end);
+        position += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        reader.position.store(position, Ordering::Release);
+        if ring.blocks.front().is_some_and(|block| block.end() <= position) {
+            ring.trim();
+        }
+        bytes
+    }
+
+    /// Keeps at least the last `bytes` for replicas that come back, from now on. All shards must be locked.
+    pub fn keep_backlog(&self, bytes: u64) {
+        let mut ring = self.ring.lock();
+        let start = ring.backlog.map_or(ring.end(), |(start, _)| start);
+        ring.backlog = Some((start, bytes));
+        self.settle(&mut ring);
+    }
+
+    /// Keeps nothing any more for replicas that come back.
+    pub fn drop_backlog(&self) {
+        let mut ring = self.ring.lock();
+        ring.backlog = None;
+        self.settle(&mut ring);
+    }
+
+    /// What is kept for replicas that come back; `None` if nothing is.
+    pub fn backlog(&self) -> Option<Backlog> {
+        let ring = self.ring.lock();
+        let (start, bytes) = ring.backlog?;
+        let first = ring.start().max(start).max(ring.end().saturating_sub(bytes));
+        Some(Backlog { start: first, len: ring.end() - first })
+    }
+
+    /// Bytes of memory.
+    pub fn memory(&self) -> usize {
+        let ring = self.ring.lock();
+        ring.blocks.iter().map(|block| block.bytes.len() + size_of::<Block>()).sum::<usize>() + ring.tail.capacity()
+    }
+
+    /// Another history begins, or goes on at another offset: what was kept is of no use. Readers must be closed before, but
+    /// for the file, which goes on behind it.
+    pub fn restart(&self, offset: u64) {
+        let mut ring = self.ring.lock();
+        ring.forget();
+        ring.tail_start = offset;
+        if let Some((start, _)) = &mut ring.backlog {
+            *start = offset;
+        }
+        ring.readers.iter().for_each(|reader| reader.position.store(offset, Ordering::Release));
+        self.end.store(offset, Ordering::Release);
+    }
+}
+
+impl Block {
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl Ring {
+    fn start(&self) -> u64 {
+        self.blocks.front().map_or(self.tail_start, |block| block.start)
+    }
+
+    fn end(&self) -> u64 {
+        self.tail_start + self.tail.len() as u64
+    }
+
+    fn select(&mut self, database: usize) {
+        if self.database != Some(database) {
+            self.database = Some(database);
+            let mut number = itoa::Buffer::new();
+            write_command(&mut self.tail, [b"SELECT", number.format(database).as_bytes()].into_iter());
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8], audience: Audience) {
+        let start = self.end();
+        self.tail.extend_from_slice(bytes);
+        self.note_audience(start, audience);
+    }
+
+    fn note_audience(&mut self, start: u64, audience: Audience) {
+        let has_file = self.readers.iter().any(|reader| reader.kind == ReaderKind::File);
+        if audience == Audience::All || !has_file {
+            return;
+        }
+        let end = self.end();
+        match self.hidden.back_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ => self.hidden.push_back(start..end),
+        }
+    }
+
+    fn make_room(&mut self) {
+        if self.tail.capacity() == 0 {
+            self.tail.reserve_exact(BLOCK_BYTES + BLOCK_BYTES / 8);
+        }
+    }
+
+    /// Turns the tail into a block.
+    fn seal(&mut self) {
+        let start = self.tail_start;
+        self.tail_start = self.end();
+        let bytes = Bytes::from(std::mem::take(&mut self.tail));
+        self.blocks.push_back(Block { start, bytes });
+        self.trim();
+    }
+
+    /// What there is from `start` on and before `end`, in one piece.
+    fn bytes(&self, start: u64, end: u64) -> Option<Bytes> {
+        let end = end.min(self.end());
+        if start >= end {
+            return None;
+        }
+        if start >= self.tail_start {
+            let place = (start - self.tail_start) as usize..(end - self.tail_start) as usize;
+            return Some(Bytes::copy_from_slice(&self.tail[place]));
+        }
+        let index = self.blocks.partition_point(|block| block.end() <= start);
+        let block = &self.blocks[index];
+        let place = (start - block.start) as usize..(end.min(block.end()) - block.start) as usize;
+        Some(block.bytes.slice(place))
+    }
+
+    /// Forgets the blocks that nobody needs.
+    fn trim(&mut self) {
+        let read = self.readers.iter().map(|reader| reader.position()).min().unwrap_or(u64::MAX);
+        let kept = self.backlog.map_or(u64::MAX, |(_, bytes)| self.end().saturating_sub(bytes));
+        while self.blocks.front().is_some_and(|block| block.end() <= read.min(kept)) {
+            self.blocks.pop_front();
+        }
+    }
+
+    /// Forgets everything but the offset.
+    fn forget(&mut self) {
+        self.tail_start = self.end();
+        self.blocks.clear();
+        self.tail = Vec::new();
+        self.hidden.clear();
+        self.database = None;
+    }
+}

@@ -1,0 +1,131 @@
+use super::*;
+
+fn nobody() -> Wake {
+    Box::new(|| {})
+}
+
+fn append(log: &Log, database: usize, words: &[&str]) {
+    log.append(database, words.iter().map(|word| word.as_bytes()), Audience::All);
+}
+
+fn read_all(log: &Log, reader: &Reader) -> String {
+    let mut text = Vec::new();
+    while let Some(bytes) = log.read(reader) {
+        text.extend_from_slice(&bytes);
+    }
+    String::from_utf8(text).expect("text").replace("\r\n", " ")
+}
+
+#[test]
+fn commands_come_with_their_database_and_only_when_it_changes() {
+    let log = Log::default();
+    let reader = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
+    append(&log, 0, &["SET", "a", "1"]);
+    append(&log, 0, &["DEL", "a"]);
+    append(&log, 3, &["DEL", "b"]);
+    let expected = "*2 $6 SELECT $1 0 *3 $3 SET $1 a $1 1 *2 $3 DEL $1 a *2 $6 SELECT $1 3 *2 $3 DEL $1 b ";
+    assert_eq!(read_all(&log, &reader), expected);
+    assert_eq!(reader.position(), log.end());
+}
+
+#[test]
+fn several_effects_are_a_transaction_and_one_is_none() {
+    let log = Log::default();
+    let reader = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
+    let mut effects = Effects::default();
+    effects.push(1, [b"DEL".as_slice(), b"a"].into_iter(), Audience::All);
+    log.append_all(&mut effects);
+    assert_eq!(read_all(&log, &reader), "*2 $6 SELECT $1 1 *2 $3 DEL $1 a ");
+    effects.push(1, [b"DEL".as_slice(), b"a"].into_iter(), Audience::All);
+    effects.push(2, [b"DEL".as_slice(), b"b"].into_iter(), Audience::All);
+    log.append_all(&mut effects);
+    assert!(effects.is_empty());
+    let expected = "*1 $5 MULTI *2 $3 DEL $1 a *2 $6 SELECT $1 2 *2 $3 DEL $1 b *1 $4 EXEC ";
+    assert_eq!(read_all(&log, &reader), expected);
+    log.append_all(&mut effects);
+    assert_eq!(read_all(&log, &reader), "");
+}
+
+#[test]
+fn the_file_gets_nothing_that_is_only_for_replicas() {
+    let log = Log::default();
+    let file = log.open(ReaderKind::File, 0, nobody()).expect("the end");
+    let replica = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
+    let ping = || log.append(0, [b"PING".as_slice()].into_iter(), Audience::Replicas);
+    append(&log, 0, &["DEL", "a"]);
+    ping();
+    ping();
+    append(&log, 0, &["DEL", "b"]);
+    ping();
+    let start = "*2 $6 SELECT $1 0 *2 $3 DEL $1 a ";
+    assert_eq!(read_all(&log, &file), format!("{start}*2 $3 DEL $1 b "));
+    assert_eq!(read_all(&log, &replica), format!("{start}*1 $4 PING *1 $4 PING *2 $3 DEL $1 b *1 $4 PING "));
+    assert_eq!(file.position(), log.end());
+}
+
+#[test]
+fn blocks_are_kept_for_the_slowest_reader_and_for_the_backlog() {
+    let log = Log::default();
+    log.keep_backlog(100_000);
+    let slow = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
+    let fast = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
+    let value = "x".repeat(1000);
+    for _ in 0..1000 {
+        append(&log, 0, &["SET", "a", &value]);
+        while log.read(&fast).is_some() {}
+    }
+    assert!(log.memory() > 1_000_000, "the slow one has read nothing");
+    let backlog = log.backlog().expect("it is kept");
+    assert_eq!((backlog.len, backlog.start + backlog.len), (100_000, log.end()));
+    let read = read_all(&log, &slow);
+    assert_eq!(read.matches("SET").count(), 1000);
+    assert!(log.memory() < 400_000, "{}", log.memory());
+    assert!(log.open(ReaderKind::Replica, 0, nobody()).is_none(), "that is gone");
+    let again = log.open(ReaderKind::Replica, backlog.start, nobody()).expect("it is kept");
+    assert_eq!(read_all(&log, &again).len(), read.len() - (read.len() - read_all_len(&log, backlog)));
+    assert!(log.open(ReaderKind::Replica, log.end() + 1, nobody()).is_none(), "that is not written yet");
+}
+
+/// Characters that the backlog has, with line ends as one.
+fn read_all_len(log: &Log, backlog: Backlog) -> usize {
+    let reader = log.open(ReaderKind::Replica, backlog.start, nobody()).expect("it is kept");
+    read_all(log, &reader).len()
+}
+
+#[test]
+fn it_is_on_while_somebody_reads_or_may_come_back() {
+    let log = Log::default();
+    assert!(!log.is_on());
+    let reader = log.open(ReaderKind::File, 0, nobody()).expect("the end");
+    append(&log, 0, &["DEL", "a"]);
+    assert!(log.is_on());
+    log.keep_backlog(1);
+    log.close(&reader);
+    assert!(log.is_on());
+    log.drop_backlog();
+    assert!(!log.is_on());
+    assert_eq!(log.memory(), 0);
+    let end = log.end();
+    assert!(end > 0, "offsets go on");
+    log.restart(end + 1000);
+    assert_eq!(log.end(), end + 1000);
+    assert!(log.open(ReaderKind::Replica, end, nobody()).is_none());
+}
+
+#[test]
+fn readers_are_told_once_for_what_was_appended_together() {
+    let log = Log::default();
+    let told = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&told);
+    let wake = Box::new(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+    });
+    let reader = log.open(ReaderKind::Replica, 0, wake).expect("the end");
+    log.wake_readers();
+    append(&log, 0, &["DEL", "a"]);
+    append(&log, 0, &["DEL", "b"]);
+    log.wake_readers();
+    log.wake_readers();
+    assert_eq!(told.load(Ordering::Relaxed), 1);
+    log.close(&reader);
+}
