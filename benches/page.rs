@@ -3,13 +3,14 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use radish::tree::{Layout, NewPayload, Seed, Tree};
+use radish::tree::{Layout, NewPayload, NoRecorder, Seed, Tree};
 
 struct Keyspace;
 
 impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
+    type Recorder = NoRecorder;
 }
 
 type Value<'a> = NewPayload<'a, Vec<u8>>;

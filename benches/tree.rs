@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use radish::tree::{Layout, NewPayload, Seed, Tree};
+use radish::tree::{Layout, NewPayload, NoRecorder, Seed, Tree};
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
@@ -14,6 +14,7 @@ struct Keyspace;
 impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
+    type Recorder = NoRecorder;
 }
 
 const KEYS: u32 = 1_000_000;

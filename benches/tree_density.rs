@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use radish::tree::{Layout, NewPayload, Payload, Seed, Tree};
+use radish::tree::{Layout, NewPayload, NoRecorder, Payload, Seed, Tree};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -16,6 +16,7 @@ struct Keyspace;
 impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
+    type Recorder = NoRecorder;
 }
 
 /// Requests that are prefetched together.

@@ -254,7 +254,7 @@ fn compress_string(state: &State, database: usize, key: &[u8], idle_min_s: u32) 
         if access::idle_seconds(&state.settings, tree.clock(position), unix_time_ms()) < idle_min_s {
             return state.compression.note_raw();
         }
-        let ticket = match tree.payload_mut(position) {
+        let ticket = match tree.form_mut(position) {
             PayloadMut::Boxed(Value::String(string)) => string.begin_compression(&mut raw),
             PayloadMut::Inline { kind, .. } if kind == InlineKind::RawModified as u8 => {
                 return compress_inline(state, tree, key);
@@ -267,7 +267,7 @@ fn compress_string(state: &State, database: usize, key: &[u8], idle_min_s: u32) 
         let mut guard = state.keyspace.lock_one(shard);
         let tree = &mut guard.databases[database];
         let Some(position) = tree.find(key) else { return };
-        let PayloadMut::Boxed(Value::String(string)) = tree.payload_mut(position) else { return };
+        let PayloadMut::Boxed(Value::String(string)) = tree.form_mut(position) else { return };
         if !string.finish_compression(&ticket, head, &block) {
             // It is not cold, or not the same any more.
             return state.compression.note_raw();
@@ -277,7 +277,7 @@ fn compress_string(state: &State, database: usize, key: &[u8], idle_min_s: u32) 
         if let Some(head) = whole
             && let NewString::Inline(kind, bytes) = NewString::compressed(head, &block)
         {
-            let (_, displaced) = tree.replace(position, key, NewPayload::Inline { kind: kind as u8, bytes: &bytes });
+            let (_, displaced) = tree.reform(position, key, NewPayload::Inline { kind: kind as u8, bytes: &bytes });
             drop(guard);
             drop(displaced);
             return;
@@ -297,6 +297,6 @@ fn compress_inline(state: &State, tree: &mut crate::store::Database, key: Key<'_
     };
     state.compression.count(raw.len(), string.stored_len());
     if let NewString::Inline(kind, bytes) = string {
-        tree.replace(position, key, NewPayload::Inline { kind: kind as u8, bytes: &bytes });
+        tree.reform(position, key, NewPayload::Inline { kind: kind as u8, bytes: &bytes });
     }
 }

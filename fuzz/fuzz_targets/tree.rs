@@ -9,13 +9,14 @@ use std::ops::ControlFlow;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use radish::tree::{Entry, Key, Layout, MAX_INLINE, NewPayload, Payload, Seed, Tree};
+use radish::tree::{Entry, Key, Layout, MAX_INLINE, NewPayload, NoRecorder, Payload, Seed, Tree};
 
 struct Keyspace;
 
 impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
+    type Recorder = NoRecorder;
 }
 
 /// A key, described briefly so that few bytes of input make large trees.

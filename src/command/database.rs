@@ -4,6 +4,7 @@ use super::Call;
 use super::key;
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
+use crate::store::snapshot::retire;
 use crate::store::{Database, DueFields, Shard};
 use std::ops::Range;
 
@@ -54,7 +55,7 @@ fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
             shard.due_fields[database] = DueFields::default();
             let tree = std::mem::take(&mut shard.databases[database]);
             removed += tree.len() as u64;
-            emptied.push(tree);
+            emptied.extend(retire(tree));
         }
     }
     for tree in emptied {

@@ -250,7 +250,7 @@ fn digest(call: &mut Call) -> CommandResult {
                 digest.mix_database(database as u32);
             }
             let walk = tree.for_each(b"", |entry| {
-                let value = super::keys::value_of(entry.record.payload);
+                let value = entry.record.payload.into();
                 digest.add_key(entry.key, value, entry.record.deadline.is_some());
                 ControlFlow::Continue(())
             });

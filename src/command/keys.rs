@@ -530,7 +530,7 @@ impl<'k> Keys<'k> {
     /// The value of a record.
     #[inline]
     pub fn value(&self, found: Found) -> ValueRef<'_> {
-        value_of(self.tree_ref(found).payload(found.position))
+        self.tree_ref(found).payload(found.position).into()
     }
 
     /// The type of a record's value.
@@ -569,7 +569,7 @@ impl<'k> Keys<'k> {
     /// The bytes of an inline value, to be overwritten without changing their number; `None` if it is out of line.
     pub fn inline_mut(&mut self, found: Found) -> Option<(InlineKind, &mut [u8])> {
         match self.tree(found).payload_mut(found.position) {
-            PayloadMut::Inline { kind, bytes } => Some((inline_kind(kind), bytes)),
+            PayloadMut::Inline { kind, bytes } => Some((InlineKind::stored(kind), bytes)),
             PayloadMut::Boxed(_) => None,
         }
     }
@@ -595,7 +595,7 @@ impl<'k> Keys<'k> {
         let database = self.database;
         let tree = &mut self.locked.at(shard).databases[database];
         let len = tree.len();
-        let type_of = value_of(shown(&payload)).type_of();
+        let type_of = ValueRef::from(shown(&payload)).type_of();
         let has_due_fields = has_due_fields(&payload);
         let (position, displaced) = tree.put(hashed, payload, deadline, clock);
         let is_new = tree.len() > len;
@@ -727,7 +727,7 @@ impl<'k> Keys<'k> {
         let shard = self.locked.shard(placed.shard);
         let Some(needed) = shard.waiters.needed_type(database, key) else { return };
         let tree = &shard.databases[database];
-        let present = tree.find(placed.key).map(|position| value_of(tree.payload(position)).type_of());
+        let present = tree.find(placed.key).map(|position| ValueRef::from(tree.payload(position)).type_of());
         if present != Some(needed) {
             self.signal_ready(key);
         }
@@ -791,23 +791,5 @@ fn has_due_fields(payload: &NewPayload<'_, Value>) -> bool {
     match payload {
         NewPayload::Boxed(value) => matches!(&**value, Value::Hash(hash) if hash.next_deadline().is_some()),
         NewPayload::Inline { .. } => false,
-    }
-}
-
-/// The kind of an inline payload.
-///
-/// # Panics
-/// If the number stands for none: nothing else than a kind is ever stored.
-#[inline]
-fn inline_kind(number: u8) -> InlineKind {
-    InlineKind::from_number(number).expect("an inline payload is stored with its kind")
-}
-
-/// A record's payload as a value.
-#[inline]
-pub(super) fn value_of(payload: Payload<'_, Value>) -> ValueRef<'_> {
-    match payload {
-        Payload::Inline { kind, bytes } => ValueRef::Inline(inline_kind(kind), bytes),
-        Payload::Boxed(value) => ValueRef::Boxed(value),
     }
 }

@@ -1,12 +1,11 @@
 //! Commands that go through the keys of a database: all of them, step by step, or to a random one.
 
 use super::Call;
-use super::keys::value_of;
 use crate::glob;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::store::{SHARDS_MAX, ShardSet};
 use crate::tree::Entry;
-use crate::value::{Value, number};
+use crate::value::{Value, ValueRef, number};
 use rand::Rng;
 use std::ops::ControlFlow;
 
@@ -137,7 +136,7 @@ pub fn scan(call: &mut Call) -> CommandResult {
         let look_at = |entry: Entry<'_, Value>| {
             looked_at += 1;
             let is_over = entry.record.deadline.is_some_and(|deadline| deadline < now_ms);
-            let type_name = value_of(entry.record.payload).type_of().name();
+            let type_name = ValueRef::from(entry.record.payload).type_of().name();
             let is_wanted = options.type_name.is_none_or(|name| type_name.as_bytes().eq_ignore_ascii_case(name));
             if !is_over && is_wanted && options.matches(entry.key) {
                 keys += usize::from(written.bulk(entry.key).is_ok());

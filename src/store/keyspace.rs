@@ -1,9 +1,11 @@
 //! All shards, how a key finds its shard, and how their locks are taken.
 
+use super::snapshot::Moment;
 use super::{Key, SHARDS_MAX, Shard, ShardSet};
 use crate::tree::Seed;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Keys of more bytes are left to the general search at once.
@@ -11,13 +13,15 @@ const BRACE_SCAN_MAX: usize = 64;
 
 /// Every key of the server.
 pub struct Keyspace {
-    shards: Box<[Mutex<Shard>]>,
+    pub(super) shards: Arc<[Mutex<Shard>]>,
     /// Shift that leaves the shard's number of a 64-bit hash.
     shard_shift: u32,
     databases: usize,
     seed: Seed,
     /// Waits that have begun.
     waits: AtomicU64,
+    /// The snapshot that is under way.
+    pub(super) running: Arc<Mutex<Option<Arc<Moment>>>>,
 }
 
 impl Keyspace {
@@ -31,6 +35,7 @@ impl Keyspace {
             databases,
             seed: Seed::random(),
             waits: AtomicU64::new(0),
+            running: Arc::default(),
         }
     }
 

@@ -7,6 +7,7 @@ mod keyspace;
 mod lazy_free;
 mod shard;
 mod shard_set;
+pub mod snapshot;
 mod waiters;
 mod watched;
 
@@ -16,6 +17,7 @@ pub use keyspace::{Keyspace, Locked};
 pub use lazy_free::LazyFree;
 pub use shard::{Database, ExpiredFields, KeyspaceLayout, Onlookers, Shard};
 pub use shard_set::{SHARDS_MAX, ShardSet};
+pub use snapshot::Snapshot;
 pub use waiters::{TicketState, WaitQueue, Waiter, Waiters, Wanted};
 pub use watched::{Watched, Watcher};
 

@@ -1,5 +1,6 @@
 //! One shard: a tree per database, which of its hashes have fields with deadlines, and who waits for or watches its keys.
 
+use super::snapshot::Keeper;
 use super::{DueFields, Position, Waiters, Watched};
 use crate::tree::{Layout, Payload, PayloadMut, Tree};
 use crate::value::Value;
@@ -12,6 +13,7 @@ pub enum KeyspaceLayout {}
 impl Layout for KeyspaceLayout {
     const CLOCK: bool = true;
     type Boxed = Value;
+    type Recorder = Keeper;
 }
 
 /// The keys of one database that belong to one shard.
@@ -49,7 +51,7 @@ impl Shard {
 
     /// Notes when the fields of a hash are due that has just come to `key`, or of which deadlines have changed.
     pub fn note_fields(&mut self, database: usize, position: Position, key: &[u8]) {
-        if let Some(hash) = hash_mut(&mut self.databases[database], position) {
+        if let Some(hash) = noted_hash(&mut self.databases[database], position) {
             self.due_fields[database].note(key, hash);
         }
     }
@@ -67,7 +69,7 @@ impl Shard {
     ) -> Option<(Box<[u8]>, Option<ExpiredFields>)> {
         let key = self.due_fields[database].pop_due(now_ms)?;
         let expired = find(&self.databases[database], &key).and_then(|position| {
-            hash_mut(&mut self.databases[database], position)?.set_noted_ms(None);
+            noted_hash(&mut self.databases[database], position)?.set_noted_ms(None);
             self.expire_fields(database, position, &key, now_ms, max, wants_names)
         });
         Some((key, expired))
@@ -106,7 +108,14 @@ impl Shard {
         max: usize,
         wants_names: bool,
     ) -> Option<ExpiredFields> {
-        let hash = hash_mut(&mut self.databases[database], position)?;
+        let tree = &mut self.databases[database];
+        let hash = noted_hash(tree, position)?;
+        if hash.next_deadline().is_none_or(|next| next >= now_ms) {
+            self.due_fields[database].note_exactly(key, hash);
+            return None;
+        }
+        let PayloadMut::Boxed(value) = tree.payload_mut(position) else { return None };
+        let hash = Hash::of(value)?;
         let mut names = Vec::new();
         let removed = hash.remove_due(now_ms, max, |name| {
             if wants_names {
@@ -135,8 +144,9 @@ pub struct ExpiredFields {
     pub emptied: Option<Box<Value>>,
 }
 
-fn hash_mut(tree: &mut Database, position: Position) -> Option<&mut Hash> {
-    match tree.payload_mut(position) {
+/// The hash of a record, of which nothing but the time under which it is noted is to be changed.
+fn noted_hash(tree: &mut Database, position: Position) -> Option<&mut Hash> {
+    match tree.form_mut(position) {
         PayloadMut::Boxed(value) => Hash::of(value),
         PayloadMut::Inline { .. } => None,
     }

@@ -8,15 +8,17 @@
 //! - `record`: the bytes of a record. `page`: a page of records, and all that is unsafe.
 //! - `node`: inner nodes. `table`: the pages by number.
 //! - `shape`: splits, merges, and what else changes which node has which page.
-//! - `scan`: iteration, stateless scans, random choice. `expire`: deadlines. `copy`: copies of trees.
+//! - `scan`: iteration, stateless scans, random choice. `expire`: deadlines. `copy`: copies of trees. `capture`: a tree as it was
+//!   at one moment, while it changes.
 //!
 //! ```
-//! use radish::tree::{Layout, NewPayload, Payload, Seed, Tree};
+//! use radish::tree::{Layout, NewPayload, NoRecorder, Payload, Seed, Tree};
 //!
 //! struct Plain;
 //! impl Layout for Plain {
 //!     const CLOCK: bool = false;
 //!     type Boxed = Vec<u64>;
+//!     type Recorder = NoRecorder;
 //! }
 //!
 //! let seed = Seed::random();
@@ -28,6 +30,7 @@
 //! assert!(matches!(tree.payload(position), Payload::Inline { kind: 0, bytes: b"Ada" }));
 //! ```
 
+mod capture;
 mod copy;
 mod expire;
 mod free;
@@ -42,6 +45,7 @@ mod table;
 mod tests;
 mod verify;
 
+pub use capture::{Capture, NoRecorder, Recorder};
 use expire::Deadlines;
 pub use free::free_bytes_of_thread;
 pub use key::{Key, Seed, Trail};
@@ -59,6 +63,8 @@ pub trait Layout {
     const CLOCK: bool;
     /// What a record owns that does not keep its payload in the page.
     type Boxed;
+    /// Who takes the records of a moment: see [`Tree::begin_capture`].
+    type Recorder: Recorder<Self::Boxed>;
 }
 
 /// A record's payload.
@@ -130,6 +136,7 @@ pub struct Tree<L: Layout> {
     slots_max: usize,
     /// The number of the present shape: which keys belong to which page. 0 as long as there never was a page.
     shape: u64,
+    capture: Option<Box<Capture<L::Recorder>>>,
 }
 
 impl<L: Layout> Default for Tree<L> {
@@ -151,6 +158,7 @@ impl<L: Layout> Tree<L> {
             used_bytes: 0,
             slots_max: 0,
             shape: 0,
+            capture: None,
         }
     }
 
@@ -223,6 +231,13 @@ impl<L: Layout> Tree<L> {
     /// A record's payload, to be changed in place.
     #[inline]
     pub fn payload_mut(&mut self, position: Position) -> PayloadMut<'_, L::Boxed> {
+        self.preserve(position);
+        self.form_mut(position)
+    }
+
+    /// The same, if what it stands for stays what it is: no capture need have it before.
+    #[inline]
+    pub fn form_mut(&mut self, position: Position) -> PayloadMut<'_, L::Boxed> {
         self.pages.page_mut(position.page).payload_mut(position.slot.into())
     }
 
@@ -284,7 +299,9 @@ impl<L: Layout> Tree<L> {
             let page = self.pages.page(id);
             let slot = match page.find(key.tag(), suffix, key.trail.slot) {
                 Ok(slot) => {
-                    return self.rewrite(Position { page: id, slot: slot as u16 }, key, payload, deadline, clock);
+                    let position = Position { page: id, slot: slot as u16 };
+                    self.preserve(position);
+                    return self.rewrite(position, key, payload, deadline, clock);
                 }
                 Err(slot) => slot,
             };
@@ -297,6 +314,7 @@ impl<L: Layout> Tree<L> {
             let page = self.pages.page_mut(id);
             page.insert(slot, key.tag(), draft, suffix, payload);
             self.slots_max = self.slots_max.max(page.len());
+            self.note_coming(id, key.bytes);
             self.count_bytes(0, size as isize);
             self.len += 1;
             self.note_deadline(id, None, deadline);
@@ -311,8 +329,18 @@ impl<L: Layout> Tree<L> {
         key: Key<'_>,
         payload: NewPayload<'_, L::Boxed>,
     ) -> (Position, Option<Box<L::Boxed>>) {
-        let record = self.record(position);
-        let (deadline, clock) = (record.deadline(), record.clock());
+        self.preserve(position);
+        self.reform(position, key, payload)
+    }
+
+    /// The same, if the payload stands for what the old one does: no capture need have it before.
+    pub fn reform(
+        &mut self,
+        position: Position,
+        key: Key<'_>,
+        payload: NewPayload<'_, L::Boxed>,
+    ) -> (Position, Option<Box<L::Boxed>>) {
+        let (deadline, clock) = self.times(position);
         self.rewrite(position, key, payload, deadline, clock)
     }
 
@@ -342,6 +370,7 @@ impl<L: Layout> Tree<L> {
 
     /// Sets or clears a record's deadline, in milliseconds of Unix time. Returns where the record is now.
     pub fn set_deadline(&mut self, mut position: Position, key: Key<'_>, deadline: Option<i64>) -> Position {
+        self.preserve(position);
         let before = self.deadline(position);
         while !self.edit_page(position.page, |page| page.set_deadline(position.slot.into(), deadline)) {
             let size = self.record(position).size() + size_of::<i64>();
@@ -366,6 +395,7 @@ impl<L: Layout> Tree<L> {
 
     /// Removes a record, but leaves its page as it then is, be it empty: `settle` must follow.
     fn take(&mut self, position: Position) -> Option<Box<L::Boxed>> {
+        self.preserve(position);
         let deadline = self.deadline(position);
         let boxed = self.edit_page(position.page, |page| page.remove(position.slot.into()));
         self.note_deadline(position.page, deadline, None);

@@ -168,6 +168,7 @@ impl<L: Layout> Tree<L> {
     fn add_page(&mut self, parent: u32) -> Child {
         let id = self.pages.vacant_id(None);
         self.adopt(Page::new(HEADER_SIZE, id, parent));
+        self.note_empty_page(id);
         Child::page(id)
     }
 
@@ -179,6 +180,7 @@ impl<L: Layout> Tree<L> {
 
     /// Takes a page out of the table and out of the counts. To whom it was a child, it still is.
     fn disown(&mut self, id: u32) -> Page<L> {
+        self.note_lost_page(id);
         let page = self.pages.remove(id);
         self.count_bytes(-(page.capacity() as isize), -(page.used() as isize));
         self.deadlines.forget(page.header().earliest, id);
@@ -250,6 +252,7 @@ impl<L: Layout> Tree<L> {
             return;
         }
         let new = self.pages.vacant_id(Some(id));
+        self.note_split(id, new);
         let (symbol, right) = self.edit_page(id, |page| page.split(new, common.len()));
         let parent = right.header().parent;
         self.adopt(right);
@@ -355,6 +358,7 @@ impl<L: Layout> Tree<L> {
     fn merge(&mut self, left: u32, right: u32, parent: u32) -> u32 {
         self.reshape();
         let stays = left.max(right);
+        self.note_merge(stays, left.min(right));
         let other = self.disown(left.min(right));
         self.note_bound(stays, other.header().earliest);
         self.edit_page(stays, |page| page.absorb(other));

@@ -19,12 +19,14 @@ struct WithClock;
 impl Layout for WithClock {
     const CLOCK: bool = true;
     type Boxed = Counted;
+    type Recorder = Seen;
 }
 
 struct Bare;
 impl Layout for Bare {
     const CLOCK: bool = false;
     type Boxed = Counted;
+    type Recorder = Seen;
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -40,17 +42,46 @@ struct Expected {
     clock: u32,
 }
 
+/// Records by their keys, with their deadlines.
+type Records = BTreeMap<Vec<u8>, (Content, Option<i64>)>;
+
+/// What a capture has given.
+#[derive(Default)]
+struct Seen {
+    records: Records,
+    wanted: usize,
+}
+
+impl Recorder<Counted> for Seen {
+    fn record(&mut self, key: &[u8], record: View<'_, Counted>) {
+        let content = content_of(record.payload);
+        assert!(self.records.insert(key.to_vec(), (content, record.deadline)).is_none(), "a record is given once");
+        self.wanted = self.wanted.saturating_sub(1);
+    }
+}
+
+fn content_of(payload: Payload<'_, Counted>) -> Content {
+    match payload {
+        Payload::Inline { kind, bytes } => Content::Inline(kind, bytes.to_vec()),
+        Payload::Boxed(counted) => Content::Boxed(counted.0),
+    }
+}
+
 /// A tree and a map that go through the same changes.
-struct Model<L: Layout<Boxed = Counted>> {
+struct Model<L: Layout<Boxed = Counted, Recorder = Seen>> {
     tree: Tree<L>,
     map: BTreeMap<Vec<u8>, Expected>,
     seed: Seed,
     counter: Arc<()>,
     /// Whether keys' tags are cut to so many bits, so that they collide.
     tag_mask: u64,
+    /// What was there when the capture began that is under way.
+    moment: Option<Records>,
+    /// Captures that were compared.
+    captures: usize,
 }
 
-impl<L: Layout<Boxed = Counted>> Model<L> {
+impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
     fn new() -> Self {
         Model {
             tree: Tree::new(),
@@ -58,6 +89,8 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
             seed: Seed::from_u64(1),
             counter: Arc::new(()),
             tag_mask: u64::MAX,
+            moment: None,
+            captures: 0,
         }
     }
 
@@ -69,13 +102,6 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
         match content {
             Content::Inline(kind, bytes) => NewPayload::Inline { kind: *kind, bytes },
             Content::Boxed(number) => NewPayload::Boxed(Box::new(Counted(*number, self.counter.clone()))),
-        }
-    }
-
-    fn content(payload: Payload<'_, Counted>) -> Content {
-        match payload {
-            Payload::Inline { kind, bytes } => Content::Inline(kind, bytes.to_vec()),
-            Payload::Boxed(counted) => Content::Boxed(counted.0),
         }
     }
 
@@ -172,7 +198,7 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
         assert_eq!(self.tree.find(self.key(bytes)), Some(position));
         let view = self.tree.view(position);
         assert_eq!(
-            &Expected { content: Self::content(view.payload), deadline: view.deadline, clock: view.clock },
+            &Expected { content: content_of(view.payload), deadline: view.deadline, clock: view.clock },
             expected
         );
         assert_eq!(self.tree.deadline(position), expected.deadline);
@@ -187,7 +213,7 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
         let mut records = BTreeMap::new();
         let flow = tree.for_each(b"", |entry| {
             let view = entry.record;
-            let content = Self::content(view.payload);
+            let content = content_of(view.payload);
             records.insert(entry.key.to_vec(), Expected { content, deadline: view.deadline, clock: view.clock });
             ControlFlow::Continue(())
         });
@@ -222,7 +248,7 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
         let flow = self.tree.for_each(prefix, |entry| {
             assert!(seen.insert(entry.key.to_vec()), "visited once");
             assert_eq!(self.tree.find(self.key(entry.key)), Some(entry.position));
-            assert_eq!(Self::content(entry.record.payload), self.map[entry.key].content);
+            assert_eq!(content_of(entry.record.payload), self.map[entry.key].content);
             ControlFlow::Continue(())
         });
         assert!(flow.is_continue());
@@ -242,8 +268,36 @@ impl<L: Layout<Boxed = Counted>> Model<L> {
         }
     }
 
+    /// Begins a capture now and then, and takes it further or breaks it off.
+    fn step_capture(&mut self, rng: &mut SmallRng) {
+        if self.moment.is_none() {
+            if rng.random_bool(0.01) {
+                let records =
+                    self.map.iter().map(|(key, entry)| (key.clone(), (entry.content.clone(), entry.deadline)));
+                self.moment = Some(records.collect());
+                self.tree.begin_capture(Seen::default());
+            }
+        } else if rng.random_bool(0.0005) {
+            assert!(self.tree.end_capture().is_some());
+            self.moment = None;
+        } else if rng.random_bool(0.1) {
+            self.tree.recorder_mut().expect("a capture is under way").wanted = rng.random_range(1..200);
+            if self.tree.advance_capture(|seen| seen.wanted == 0) {
+                self.check_capture();
+            }
+        }
+    }
+
+    /// Compares what a capture that is over has given with what there was.
+    fn check_capture(&mut self) {
+        let seen = self.tree.end_capture().map(|capture| capture.into_recorder().records);
+        assert!(seen == self.moment.take());
+        self.captures += 1;
+    }
+
     /// One random change to a random key of `keys`.
     fn step(&mut self, rng: &mut SmallRng, key: &[u8], removal: f64) {
+        self.step_capture(rng);
         if rng.random_bool(removal) {
             return self.remove(key);
         }
@@ -270,7 +324,7 @@ fn content(rng: &mut SmallRng) -> Content {
 }
 
 /// Fills and empties a tree several times over with the given keys.
-fn grind<L: Layout<Boxed = Counted>>(keys: &[Vec<u8>], tag_mask: u64, verify_every: usize) {
+fn grind<L: Layout<Boxed = Counted, Recorder = Seen>>(keys: &[Vec<u8>], tag_mask: u64, verify_every: usize) {
     let mut rng = SmallRng::seed_from_u64(7);
     let mut model = Model::<L>::new();
     model.tag_mask = tag_mask;
@@ -296,6 +350,7 @@ fn grind<L: Layout<Boxed = Counted>>(keys: &[Vec<u8>], tag_mask: u64, verify_eve
         model.remove(key);
     }
     model.check();
+    assert!(keys.len() < 1000 || model.captures > 0);
     assert_eq!(model.tree.memory().page_bytes, 0);
 }
 

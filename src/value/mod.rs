@@ -21,6 +21,7 @@ pub mod stream;
 pub mod string;
 pub mod zset;
 
+use crate::tree::Payload;
 use collection::Collection;
 use hash::{Hash, HashRef};
 use list::{List, ListRef};
@@ -98,6 +99,15 @@ pub enum InlineKind {
 }
 
 impl InlineKind {
+    /// The kind of an inline payload.
+    ///
+    /// # Panics
+    /// If the number stands for none: nothing else than a kind is ever stored.
+    #[inline]
+    pub fn stored(number: u8) -> Self {
+        InlineKind::from_number(number).expect("an inline payload is stored with its kind")
+    }
+
     /// The kind with this number.
     #[inline]
     pub fn from_number(number: u8) -> Option<Self> {
@@ -162,6 +172,16 @@ pub enum ValueRef<'a> {
     Inline(InlineKind, &'a [u8]),
     /// A value kept by itself.
     Boxed(&'a Value),
+}
+
+impl<'a> From<Payload<'a, Value>> for ValueRef<'a> {
+    #[inline]
+    fn from(payload: Payload<'a, Value>) -> Self {
+        match payload {
+            Payload::Inline { kind, bytes } => ValueRef::Inline(InlineKind::stored(kind), bytes),
+            Payload::Boxed(value) => ValueRef::Boxed(value),
+        }
+    }
 }
 
 impl<'a> ValueRef<'a> {

@@ -1,7 +1,7 @@
 //! A hash of any size: a tree of fields, each with its value and perhaps a deadline.
 
 use super::{Field, Lifetime, PairsRef};
-use crate::tree::{Entry, Layout, NewPayload, Payload, Position, Tree, View};
+use crate::tree::{Entry, Layout, NewPayload, NoRecorder, Payload, Position, Tree, View};
 use crate::value::MAX_INLINE;
 use crate::value::collection::SEED;
 use crate::value::number;
@@ -25,6 +25,7 @@ enum FieldLayout {}
 impl Layout for FieldLayout {
     const CLOCK: bool = false;
     type Boxed = Box<[u8]>;
+    type Recorder = NoRecorder;
 }
 
 /// See the module.

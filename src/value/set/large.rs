@@ -1,6 +1,6 @@
 //! A set of any size: a tree of its members, like the one that has the keys.
 
-use crate::tree::{Entry, Layout, NewPayload, Tree};
+use crate::tree::{Entry, Layout, NewPayload, NoRecorder, Tree};
 use crate::value::collection::SEED;
 use crate::value::packed::{Element, IntegerText};
 use rand::Rng;
@@ -14,6 +14,7 @@ enum Members {}
 impl Layout for Members {
     const CLOCK: bool = false;
     type Boxed = Infallible;
+    type Recorder = NoRecorder;
 }
 
 const NOTHING: NewPayload<'static, Infallible> = NewPayload::Inline { kind: 0, bytes: &[] };
