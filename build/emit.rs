@@ -109,14 +109,17 @@ fn argument(argument: &Argument) -> String {
 /// follow from the number of arguments.
 ///
 /// # Panics
-/// If a command with another finder than `stored` or `sort` has not exactly one key.
+/// If a command with a finder has not the keys that it is for.
 fn layout(keys: &[Key], finder: Option<&str>) -> String {
-    if finder == Some("sort") {
-        return "KeyLayout::Sort".into();
-    }
     let keys: Vec<&Key> = keys.iter().filter(|key| !key.flags.contains(KeyFlags::NOT_KEY)).collect();
-    if let (Some("stored"), [Key { begin: Begin::Index(index), .. }, ..]) = (finder, &keys[..]) {
-        return format!("KeyLayout::Stored({index})");
+    let options = match finder {
+        Some("stored") => "Stored",
+        Some("sort") => "Sort",
+        Some("migrate") => "Migrate",
+        _ => "",
+    };
+    if let ([Key { begin: Begin::Index(index), .. }, ..], 1..) = (&keys[..], options.len()) {
+        return format!("KeyLayout::Options({index}, KeyOptions::{options})");
     }
     match keys[..] {
         [] => return "KeyLayout::None".into(),
@@ -141,7 +144,7 @@ fn layout(keys: &[Key], finder: Option<&str>) -> String {
         }
         _ => {}
     }
-    assert!(finder.is_none(), "a finder is for a command with one key, or for SORT");
+    assert!(finder.is_none(), "a finder is for a command with a key at a fixed position");
     "KeyLayout::Specs".into()
 }
 

@@ -76,6 +76,7 @@ pub enum Secrets {
     None,
     All,
     AfterAuth,
+    Migrate,
     Directives,
 }
 

@@ -14,6 +14,7 @@ pub mod huge_pages;
 pub mod log;
 pub mod logging;
 pub mod memory;
+pub mod migration;
 pub mod persistence;
 pub mod process;
 pub mod pubsub;

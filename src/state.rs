@@ -5,6 +5,7 @@ use crate::compression::Compression;
 use crate::config::{Directive, Settings};
 use crate::eviction::Eviction;
 use crate::log::Log;
+use crate::migration::Migrations;
 use crate::pubsub::Pubsub;
 use crate::server_log::{LatencyMonitor, SlowLog};
 use crate::spec::Table;
@@ -147,6 +148,7 @@ pub struct State {
     /// Keys that have gone by themselves, of which clients that wait are to be told.
     pub departed: Departed,
     pub compression: Compression,
+    pub migrations: Migrations,
     pub eviction: Eviction,
     pub slow_log: SlowLog,
     /// Requests and replies of many bytes (`COMMANDLOG`).
@@ -203,6 +205,7 @@ impl State {
             log: Log::default(),
             departed: Departed::default(),
             compression: Compression::default(),
+            migrations: Migrations::default(),
             eviction: Eviction::default(),
             slow_log: SlowLog::default(),
             large_requests: SlowLog::default(),

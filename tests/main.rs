@@ -20,6 +20,7 @@ mod limits;
 mod listening;
 mod lists;
 mod messages;
+mod migrating;
 mod readme;
 mod serving;
 mod sets;

@@ -6,12 +6,14 @@ use super::call::{Mode, Wait};
 use super::keys::Keys;
 use super::prepare::Foreknown;
 use super::run::{self, Run};
+use super::transaction;
 use crate::client::{BlockedCommand, Client, ClientFlags, Identity, Message, ReplyMode, Session};
-use crate::resp::{Args, ErrorReply, OwnedRequest, Reply};
+use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::spec::{CommandFlags, CommandSpec, KeyFlags, keys as key_specs};
 use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
 use crate::store::{Locked, ShardSet, TicketState, WaitQueue, Waiter, Wanted};
+use crate::value::Type;
 use smallvec::SmallVec;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -46,12 +48,8 @@ pub(super) fn begin(
     let mut timeout_reply = Reply::new(session.protocol);
     let written = timeout_reply.null_array();
     debug_assert!(written.is_ok());
-    let service = Service {
-        identity: session.identity(),
-        spec,
-        request: wait.request.unwrap_or_else(|| args.to_owned()),
-        timeout_reply: timeout_reply.take(),
-    };
+    let request = wait.request.unwrap_or_else(|| args.to_owned());
+    let service = Service { identity: session.identity(), spec, request, timeout_reply: timeout_reply.take() };
     let wanted = Wanted {
         database: session.database,
         keys: wait.keys.into(),
@@ -66,9 +64,53 @@ pub(super) fn begin(
         keys.locked().shard_of(hashed).waiters.add(key, &waiter);
     }
     *session.client.waiter.lock() = Some(Arc::clone(&waiter));
+    block(state, session, BlockedCommand { waiter, deadline_ms: wait.deadline_ms });
+}
+
+fn block(state: &State, session: &mut Session, blocked: BlockedCommand) {
     session.client.set(ClientFlags::BLOCKED, true);
     state.blocked_clients.fetch_add(1, Ordering::Relaxed);
-    session.blocked = Some(BlockedCommand { waiter, deadline_ms: wait.deadline_ms });
+    session.blocked = Some(blocked);
+}
+
+/// Has the client wait for the answer to a command that no key can give ([`answer`]), and nobody else end that wait.
+pub(super) fn begin_elsewhere(
+    state: &State,
+    session: &mut Session,
+    spec: &'static CommandSpec,
+    args: Args<'_>,
+) -> Arc<Waiter> {
+    let service = Service { identity: session.identity(), spec, request: args.to_owned(), timeout_reply: Vec::new() };
+    let wanted = Wanted {
+        database: session.database,
+        keys: Box::default(),
+        value: Type::String,
+        needs_keys: false,
+        shards: ShardSet::EMPTY,
+        feeds: None,
+    };
+    let waiter = Arc::new(Waiter::new(state.keyspace.next_wait(), wanted, Box::new(service)));
+    block(state, session, BlockedCommand { waiter: Arc::clone(&waiter), deadline_ms: None });
+    waiter
+}
+
+/// Gives a client the answer to its command, which began when the fine clock was `begun`. The caller must hold no locks.
+pub(super) fn answer(state: &State, waiter: &Waiter, begun: u64, write: impl FnOnce(&mut Reply) -> CommandResult) {
+    let Some(service) = waiter.action().downcast_ref::<Service>() else { return };
+    if !waiter.claim(TicketState::Served) {
+        // It has left.
+        return;
+    }
+    remove(state, &mut state.keyspace.lock(ShardSet::EMPTY), waiter);
+    let session = Session::new(service.identity.clone());
+    let mut reply = Reply::new(session.protocol);
+    let result = write(&mut reply);
+    if let Err(error) = &result {
+        run::write_error(state, error, &mut reply);
+    }
+    let how = Run { begun, ended: crate::access::ticks(), failed: result.is_err(), reply_bytes: reply.len() };
+    run::note_end(state, &session, service.spec, service.request.args(), &how);
+    service.post(reply.take());
 }
 
 /// Takes a wait that is over out of all its queues, and its client off those who are blocked; its shards are locked.
@@ -104,9 +146,7 @@ pub(super) fn closure(
     if spec.has(CommandFlags::READONLY) || wanted == state.keyspace.all_shards() || !wanted.iter().any(is_awaited) {
         return wanted;
     }
-    // What runs while a transaction is open may be its `EXEC`.
-    let queued = session.transaction.iter().flat_map(|transaction| &transaction.commands);
-    let requests = queued.map(|(spec, request)| (*spec, request.args())).chain([(spec, args)]);
+    let requests = transaction::requests(session, spec, args);
     let mut seen: HashSet<&[u8]> = HashSet::new();
     let mut fed: Vec<&[u8]> = Vec::new();
     for (spec, args) in requests.filter(|(spec, _)| !spec.has(CommandFlags::READONLY)) {
@@ -121,16 +161,29 @@ pub(super) fn closure(
 
 /// The shards that serving those who wait for any of the keys `fed` needs, and those whom that feeds in turn. `seen` are
 /// the keys that need no look any more. May name too many.
-fn serving<'a>(mut fed: Vec<&'a [u8]>, mut seen: HashSet<&'a [u8]>, locked: &'a Locked<'_>) -> ShardSet {
+fn serving<'a>(fed: Vec<&'a [u8]>, seen: HashSet<&'a [u8]>, locked: &'a Locked<'_>) -> ShardSet {
     let mut wanted = ShardSet::EMPTY;
-    while let Some(key) = fed.pop() {
+    for_each_fed(fed, seen, locked, |key, queue| {
         // Who waits for a key in a shard that is not held yet is seen once it is.
         wanted.insert(locked.keyspace().shard_of(locked.keyspace().key(key)));
-        let Some(queue) = queue_of(locked, key) else { continue };
-        wanted = wanted.union(queue.shards());
-        fed.extend(queue.feeds().filter(|key| seen.insert(key)));
-    }
+        wanted = wanted.union(queue.map_or(ShardSet::EMPTY, WaitQueue::shards));
+    });
     wanted
+}
+
+/// Visits the keys `fed`, and those that get elements when clients are served who wait for them, each with those who wait for
+/// it. `seen` are the keys that need no visit any more.
+pub(super) fn for_each_fed<'a>(
+    mut fed: Vec<&'a [u8]>,
+    mut seen: HashSet<&'a [u8]>,
+    locked: &'a Locked<'_>,
+    mut visit: impl FnMut(&'a [u8], Option<&'a WaitQueue>),
+) {
+    while let Some(key) = fed.pop() {
+        let queue = queue_of(locked, key);
+        visit(key, queue);
+        fed.extend(queue.into_iter().flat_map(WaitQueue::feeds).filter(|key| seen.insert(key)));
+    }
 }
 
 /// Those who wait for `key`, if its shard is held.
@@ -168,20 +221,32 @@ pub(super) fn serve_ready<'k>(state: &'k State, keys: &mut Keys<'k>) {
 pub fn serve_departed(state: &State) {
     // Serving one may show that the time of another key is over.
     while let Some((database, key)) = state.departed.next() {
-        let mut set = ShardSet::EMPTY;
-        let locked = loop {
-            let locked = state.keyspace.lock(set);
-            let wanted = serving(vec![&key], HashSet::from([&*key]), &locked);
-            if wanted.is_subset(set) {
-                break locked;
-            }
-            set = set.union(wanted);
-        };
-        let mut keys = Keys::new(locked, state, database, unix_time_ms(), false, Foreknown::nothing());
-        keys.signal_ready(&key);
-        serve_ready(state, &mut keys);
-        state.stats.add(Figure::Changes, keys.changes());
+        change_keys(state, database, [&*key].into_iter(), |keys| keys.signal_ready(&key));
     }
+}
+
+/// Locks keys of a database for `work`, and then serves those who waited for what it did. The caller must hold no locks.
+pub(super) fn change_keys<'a>(
+    state: &State,
+    database: usize,
+    changed: impl Iterator<Item = &'a [u8]>,
+    work: impl FnOnce(&mut Keys<'_>),
+) {
+    let changed: HashSet<&[u8]> = changed.collect();
+    let mut set = ShardSet::EMPTY;
+    let locked = loop {
+        let locked = state.keyspace.lock(set);
+        let wanted = serving(changed.iter().copied().collect(), changed.clone(), &locked);
+        if wanted.is_subset(set) {
+            break locked;
+        }
+        set = set.union(wanted);
+    };
+    let mut keys = Keys::new(locked, state, database, unix_time_ms(), false, Foreknown::nothing());
+    work(&mut keys);
+    keys.log_effects();
+    serve_ready(state, &mut keys);
+    state.stats.add(Figure::Changes, keys.changes());
 }
 
 /// Serves a client for which there is something now.

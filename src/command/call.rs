@@ -1,6 +1,7 @@
 //! What a handler gets: the request, its keys, the client, and where its reply goes.
 
 use super::keys::Keys;
+use super::migrate::Shipment;
 use crate::client::Session;
 use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::spec::CommandSpec;
@@ -46,6 +47,14 @@ impl Wait {
     }
 }
 
+/// What there is to be done before a command can be answered.
+pub enum Unanswered {
+    /// It found nothing, and its client waits until there is something.
+    Waits(Box<Wait>),
+    /// Values are to be sent to another server.
+    Sends(Box<Shipment>),
+}
+
 /// One run of one command.
 pub struct Call<'c, 'k> {
     pub state: &'k State,
@@ -55,8 +64,8 @@ pub struct Call<'c, 'k> {
     pub keys: &'c mut Keys<'k>,
     pub reply: &'c mut Reply,
     pub mode: Mode,
-    /// What the command waits for, if it found nothing and may wait.
-    pub wait: Option<Box<Wait>>,
+    /// What there is to be done before the command can be answered, if it cannot be answered now.
+    pub unanswered: Option<Unanswered>,
 }
 
 impl<'c> Call<'c, '_> {
@@ -139,7 +148,7 @@ impl<'c> Call<'c, '_> {
         match self.mode {
             Mode::Transaction => wait.write_refusal(self.reply),
             Mode::Direct | Mode::Serving => {
-                self.wait = Some(Box::new(wait));
+                self.unanswered = Some(Unanswered::Waits(Box::new(wait)));
                 Ok(())
             }
         }

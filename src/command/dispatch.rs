@@ -2,10 +2,12 @@
 //! who waited for what it did, and keeps the books.
 
 use super::blocking;
-use super::call::Mode;
+use super::call::{Mode, Unanswered};
 use super::handlers::handler;
+use super::held::is_held_back;
 use super::keys::Keys;
 use super::limits;
+use super::migrate::Travel;
 use super::prepare::Prepared;
 use super::run::{Run, call, feed_monitors, note, request_shards, write_error};
 use crate::client::{ReplyMode, Session};
@@ -19,12 +21,22 @@ use crate::store::ShardSet;
 use std::sync::atomic::Ordering;
 
 /// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was answered, or its client waits.
     Done,
-    /// It may not run while the server is paused: try again later.
-    Postponed,
+    /// Its client waits until this is done.
+    Sends(Travel),
+    /// It may not run yet: try again later.
+    Postponed(Postponed),
+}
+
+/// What a command must wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Postponed {
+    /// The end of the server's pause.
+    Pause,
+    /// Keys that travel to another server. The client is woken when they have arrived.
+    Travel,
 }
 
 /// When the pause ends by itself, in milliseconds of Unix time; 0 if there is none.
@@ -50,32 +62,27 @@ pub fn execute(
 ) -> Outcome {
     let begin = reply.len();
     let result = match admit(state, session, args, prepared.spec) {
-        Ok(Admitted::Run(spec)) => {
-            if run(state, session, spec, args, prepared, reply) == Outcome::Postponed {
-                return Outcome::Postponed;
-            }
-            Ok(())
-        }
-        Ok(Admitted::Queue(spec)) if postpones(state, session, spec) => return Outcome::Postponed,
-        Ok(Admitted::Queue(spec)) => super::transaction::queue(session, spec, args, reply),
+        Ok(Admitted::Run(spec)) => match run(state, session, spec, args, prepared, reply) {
+            postponed @ Outcome::Postponed(_) => return postponed,
+            done => Ok(done),
+        },
+        Ok(Admitted::Queue(spec)) if postpones(state, session, spec) => return Outcome::Postponed(Postponed::Pause),
+        Ok(Admitted::Queue(spec)) => super::transaction::queue(session, spec, args, reply).map(|()| Outcome::Done),
         Err(error) => Err(error),
     };
-    if let Err(mut error) = result {
-        if session.client.is_killed() {
+    let outcome = match result {
+        Ok(outcome) => outcome,
+        Err(_) if session.client.is_killed() => {
             // Whoever sent that gets no reply, not even to what came before.
             session.close_after_reply = true;
             reply.clear();
             return Outcome::Done;
         }
-        if prepared.spec.is_some_and(CommandSpec::runs_queue) {
-            super::transaction::abandon(state, session);
-            let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
-            error = ErrorReply::new([b"EXECABORT Transaction discarded because of: ", reason].concat());
+        Err(error) => {
+            refuse(state, session, prepared.spec, error, reply, begin);
+            Outcome::Done
         }
-        super::transaction::spoil(session);
-        reply.truncate(begin);
-        write_error(state, &error, reply);
-    }
+    };
     let confirms = std::mem::take(&mut session.confirms);
     if session.reply_mode != ReplyMode::On {
         if !confirms {
@@ -91,7 +98,28 @@ pub fn execute(
         // Behind the confirmation, a client would take a message for the reply to its next command.
         reply.insert_raw(begin, &session.client.mailbox.take_pushes().concat());
     }
-    Outcome::Done
+    outcome
+}
+
+/// Answers with the error for which a request does not run; its reply would begin at `begin`.
+fn refuse(
+    state: &State,
+    session: &mut Session,
+    spec: Option<&CommandSpec>,
+    error: ErrorReply,
+    reply: &mut Reply,
+    begin: usize,
+) {
+    let error = if spec.is_some_and(CommandSpec::runs_queue) {
+        super::transaction::abandon(state, session);
+        let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
+        ErrorReply::new([b"EXECABORT Transaction discarded because of: ", reason].concat())
+    } else {
+        error
+    };
+    super::transaction::spoil(session);
+    reply.truncate(begin);
+    write_error(state, &error, reply);
 }
 
 enum Admitted {
@@ -274,14 +302,24 @@ fn run(
     let mut keys = lock(state, session, spec, args, prepared, crate::access::unix_time_ms_at(begun));
     // Behind the locks: whoever begins a pause holds all of them, and nothing can be on its way after that.
     if postpones(state, session, spec) {
-        return Outcome::Postponed;
+        return Outcome::Postponed(Postponed::Pause);
     }
-    let (failed, wait) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
+    if state.migrations.is_any() && is_held_back(state, session, spec, args, keys.locked()) {
+        return Outcome::Postponed(Postponed::Travel);
+    }
+    let (failed, unanswered) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
     keys.log_effects();
-    let waits = wait.is_some();
-    if let Some(wait) = wait {
-        blocking::begin(state, session, &mut keys, spec, args, *wait);
-    }
+    let waits = unanswered.is_some();
+    let outcome = match unanswered {
+        None => Outcome::Done,
+        Some(Unanswered::Waits(wait)) => {
+            blocking::begin(state, session, &mut keys, spec, args, *wait);
+            Outcome::Done
+        }
+        Some(Unanswered::Sends(shipment)) => {
+            Outcome::Sends(Travel::new(shipment, blocking::begin_elsewhere(state, session, spec, args), begun))
+        }
+    };
     let how = |ended, reply: &Reply| Run { begun, ended, failed, reply_bytes: reply.len() - begin };
     // Whom it serves comes after it in every book.
     let serves = keys.has_ready();
@@ -303,7 +341,7 @@ fn run(
         session.clock = crate::access::ticks();
         note(state, session, spec, args, &how(session.clock, reply));
     }
-    Outcome::Done
+    outcome
 }
 
 #[cfg(test)]

@@ -410,7 +410,7 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("pubsubshard_channels", state.pubsub.shard_channel_count() as u64),
         ("latest_fork_usec", 0),
         ("total_forks", 0),
-        ("migrate_cached_sockets", 0),
+        ("migrate_cached_sockets", state.migrations.links.len() as u64),
         ("slave_expires_tracked_keys", 0),
         ("active_defrag_hits", 0),
         ("active_defrag_misses", 0),

@@ -6,7 +6,8 @@ use crate::glob;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::spec::keys::{KeyRefs, keys};
 use crate::spec::{
-    AclCategories, Argument, Begin, CommandFlags, CommandSpec, DocFlags, Docs, Find, KeyFlags, KeySpec, Table,
+    AclCategories, Argument, ArgumentKind, Begin, CommandFlags, CommandSpec, DocFlags, Docs, Find, KeyFlags, KeySpec,
+    Table,
 };
 
 /// `COMMAND`: every command as [`command_info`] describes it.
@@ -271,12 +272,14 @@ fn document_arguments(reply: &mut Reply, arguments: &[Argument]) -> CommandResul
 
 fn document_argument(reply: &mut Reply, argument: &Argument) -> CommandResult {
     let is_group = !argument.arguments.is_empty();
+    // One that is nothing else has a token, if an empty one.
+    let has_token = !argument.token.is_empty() || argument.kind == ArgumentKind::PureToken;
     let present = [
         true,
         true,
         !is_group,
         argument.key_spec.is_some(),
-        !argument.token.is_empty(),
+        has_token,
         !argument.since.is_empty(),
         !argument.deprecated_since.is_empty(),
         !argument.flags.is_empty(),
@@ -291,9 +294,10 @@ fn document_argument(reply: &mut Reply, argument: &Argument) -> CommandResult {
     if let Some(index) = argument.key_spec {
         number(reply, "key_spec_index", index.into())?;
     }
-    for (name, text) in
-        [("token", argument.token), ("since", argument.since), ("deprecated_since", argument.deprecated_since)]
-    {
+    if has_token {
+        field(reply, "token", argument.token)?;
+    }
+    for (name, text) in [("since", argument.since), ("deprecated_since", argument.deprecated_since)] {
         if !text.is_empty() {
             field(reply, name, text)?;
         }

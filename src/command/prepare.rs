@@ -148,7 +148,7 @@ impl Batch {
             KeyLayout::Range { first, from_end, step, .. } => {
                 (first, args.len().saturating_sub(usize::from(from_end)), usize::from(step))
             }
-            KeyLayout::None | KeyLayout::Specs | KeyLayout::Stored(_) | KeyLayout::Sort => return false,
+            KeyLayout::None | KeyLayout::Specs | KeyLayout::Options(..) => return false,
         };
         let for_change = spec.has(CommandFlags::WRITE);
         let mut index = usize::from(first);

@@ -1,7 +1,7 @@
 //! Running one command behind locks that are held already: its handler, and the books that are kept on it. What stands
 //! above decides which command, takes the locks, and does what follows (`dispatch`, `transaction`, `blocking`).
 
-use super::call::{Call, Mode, Wait};
+use super::call::{Call, Mode, Unanswered};
 use super::handlers::handler;
 use super::keys::Keys;
 use super::{limits, monitor};
@@ -76,7 +76,8 @@ pub(super) fn feed_monitors(state: &State, session: &Session, spec: &'static Com
     }
 }
 
-/// Calls a handler and writes its error, if that is its answer. Returns whether it failed, and what it waits for.
+/// Calls a handler and writes its error, if that is its answer. Returns whether it failed, and what is to be done before it can be
+/// answered.
 #[inline]
 pub(super) fn call<'k>(
     state: &'k State,
@@ -86,14 +87,14 @@ pub(super) fn call<'k>(
     keys: &mut Keys<'k>,
     reply: &mut Reply,
     mode: Mode,
-) -> (bool, Option<Box<Wait>>) {
+) -> (bool, Option<Unanswered>) {
     let begin = reply.len();
     let Some(handler) = handler(spec) else { unreachable!("containers without handler are refused before") };
     let (changes, database) = (keys.changes(), keys.database());
     keys.begin_request();
-    let mut call = Call { state, spec, session, args, keys, reply, mode, wait: None };
+    let mut call = Call { state, spec, session, args, keys, reply, mode, unanswered: None };
     let result: CommandResult = handler(&mut call);
-    let wait = call.wait.take();
+    let unanswered = call.unanswered.take();
     keys.settle(spec.name);
     if keys.is_logged() && keys.changes() > changes {
         match mode {
@@ -102,7 +103,7 @@ pub(super) fn call<'k>(
         }
     }
     match result {
-        Ok(()) => (false, wait),
+        Ok(()) => (false, unanswered),
         Err(error) => {
             reply.truncate(begin);
             write_error(state, &error, reply);

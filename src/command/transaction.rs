@@ -156,6 +156,16 @@ fn watched_changed(call: &mut Call) -> bool {
     call.session.client.is_touched()
 }
 
+/// A request that is about to run, and if a transaction is open, which it may end with `EXEC`, all that is queued in it.
+pub(super) fn requests<'a>(
+    session: &'a Session,
+    spec: &'a CommandSpec,
+    args: Args<'a>,
+) -> impl Iterator<Item = (&'a CommandSpec, Args<'a>)> {
+    let queued = session.transaction.iter().flat_map(|transaction| &transaction.commands);
+    queued.map(|(spec, request)| (*spec, request.args())).chain([(spec, args)])
+}
+
 /// Stops watching; the shards are held.
 fn forget_watched(session: &mut Session, locked: &mut Locked<'_>) {
     if session.watched.is_empty() {

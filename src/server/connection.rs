@@ -5,10 +5,10 @@ use super::intake::{Group, Read};
 use super::requests::{Part, Pending, Requests, parse};
 use super::stream::Stream;
 use super::unsent::{SLICES_MAX, Unsent};
-use super::worker::Worker;
+use super::worker::{self, Worker};
 use crate::client::{ClientFlags, Message, Session};
 use crate::client_eviction;
-use crate::command::{self, Outcome};
+use crate::command::{self, Outcome, Postponed};
 use crate::config::Directive;
 use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, Span};
 use crate::state::unix_time_ms;
@@ -19,6 +19,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -61,8 +62,8 @@ pub struct Connection {
     is_read: bool,
     /// Ends a wait or a pause.
     timer: Option<Pin<Box<Sleep>>>,
-    /// The first request in `pending` is complete but may not run while the server is paused.
-    is_postponed: bool,
+    /// What the first request in `pending`, which is complete, must wait for.
+    postponed: Option<Postponed>,
     /// When the present turn began, by the fine clock.
     turn_begun: u64,
 }
@@ -99,14 +100,14 @@ impl Connection {
             unsent: Unsent::default(),
             is_read: false,
             timer: None,
-            is_postponed: false,
+            postponed: None,
             turn_begun: 0,
         }
     }
 
     /// Ends everything that ties the client to the server.
     fn leave(&mut self) {
-        self.set_postponed(false);
+        self.set_postponed(None);
         command::leave(&self.worker.state, &mut self.session);
     }
 
@@ -128,7 +129,7 @@ impl Connection {
                 return if self.unsent.is_empty() { self.finish(cx) } else { Poll::Pending };
             }
             self.poll_timer(cx);
-            if self.session.blocked.is_some() || self.is_postponed {
+            if self.session.blocked.is_some() || self.postponed.is_some() {
                 if self.session.client.mailbox.has_mail() {
                     continue;
                 }
@@ -170,7 +171,7 @@ impl Connection {
                     self.unsent.push(reply);
                 }
                 Message::Wake => {
-                    self.set_postponed(false);
+                    self.set_postponed(None);
                     self.give_back_room();
                 }
             }
@@ -182,7 +183,7 @@ impl Connection {
     fn poll_timer(&mut self, cx: &mut Context<'_>) {
         let deadline_ms = match &self.session.blocked {
             Some(blocked) => blocked.deadline_ms,
-            None if self.is_postponed => Some(command::pause_end_ms(&self.worker.state)),
+            None if self.postponed == Some(Postponed::Pause) => Some(command::pause_end_ms(&self.worker.state)),
             None => None,
         };
         let Some(deadline_ms) = deadline_ms else {
@@ -203,16 +204,16 @@ impl Connection {
             // Its reply comes by mail, as that of being served at the same moment does.
             command::time_out(&self.worker.state, &mut self.session);
         } else {
-            self.set_postponed(false);
+            self.set_postponed(None);
         }
     }
 
-    /// Notes whether a pause holds the client back; while it does, the client counts as blocked.
-    fn set_postponed(&mut self, is_postponed: bool) {
-        if is_postponed != self.is_postponed {
-            self.is_postponed = is_postponed;
-            command::count_postponed(&self.worker.state, &self.session, is_postponed);
+    /// Notes what holds the client back; while anything does, the client counts as blocked.
+    fn set_postponed(&mut self, postponed: Option<Postponed>) {
+        if postponed.is_some() != self.postponed.is_some() {
+            command::count_postponed(&self.worker.state, &self.session, postponed.is_some());
         }
+        self.postponed = postponed;
     }
 
     /// While the client waits: notices that it left, and keeps what it sends for later, up to the limit of any query.
@@ -304,7 +305,7 @@ impl Connection {
             || !self.unsent.is_empty()
             || self.session.blocked.is_some()
             || self.session.close_after_reply
-            || self.is_postponed
+            || self.postponed.is_some()
             || self.session.client.is_killed()
     }
 
@@ -388,10 +389,14 @@ impl Connection {
             let mut stopped = false;
             if !args.is_empty() {
                 let prepared = batch.request(buffer, index);
-                if command::execute(state, &mut self.session, args, prepared, reply) == Outcome::Postponed {
-                    self.set_postponed(true);
-                    self.forget_half_request();
-                    return (request.start, false);
+                match command::execute(state, &mut self.session, args, prepared, reply) {
+                    Outcome::Done => {}
+                    Outcome::Sends(travel) => worker::send(Arc::clone(state), travel),
+                    Outcome::Postponed(postponed) => {
+                        self.set_postponed(Some(postponed));
+                        self.forget_half_request();
+                        return (request.start, false);
+                    }
                 }
             }
             if reply.len() >= bytes_max || reply.is_exceeded() {

@@ -188,6 +188,7 @@ pub async fn clients(state: Arc<State>) {
         for client in state.clients.all() {
             look_after(&state, &client, now_ms);
         }
+        state.migrations.links.close_idle();
         crate::client_eviction::evict(&state);
         let used = crate::eviction::used_memory(&state);
         if state.peak_memory.fetch_max(used, Ordering::Relaxed) < used {

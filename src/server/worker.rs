@@ -4,7 +4,7 @@ use super::connection::{self, Connection};
 use super::intake::Pipeline;
 use super::stream::Stream;
 use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
-use crate::command;
+use crate::command::{self, migrate::Travel};
 use crate::resp::{Protocol, Reply};
 use crate::state::State;
 use std::cell::RefCell;
@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
+
+/// Values for other servers are sent by so many threads at most, for each thread that serves clients.
+const SENDERS_MAX: usize = 16;
 
 /// What the connections of one thread share.
 pub struct Worker {
@@ -53,7 +56,11 @@ pub fn run(
     mut receiver: UnboundedReceiver<Arrival>,
     also: impl AsyncFnOnce(Rc<Worker>),
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(31).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(31)
+        .max_blocking_threads(SENDERS_MAX)
+        .build()?;
     let worker =
         Rc::new(Worker { state, pipeline: Pipeline::new(), reply: RefCell::new(Reply::with_room(Protocol::Resp2)) });
     let local = LocalSet::new();
@@ -80,7 +87,26 @@ pub fn run(
         }
     });
     runtime.block_on(local.run_until(also(worker)));
+    // Whoever still waits for another server is not waited for.
+    runtime.shutdown_background();
     Ok(())
+}
+
+/// Has values sent to another server by a thread that may wait for it, and then removes them here.
+pub fn send(state: Arc<State>, mut travel: Travel) {
+    tokio::task::spawn_local(async move {
+        let sending = Arc::clone(&state);
+        let sent = tokio::task::spawn_blocking(move || {
+            travel.send(&sending);
+            crate::memory::publish();
+            travel
+        });
+        match sent.await {
+            Ok(travel) => travel.end(&state),
+            Err(error) => tracing::error!("Values were not sent: {error}"),
+        }
+        crate::memory::publish();
+    });
 }
 
 fn open(socket: Socket) -> std::io::Result<Stream> {

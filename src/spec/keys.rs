@@ -1,6 +1,6 @@
 //! Finding the keys in a command's arguments.
 
-use super::{Begin, CommandFlags, CommandSpec, Find, Finder, KeyFlags, KeyLayout, KeySpec};
+use super::{Begin, CommandFlags, CommandSpec, Find, Finder, KeyFlags, KeyLayout, KeyOptions, KeySpec};
 use crate::resp::Args;
 use smallvec::SmallVec;
 
@@ -40,33 +40,74 @@ pub fn keys(spec: &CommandSpec, args: Args<'_>, found: &mut KeyRefs) -> Result<(
             };
             found.push(KeyRef { index: index.into(), flags });
         }
-        KeyLayout::Stored(index) => stored(usize::from(index), args, found),
-        KeyLayout::Sort => {
-            found.push(KeyRef { index: 1, flags: KeyFlags::RO.union(KeyFlags::ACCESS) });
-            let destination = sort_options(args).filter(|(word, _)| word.eq_ignore_ascii_case(b"STORE")).last();
-            if let Some((_, index)) = destination.filter(|_| spec.has(CommandFlags::WRITE)) {
-                found.push(KeyRef { index: index as u32, flags: KeyFlags::OW.union(KeyFlags::UPDATE) });
+        KeyLayout::Options(index, options) => {
+            let index = usize::from(index);
+            match options {
+                KeyOptions::Stored => stored(index, args, found),
+                KeyOptions::Sort => sort(spec, index, args, found),
+                KeyOptions::Migrate => migrate(index, args, found)?,
             }
         }
     }
     Ok(())
 }
 
+/// A key whose value is read, and one that gets the result.
+const READ: KeyFlags = KeyFlags::RO.union(KeyFlags::ACCESS);
+const RESULT: KeyFlags = KeyFlags::OW.union(KeyFlags::UPDATE);
+
 /// The key at `first`, and what stands behind each `STORE` or `STOREDIST`: that may be more than the one that counts, if a
 /// request has several, but never less.
 fn stored(first: usize, args: Args<'_>, found: &mut KeyRefs) {
-    found.push(KeyRef { index: first as u32, flags: KeyFlags::RO.union(KeyFlags::ACCESS) });
+    found.push(KeyRef { index: first as u32, flags: READ });
     for index in first + 2..args.len() {
         let word = args.at(index - 1);
         if word.eq_ignore_ascii_case(b"STORE") || word.eq_ignore_ascii_case(b"STOREDIST") {
-            found.push(KeyRef { index: index as u32, flags: KeyFlags::OW.union(KeyFlags::UPDATE) });
+            found.push(KeyRef { index: index as u32, flags: RESULT });
         }
     }
 }
 
+/// The key at `first`, and the last that stands behind `STORE`.
+fn sort(spec: &CommandSpec, first: usize, args: Args<'_>, found: &mut KeyRefs) {
+    found.push(KeyRef { index: first as u32, flags: READ });
+    let destination = sort_options(args).filter(|(word, _)| word.eq_ignore_ascii_case(b"STORE")).last();
+    if let Some((_, index)) = destination.filter(|_| spec.has(CommandFlags::WRITE)) {
+        found.push(KeyRef { index: index as u32, flags: RESULT });
+    }
+}
+
+/// The key at `first`, or all behind `KEYS`.
+fn migrate(first: usize, args: Args<'_>, found: &mut KeyRefs) -> Result<(), KeysError> {
+    let flags = KeyFlags::RW.union(KeyFlags::ACCESS).union(KeyFlags::DELETE);
+    match migrate_options(args).find(|(word, _)| word.eq_ignore_ascii_case(b"KEYS")) {
+        None => found.push(KeyRef { index: first as u32, flags }),
+        Some((_, keys)) if args.at(first).is_empty() => push_range(found, keys..args.len(), 1, flags),
+        Some(_) => return Err(KeysError),
+    }
+    Ok(())
+}
+
+/// The options of MIGRATE, each with the position of what follows it. All that follow `KEYS`, the last one, are keys.
+pub fn migrate_options<'a>(args: Args<'a>) -> impl Iterator<Item = (&'a [u8], usize)> {
+    let mut index = 6;
+    std::iter::from_fn(move || {
+        let word = args.get(index)?;
+        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+        let value = index + 1;
+        index = match () {
+            () if is(b"KEYS") => args.len(),
+            () if is(b"AUTH") => value + 1,
+            () if is(b"AUTH2") => value + 2,
+            () => value,
+        };
+        Some((word, value))
+    })
+}
+
 /// Whether a request reads keys that only patterns among its arguments tell.
 pub fn has_patterns(spec: &CommandSpec, args: Args<'_>) -> bool {
-    spec.layout == KeyLayout::Sort
+    matches!(spec.layout, KeyLayout::Options(_, KeyOptions::Sort))
         && sort_options(args).any(|(word, index)| {
             (word.eq_ignore_ascii_case(b"BY") || word.eq_ignore_ascii_case(b"GET")) && args.at(index).contains(&b'*')
         })

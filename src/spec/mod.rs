@@ -162,10 +162,8 @@ pub enum KeyLayout {
     Specs,
     /// One key at a fixed position, whose use follows from the options.
     Finder(u8, Finder),
-    /// A key at a fixed position, and those that options behind it name for the result.
-    Stored(u8),
-    /// SORT's: the first argument is one, another follows STORE, and patterns make it read any.
-    Sort,
+    /// A key at a fixed position, and those that the options behind it name.
+    Options(u8, KeyOptions),
 }
 
 impl KeyLayout {
@@ -174,9 +172,7 @@ impl KeyLayout {
     pub fn only_key(self) -> Option<usize> {
         match self {
             KeyLayout::One(index, _) | KeyLayout::Finder(index, _) => Some(index.into()),
-            KeyLayout::None | KeyLayout::Range { .. } | KeyLayout::Specs | KeyLayout::Stored(_) | KeyLayout::Sort => {
-                None
-            }
+            KeyLayout::None | KeyLayout::Range { .. } | KeyLayout::Specs | KeyLayout::Options(..) => None,
         }
     }
 }
@@ -206,6 +202,8 @@ pub enum Secrets {
     All,
     /// The name and the password that follow the word `AUTH`.
     AfterAuth,
+    /// What follows MIGRATE's options AUTH and AUTH2.
+    Migrate,
     /// The values of directives that are secrets.
     Directives,
 }
@@ -217,6 +215,17 @@ pub enum Finder {
     Set,
     /// BITFIELD writes its key unless there is only GET.
     Bitfield,
+}
+
+/// Commands whose options name keys beside the one that has a place of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyOptions {
+    /// Those for the result follow STORE and STOREDIST.
+    Stored,
+    /// SORT: the one for the result follows STORE, and patterns make it read any.
+    Sort,
+    /// MIGRATE: all that follow KEYS, in place of the one before.
+    Migrate,
 }
 
 /// What `COMMAND DOCS` tells about a command.

@@ -149,7 +149,7 @@ fn options_decide_how_a_key_is_used() {
 #[test]
 fn every_key_that_may_get_the_result_is_found() {
     static SPEC: [KeySpec; 1] = [key_spec(Begin::Index(1), Find::Range { last: 0, step: 1, limit: 0 })];
-    const RADIUS: CommandSpec = command("radius", -2, &SPEC, KeyLayout::Stored(1));
+    const RADIUS: CommandSpec = command("radius", -2, &SPEC, KeyLayout::Options(1, KeyOptions::Stored));
     assert_eq!(found(&RADIUS, "radius a"), Ok(vec!["a"]));
     assert_eq!(found(&RADIUS, "radius store store b"), Ok(vec!["store", "b"]));
     assert_eq!(
@@ -160,7 +160,7 @@ fn every_key_that_may_get_the_result_is_found() {
 
 #[test]
 fn the_keys_of_sort_follow_from_its_options() {
-    const SORT: CommandSpec = command("sort", -2, &[], KeyLayout::Sort);
+    const SORT: CommandSpec = command("sort", -2, &[], KeyLayout::Options(1, KeyOptions::Sort));
     let has_patterns = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
         super::keys::has_patterns(&SORT, request(&words).args())
