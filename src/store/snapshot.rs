@@ -8,14 +8,16 @@
 //! ([`retire`]), which frees it when it has been through.
 
 use super::{Database, Keyspace, Locked, Shard};
-use crate::tree::{Recorder, View};
-use crate::value::{Value, ValueRef};
+use crate::tree::{PayloadMut, Recorder};
+use crate::value::{InlineKind, Value, ValueRef};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes after which a step ends, even in the middle of a page.
 const STEP_BYTES_MAX: usize = 32 << 10;
+/// Large values after which a step ends.
+const STEP_LARGE_MAX: usize = 8;
 /// A buffer that has so many bytes is followed by another one, so that none is ever moved at length.
 const BUFFER_LEN: usize = 64 << 10;
 
@@ -92,24 +94,49 @@ pub struct Keeper {
     kept: Kept,
 }
 
-/// Records as bytes.
+/// Records as bytes, and such as are to become bytes when no lock is held.
 #[derive(Default)]
 struct Kept {
     buffers: Vec<Vec<u8>>,
     bytes: usize,
+    /// Records in the buffers.
     keys: u64,
+    large: Vec<Large>,
+}
+
+impl Kept {
+    fn is_empty(&self) -> bool {
+        self.keys == 0 && self.large.is_empty()
+    }
+}
+
+/// A record whose value takes long to read.
+struct Large {
+    key: Box<[u8]>,
+    deadline_ms: Option<i64>,
+    clock: u32,
+    /// What the value was at the moment: it has in common with it what has not changed since.
+    image: Value,
 }
 
 impl Recorder<Value> for Keeper {
-    fn record(&mut self, key: &[u8], record: View<'_, Value>) {
+    fn record(&mut self, key: &[u8], payload: PayloadMut<'_, Value>, deadline_ms: Option<i64>, clock: u32) {
+        let value = match payload {
+            PayloadMut::Inline { kind, bytes } => ValueRef::Inline(InlineKind::stored(kind), bytes),
+            PayloadMut::Boxed(value) => {
+                if let Some(image) = value.image() {
+                    return self.kept.large.push(Large { key: key.into(), deadline_ms, clock, image });
+                }
+                ValueRef::Boxed(value)
+            }
+        };
         let kept = &mut self.kept;
         if kept.buffers.last().is_none_or(|last| last.len() >= BUFFER_LEN) {
             kept.buffers.push(Vec::new());
         }
         let Some(buffer) = kept.buffers.last_mut() else { return };
         let len = buffer.len();
-        let value = ValueRef::from(record.payload);
-        self.moment.image.record(buffer, self.database, key, record.deadline, record.clock, value);
+        self.moment.image.record(buffer, self.database, key, deadline_ms, clock, value);
         kept.bytes += buffer.len() - len;
         kept.keys += 1;
     }
@@ -125,6 +152,8 @@ pub struct Snapshot {
     shard: usize,
     /// A database that was emptied, and that is walked first.
     retired: Option<Database>,
+    /// Records that are still to become bytes, all of the database that the last step was of.
+    large: (usize, Vec<Large>),
 }
 
 impl Snapshot {
@@ -171,6 +200,7 @@ impl Snapshot {
             counts,
             shard: 0,
             retired: None,
+            large: (0, Vec::new()),
         })
     }
 
@@ -188,6 +218,12 @@ impl Snapshot {
         loop {
             if self.moment.is_aborted() {
                 return Step::Aborted;
+            }
+            if let (database, Some(large)) = (self.large.0, self.large.1.pop()) {
+                let Large { key, deadline_ms, clock, image } = large;
+                self.moment.image.record(out, database, &key, deadline_ms, clock, ValueRef::Boxed(&image));
+                self.moment.keys_done.fetch_add(1, Ordering::Relaxed);
+                return Step::Records { database };
             }
             if self.retired.is_none() {
                 self.retired = self.moment.retired.lock().as_mut().and_then(Vec::pop);
@@ -217,6 +253,7 @@ impl Snapshot {
                 continue;
             };
             self.moment.keys_done.fetch_add(kept.keys, Ordering::Relaxed);
+            self.large = (database, kept.large);
             if kept.bytes > 0 {
                 kept.buffers.iter().for_each(|buffer| out.extend_from_slice(buffer));
                 return Step::Records { database };
@@ -233,12 +270,13 @@ impl Snapshot {
 /// Takes a step in a tree, and takes out what has been handed over and the database that it belongs to. `None` if there was
 /// nothing left: then the tree is free.
 fn walk(tree: &mut Database) -> Option<(usize, Kept)> {
-    let is_over = tree.advance_capture(|keeper| keeper.kept.bytes >= STEP_BYTES_MAX);
+    let has_enough = |keeper: &Keeper| keeper.kept.bytes >= STEP_BYTES_MAX || keeper.kept.large.len() >= STEP_LARGE_MAX;
+    let is_over = tree.advance_capture(has_enough);
     let keeper = tree.recorder_mut()?;
     let step = (keeper.database, std::mem::take(&mut keeper.kept));
     if is_over {
         tree.end_capture();
-        return (step.1.keys > 0).then_some(step);
+        return (!step.1.is_empty()).then_some(step);
     }
     Some(step)
 }

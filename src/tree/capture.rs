@@ -8,24 +8,23 @@
 //! branch for each change.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
 use foldhash::quality::RandomState;
 
-use super::page::Page;
-use super::{Layout, Position, Tree, View};
+use super::{Layout, PayloadMut, Position, Tree};
 
 /// Takes the records of a moment.
 pub trait Recorder<B> {
-    /// Takes a record, as it was at the moment. Each is given once, in no order.
-    fn record(&mut self, key: &[u8], record: View<'_, B>);
+    /// Takes a record, as it was at the moment but for its access clock. Each is given once, in no order. What the payload stands
+    /// for must stay what it is.
+    fn record(&mut self, key: &[u8], payload: PayloadMut<'_, B>, deadline: Option<i64>, clock: u32);
 }
 
 /// For trees that nobody captures.
 pub enum NoRecorder {}
 
 impl<B> Recorder<B> for NoRecorder {
-    fn record(&mut self, _: &[u8], _: View<'_, B>) {
+    fn record(&mut self, _: &[u8], _: PayloadMut<'_, B>, _: Option<i64>, _: u32) {
         match *self {}
     }
 }
@@ -53,6 +52,10 @@ impl<R> Capture<R> {
 
     fn is_page_done(&self, id: u32) -> bool {
         id < self.cursor || self.done_pages.contains(&id)
+    }
+
+    fn is_key_done(&self, key: &[u8]) -> bool {
+        !self.done_keys.is_empty() && self.done_keys.contains(key)
     }
 
     fn note_done_page(&mut self, id: u32) {
@@ -99,65 +102,60 @@ impl<L: Layout> Tree<L> {
     pub fn advance_capture(&mut self, has_enough: impl Fn(&L::Recorder) -> bool) -> bool {
         let Some(mut capture) = self.capture.take() else { return true };
         let page = self.next_page(&mut capture);
-        if let Some(page) = page {
-            self.capture_page(page, &mut capture, has_enough);
+        if let Some(id) = page {
+            self.capture_page(id, &mut capture, has_enough);
         }
-        let is_over = page.is_none();
         self.capture = Some(capture);
-        is_over
+        page.is_none()
     }
 
     /// Moves the cursor to the next page that is not done.
-    fn next_page(&self, capture: &mut Capture<L::Recorder>) -> Option<&Page<L>> {
+    fn next_page(&self, capture: &mut Capture<L::Recorder>) -> Option<u32> {
         loop {
-            let page = self.pages.next(capture.cursor)?;
-            let id = page.header().id;
+            let id = self.pages.next(capture.cursor)?.header().id;
             if !capture.done_pages.remove(&id) {
                 capture.cursor = id;
-                return Some(page);
+                return Some(id);
             }
             capture.cursor = id + 1;
         }
     }
 
     /// Hands over a page's records, or some of them.
-    fn capture_page(
-        &self,
-        page: &Page<L>,
-        capture: &mut Capture<L::Recorder>,
-        has_enough: impl Fn(&L::Recorder) -> bool,
-    ) {
+    fn capture_page(&mut self, id: u32, capture: &mut Capture<L::Recorder>, has_enough: impl Fn(&L::Recorder) -> bool) {
         let mut key = Vec::new();
-        self.path(page.header().parent, &mut key);
-        let Capture { recorder, done_keys, .. } = capture;
-        let mut looked_at = 0;
-        let flow = self.visit_page(page, &mut key, &[], &mut |entry| {
-            looked_at += 1;
-            if !is_key_done(done_keys, entry.key) {
-                recorder.record(entry.key, entry.record);
-                if has_enough(recorder) && looked_at < page.len() {
-                    return ControlFlow::Break(());
-                }
+        self.path(self.pages.page(id).header().parent, &mut key);
+        let (depth, len) = (key.len(), self.pages.page(id).len());
+        for slot in 0..len {
+            key.truncate(depth);
+            self.pages.page(id).record(slot).append_suffix(&mut key);
+            if capture.is_key_done(&key) {
+                continue;
             }
-            ControlFlow::Continue(())
-        });
-        if flow.is_break() {
-            done_keys.reserve(looked_at);
-            self.each_key(page, looked_at, |key| {
-                done_keys.insert(key.into());
-            });
-            return;
+            self.hand_over(Position { page: id, slot: slot as u16 }, &key, &mut capture.recorder);
+            if has_enough(&capture.recorder) && slot + 1 < len {
+                self.each_key(id, slot + 1, |key| {
+                    capture.done_keys.insert(key.into());
+                });
+                return;
+            }
         }
-        if !done_keys.is_empty() {
-            self.each_key(page, page.len(), |key| {
-                done_keys.remove(key);
+        if !capture.done_keys.is_empty() {
+            self.each_key(id, len, |key| {
+                capture.done_keys.remove(key);
             });
         }
-        capture.cursor = page.header().id + 1;
+        capture.cursor = id + 1;
+    }
+
+    fn hand_over(&mut self, position: Position, key: &[u8], recorder: &mut L::Recorder) {
+        let (deadline, clock) = self.times(position);
+        recorder.record(key, self.form_mut(position), deadline, clock);
     }
 
     /// Visits the keys of a page's first `count` records.
-    fn each_key(&self, page: &Page<L>, count: usize, mut visit: impl FnMut(&[u8])) {
+    fn each_key(&self, id: u32, count: usize, mut visit: impl FnMut(&[u8])) {
+        let page = self.pages.page(id);
         let mut key = Vec::new();
         self.path(page.header().parent, &mut key);
         let depth = key.len();
@@ -182,8 +180,8 @@ impl<L: Layout> Tree<L> {
         if !capture.is_page_done(position.page) {
             let mut key = Vec::new();
             self.key(position, &mut key);
-            if !is_key_done(&capture.done_keys, &key) {
-                capture.recorder.record(&key, self.view(position));
+            if !capture.is_key_done(&key) {
+                self.hand_over(position, &key, &mut capture.recorder);
                 capture.done_keys.insert(key.into());
             }
         }
@@ -212,7 +210,7 @@ impl<L: Layout> Tree<L> {
             capture.note_done_page(new);
         } else if capture.is_page_done(new) {
             // The numbers above its own are used up: see `PageTable::vacant_id`.
-            self.capture_page(self.pages.page(id), &mut capture, |_| false);
+            self.capture_page(id, &mut capture, |_| false);
         }
         self.capture = Some(capture);
     }
@@ -223,8 +221,8 @@ impl<L: Layout> Tree<L> {
         let done = [stays, goes].map(|id| capture.is_page_done(id));
         if done[0] != done[1] {
             // What is done in one of them is done in both; the other is handed over when its turn comes.
-            let page = self.pages.page(if done[0] { stays } else { goes });
-            self.each_key(page, page.len(), |key| {
+            let id = if done[0] { stays } else { goes };
+            self.each_key(id, self.pages.page(id).len(), |key| {
                 capture.done_keys.insert(key.into());
             });
             capture.done_pages.remove(&stays);
@@ -238,8 +236,4 @@ impl<L: Layout> Tree<L> {
             capture.done_pages.remove(&id);
         }
     }
-}
-
-fn is_key_done(done_keys: &HashSet<Box<[u8]>, RandomState>, key: &[u8]) -> bool {
-    !done_keys.is_empty() && done_keys.contains(key)
 }

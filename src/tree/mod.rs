@@ -9,7 +9,7 @@
 //! - `node`: inner nodes. `table`: the pages by number.
 //! - `shape`: splits, merges, and what else changes which node has which page.
 //! - `scan`: iteration, stateless scans, random choice. `expire`: deadlines. `copy`: copies of trees. `capture`: a tree as it was
-//!   at one moment, while it changes.
+//!   at one moment, while it changes. `shared`: parts of values that copies have in common.
 //!
 //! ```
 //! use radish::tree::{Layout, NewPayload, NoRecorder, Payload, Seed, Tree};
@@ -40,6 +40,7 @@ mod page;
 mod record;
 mod scan;
 mod shape;
+mod shared;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -55,6 +56,7 @@ pub use record::MAX_INLINE;
 pub use scan::{Entry, View};
 use shape::Place;
 pub use shape::Walk;
+pub use shared::Shared;
 use table::PageTable;
 
 /// What the records of a tree are made of.

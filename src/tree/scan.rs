@@ -100,7 +100,7 @@ impl<L: Layout> Tree<L> {
     }
 
     /// Visits the records of a page whose suffix starts with `rest`. `key` is the page's path, and is that again in the end.
-    pub(super) fn visit_page(
+    fn visit_page(
         &self,
         page: &Page<L>,
         key: &mut Vec<u8>,

@@ -53,9 +53,12 @@ struct Seen {
 }
 
 impl Recorder<Counted> for Seen {
-    fn record(&mut self, key: &[u8], record: View<'_, Counted>) {
-        let content = content_of(record.payload);
-        assert!(self.records.insert(key.to_vec(), (content, record.deadline)).is_none(), "a record is given once");
+    fn record(&mut self, key: &[u8], payload: PayloadMut<'_, Counted>, deadline: Option<i64>, _: u32) {
+        let content = match payload {
+            PayloadMut::Inline { kind, bytes } => Content::Inline(kind, bytes.to_vec()),
+            PayloadMut::Boxed(counted) => Content::Boxed(counted.0),
+        };
+        assert!(self.records.insert(key.to_vec(), (content, deadline)).is_none(), "a record is given once");
         self.wanted = self.wanted.saturating_sub(1);
     }
 }

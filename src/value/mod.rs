@@ -55,7 +55,21 @@ pub enum Value {
     Hash(Hash),
 }
 
+/// A list of so many nodes, or a stream of so many blocks, takes long to read.
+const LARGE_PARTS_MIN: usize = 8;
+
 impl Value {
+    /// A copy, if the value is large: it costs little, since it has all parts in common with the value until these change.
+    pub fn image(&mut self) -> Option<Value> {
+        let is_large = match self {
+            Value::String(string) => string.has_parts(),
+            Value::List(list) => list.node_count() >= LARGE_PARTS_MIN,
+            Value::Stream(stream) => stream.block_count() >= LARGE_PARTS_MIN,
+            Value::SortedSet(_) | Value::Set(_) | Value::Hash(_) => false,
+        };
+        is_large.then(|| self.clone())
+    }
+
     /// Writes a collection to `out`, whose contents are dropped, as the payload of a record. `None` if it cannot be one of at
     /// most `size_max` bytes.
     pub fn pack(&self, out: &mut Vec<u8>, size_max: usize) -> Option<InlineKind> {

@@ -3,7 +3,8 @@
 use super::*;
 use crate::store::{DueFields, ShardSet};
 use crate::tree::NewPayload;
-use crate::value::InlineKind;
+use crate::value::list::{End, List, ListLimits};
+use crate::value::packed::IntegerText;
 use crate::value::string::LongString;
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
@@ -12,6 +13,14 @@ use std::collections::BTreeMap;
 
 const DATABASES: usize = 3;
 const RAW: u8 = InlineKind::Raw as u8;
+/// Texts of so many bytes are kept as lists, and from the second length on as strings of several pieces.
+const LIST_LEN_MIN: usize = 5000;
+const LONG_LEN_MIN: usize = 300_000;
+const ELEMENT_LEN: usize = 100;
+
+fn limits() -> ListLimits {
+    ListLimits::new(4, None)
+}
 
 /// Writes what it is given one after the other, each part behind its length.
 struct Plain;
@@ -27,7 +36,15 @@ impl Image for Plain {
         value: ValueRef<'_>,
     ) {
         let mut text = Vec::new();
-        value.as_string().expect("all values are strings").append_to(&mut text);
+        match (value.as_string(), value.as_list()) {
+            (Some(string), _) => string.append_to(&mut text),
+            (None, Some(list)) => {
+                list.iter(0, usize::MAX).for_each(|element| {
+                    text.extend_from_slice(element.as_bytes(&mut IntegerText::default()));
+                });
+            }
+            (None, None) => panic!("all values are strings and lists"),
+        }
         let deadline = deadline_ms.unwrap_or(-1).to_le_bytes();
         for part in [&database.to_le_bytes(), key, &deadline, &text] {
             out.extend_from_slice(&(part.len() as u32).to_le_bytes());
@@ -92,10 +109,37 @@ impl Model {
     fn put(&mut self, database: usize, key: &[u8], text: Vec<u8>, deadline: Option<i64>) {
         let payload = match text.len() {
             0..200 => NewPayload::Inline { kind: RAW, bytes: &text },
+            LIST_LEN_MIN..LONG_LEN_MIN => {
+                let mut list = List::new();
+                text.chunks(ELEMENT_LEN).for_each(|element| list.push(End::Back, element, &limits()));
+                NewPayload::Boxed(Box::new(Value::List(list)))
+            }
             _ => NewPayload::Boxed(Box::new(Value::String(LongString::new(&text)))),
         };
         self.edit(database, key, |tree, key| drop(tree.put(key, payload, deadline, 0)));
         self.records.insert((database, key.to_vec()), (deadline, text));
+    }
+
+    /// Changes a value where it is.
+    fn edit_value(&mut self, database: usize, key: &[u8], at: usize, byte: u8) {
+        let Some((_, text)) = self.records.get(&(database, key.to_vec())) else { return };
+        let mut text = text.clone();
+        let Some(at) = at.checked_rem(text.len()) else { return };
+        text[at] = byte;
+        self.edit(database, key, |tree, key| {
+            let position = tree.find(key).expect("the key is there");
+            match tree.payload_mut(position) {
+                PayloadMut::Inline { bytes, .. } => bytes[at] = byte,
+                PayloadMut::Boxed(Value::String(string)) => string.write_at(at, &[byte]),
+                PayloadMut::Boxed(Value::List(list)) => {
+                    let index = at / ELEMENT_LEN;
+                    let element = text.chunks(ELEMENT_LEN).nth(index).expect("the element is there");
+                    assert!(list.set(index, element, &limits()));
+                }
+                PayloadMut::Boxed(_) => panic!("all values are strings and lists"),
+            }
+        });
+        self.records.insert((database, key.to_vec()), (self.records[&(database, key.to_vec())].0, text));
     }
 
     fn remove(&mut self, database: usize, key: &[u8]) {
@@ -199,6 +243,7 @@ impl Model {
 #[derive(Clone, Debug)]
 enum Change {
     Put(usize, u16, Option<i64>),
+    EditValue(usize, u16, usize, u8),
     Remove(usize, u16),
     SetDeadline(usize, u16, Option<i64>),
     /// Keys of a range, all at once: pages are split or merged.
@@ -217,6 +262,8 @@ fn change() -> impl Strategy<Value = Change> {
     let deadline = proptest::option::of(0i64..1000);
     prop_oneof![
         30 => (database.clone(), key.clone(), deadline.clone()).prop_map(|(db, key, at)| Change::Put(db, key, at)),
+        30 => (database.clone(), key.clone(), any::<usize>(), any::<u8>())
+            .prop_map(|(db, key, at, byte)| Change::EditValue(db, key, at, byte)),
         15 => (database.clone(), key.clone()).prop_map(|(db, key)| Change::Remove(db, key)),
         10 => (database.clone(), key.clone(), deadline).prop_map(|(db, key, at)| Change::SetDeadline(db, key, at)),
         5 => (database.clone(), key.clone()).prop_map(|(db, key)| Change::PutMany(db, key)),
@@ -236,11 +283,16 @@ fn name(key: u16) -> Vec<u8> {
 
 fn apply(model: &mut Model, change: &Change, rng: &mut SmallRng) {
     let mut text = || {
-        let len = if rng.random_bool(0.1) { rng.random_range(200..20_000) } else { rng.random_range(0..30) };
+        let len = match rng.random_range(0..1000) {
+            0..2 => LONG_LEN_MIN + 1000,
+            2..100 => rng.random_range(200..20_000),
+            _ => rng.random_range(0..30),
+        };
         (0..len).map(|_| rng.random()).collect::<Vec<u8>>()
     };
     match *change {
         Change::Put(database, key, deadline) => model.put(database, &name(key), text(), deadline),
+        Change::EditValue(database, key, at, byte) => model.edit_value(database, &name(key), at, byte),
         Change::Remove(database, key) => model.remove(database, &name(key)),
         Change::SetDeadline(database, key, deadline) => model.set_deadline(database, &name(key), deadline),
         Change::PutMany(database, from) => {

@@ -1,6 +1,7 @@
 //! A node of a list: a packed run of elements, or one element too large to be packed.
 
 use super::super::packed::{self, Element, Encoded};
+use crate::tree::Shared;
 
 /// Buffers up to this size are not worth shrinking.
 const TRIM_MIN: usize = 1024;
@@ -13,14 +14,14 @@ pub(super) struct Node {
     start: u32,
     /// Elements in the node. Always one in a plain node.
     count: u32,
-    /// A plain node's bytes are one element without tag or length.
-    plain: bool,
+    /// The element of a plain node, without tag or length; then there are no other bytes. A copy has it in common with its original.
+    plain: Option<Shared<Box<[u8]>>>,
 }
 
 impl Node {
     /// A node that holds one large element.
     pub(super) fn plain(element: &[u8]) -> Self {
-        Node { bytes: element.to_vec(), start: 0, count: 1, plain: true }
+        Node { count: 1, plain: Some(Shared::new(element.into())), ..Node::default() }
     }
 
     /// An empty packed node with room for `capacity` bytes behind.
@@ -39,11 +40,14 @@ impl Node {
         self.bytes.extend_from_slice(entries);
         self.start = 0;
         self.count = count as u32;
-        self.plain = false;
+        self.plain = None;
     }
 
     pub(super) fn view(&self) -> NodeView<'_> {
-        NodeView { bytes: &self.bytes[self.start as usize..], count: self.count as usize, plain: self.plain }
+        match &self.plain {
+            Some(element) => NodeView { bytes: element, count: self.count as usize, plain: true },
+            None => NodeView { bytes: &self.bytes[self.start as usize..], count: self.count as usize, plain: false },
+        }
     }
 
     #[inline]
@@ -51,7 +55,7 @@ impl Node {
         self.count as usize
     }
 
-    /// Live bytes.
+    /// Live bytes of a packed node.
     #[inline]
     pub(super) fn size(&self) -> usize {
         self.bytes.len() - self.start as usize
@@ -59,12 +63,12 @@ impl Node {
 
     #[inline]
     pub(super) fn is_plain(&self) -> bool {
-        self.plain
+        self.plain.is_some()
     }
 
     /// Bytes allocated.
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.plain.as_ref().map_or(0, |element| element.len())
     }
 
     #[inline]
@@ -197,7 +201,7 @@ impl Node {
     /// Cuts the node in two before the element `index` at byte `at`, and gives the second part.
     pub(super) fn split_off(&mut self, index: usize, at: usize) -> Node {
         let at = self.start as usize + at;
-        let rest = Node { bytes: self.bytes[at..].to_vec(), start: 0, count: self.count - index as u32, plain: false };
+        let rest = Node { bytes: self.bytes[at..].to_vec(), start: 0, count: self.count - index as u32, plain: None };
         self.bytes.truncate(at);
         self.count = index as u32;
         rest
@@ -215,7 +219,7 @@ impl Node {
     /// Removes up to `limit` of the elements that equal `element`, whose entry is `entry`, from the front or from the
     /// back; says how many.
     pub(super) fn remove_equal(&mut self, element: Element<'_>, entry: &[u8], limit: usize, from_back: bool) -> usize {
-        if self.plain {
+        if self.is_plain() {
             let equal = limit > 0 && self.view().element(0).0 == element;
             self.count -= u32::from(equal);
             return usize::from(equal);

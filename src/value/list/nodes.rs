@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::node::Node;
+use crate::tree::Shared;
 
 /// Nodes in a block at most. Searching the blocks of a list of ten million small elements costs about as much as
 /// searching one such block.
@@ -27,7 +28,8 @@ pub(super) struct Place {
 /// but [`Nodes::update`] may empty one, which the caller then removes.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Nodes {
-    blocks: VecDeque<Block>,
+    /// A copy has them in common with its original.
+    blocks: VecDeque<Shared<Block>>,
     elements: usize,
 }
 
@@ -72,20 +74,20 @@ impl Nodes {
     /// Changes the first node. Its element count may change.
     #[inline]
     pub(super) fn update_front<R>(&mut self, change: impl FnOnce(&mut Node) -> R) -> Option<R> {
-        update(self.blocks.front_mut()?, 0, &mut self.elements, change)
+        update(self.blocks.front_mut()?.edit(), 0, &mut self.elements, change)
     }
 
     /// Changes the last node. Its element count may change.
     #[inline]
     pub(super) fn update_back<R>(&mut self, change: impl FnOnce(&mut Node) -> R) -> Option<R> {
-        let block = self.blocks.back_mut()?;
+        let block = self.blocks.back_mut()?.edit();
         let last = block.nodes.len().checked_sub(1)?;
         update(block, last, &mut self.elements, change)
     }
 
     /// Changes the node at `place`. Its element count may change.
     pub(super) fn update<R>(&mut self, place: Place, change: impl FnOnce(&mut Node) -> R) -> Option<R> {
-        update(self.blocks.get_mut(place.block)?, place.node, &mut self.elements, change)
+        update(self.blocks.get_mut(place.block)?.edit(), place.node, &mut self.elements, change)
     }
 
     pub(super) fn get(&self, place: Place) -> Option<&Node> {
@@ -148,10 +150,11 @@ impl Nodes {
         self.elements += node.count();
         match self.blocks.front_mut() {
             Some(block) if block.nodes.len() < BLOCK_NODES_MAX => {
+                let block = block.edit();
                 block.elements += node.count();
                 block.nodes.push_front(node);
             }
-            _ => self.blocks.push_front(Block::of(node)),
+            _ => self.blocks.push_front(Shared::new(Block::of(node))),
         }
     }
 
@@ -160,15 +163,16 @@ impl Nodes {
         self.elements += node.count();
         match self.blocks.back_mut() {
             Some(block) if block.nodes.len() < BLOCK_NODES_MAX => {
+                let block = block.edit();
                 block.elements += node.count();
                 block.nodes.push_back(node);
             }
-            _ => self.blocks.push_back(Block::of(node)),
+            _ => self.blocks.push_back(Shared::new(Block::of(node))),
         }
     }
 
     pub(super) fn pop_front(&mut self) -> Option<Node> {
-        let block = self.blocks.front_mut()?;
+        let block = self.blocks.front_mut()?.edit();
         let node = block.nodes.pop_front()?;
         block.elements -= node.count();
         self.elements -= node.count();
@@ -179,7 +183,7 @@ impl Nodes {
     }
 
     pub(super) fn pop_back(&mut self) -> Option<Node> {
-        let block = self.blocks.back_mut()?;
+        let block = self.blocks.back_mut()?.edit();
         let node = block.nodes.pop_back()?;
         block.elements -= node.count();
         self.elements -= node.count();
@@ -195,17 +199,17 @@ impl Nodes {
             self.push_back(node);
             return self.last_place();
         }
-        let block = &mut self.blocks[place.block];
+        let block = self.blocks[place.block].edit();
         if block.nodes.len() == BLOCK_NODES_MAX {
             let rest = block.nodes.split_off(BLOCK_NODES_MAX / 2);
             let elements = rest.iter().map(Node::count).sum();
             block.elements -= elements;
-            self.blocks.insert(place.block + 1, Block { nodes: rest, elements });
+            self.blocks.insert(place.block + 1, Shared::new(Block { nodes: rest, elements }));
             if place.node > BLOCK_NODES_MAX / 2 {
                 place = Place { block: place.block + 1, node: place.node - BLOCK_NODES_MAX / 2 };
             }
         }
-        let block = &mut self.blocks[place.block];
+        let block = self.blocks[place.block].edit();
         self.elements += node.count();
         block.elements += node.count();
         block.nodes.insert(place.node, node);
@@ -224,6 +228,7 @@ impl Nodes {
         let Some(block) = self.blocks.get_mut(place.block) else {
             return (None, place);
         };
+        let block = block.edit();
         let node = block.nodes.remove(place.node);
         if let Some(node) = &node {
             block.elements -= node.count();
@@ -237,9 +242,9 @@ impl Nodes {
         // A sparse block takes in the next one, so that blocks stay few.
         let next_len = self.blocks.get(next_block.block).map(|next| next.nodes.len());
         if next_len.is_some_and(|next| left + next <= BLOCK_NODES_MAX / 2)
-            && let Some(mut next) = self.blocks.remove(next_block.block)
+            && let Some(next) = self.blocks.remove(next_block.block)
         {
-            let block = &mut self.blocks[place.block];
+            let (mut next, block) = (next.into_inner(), self.blocks[place.block].edit());
             block.nodes.append(&mut next.nodes);
             block.elements += next.elements;
             return (node, place);
@@ -255,7 +260,8 @@ impl Nodes {
         let (nodes, bytes) = sampled;
         let buffers = if nodes == 0 { 0 } else { (bytes as u128 * count as u128 / nodes as u128) as usize };
         let slots: usize = self.blocks.iter().map(|block| block.nodes.capacity()).sum();
-        buffers + slots * size_of::<Node>() + self.blocks.capacity() * size_of::<Block>()
+        let blocks = self.blocks.len() * (size_of::<Block>() + Shared::<Block>::OVERHEAD);
+        buffers + slots * size_of::<Node>() + blocks + self.blocks.capacity() * size_of::<Shared<Block>>()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Node> {

@@ -184,7 +184,11 @@ proptest! {
     #[test]
     fn behaves_as_a_deque(limits in limits(), steps in proptest::collection::vec(step(), 1..60)) {
         let (mut list, mut model) = (List::new(), Model::new());
-        for step in &steps {
+        let mut copies = Vec::new();
+        for (number, step) in steps.iter().enumerate() {
+            if number % 8 == 0 {
+                copies.push((list.clone(), model.clone()));
+            }
             apply(&mut list, &mut model, step, &limits);
             prop_assert_eq!(list.len(), model.len());
             for node in list.nodes.iter() {
@@ -194,6 +198,9 @@ proptest! {
             }
         }
         check(list.view(), &model);
+        for (copy, model) in &copies {
+            check(copy.view(), model);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! are added at the end, as those of streams nearly always are.
 
 use super::StreamId;
+use crate::tree::Shared;
 use std::collections::VecDeque;
 
 /// Items of a chunk at most: removing one moves half of them.
@@ -29,7 +30,8 @@ pub(super) struct Place {
 /// Items in the order of their ids, no two of the same id. No chunk is empty.
 #[derive(Debug, Clone)]
 pub(super) struct Ordered<T> {
-    chunks: VecDeque<VecDeque<T>>,
+    /// A copy has them in common with its original.
+    chunks: VecDeque<Shared<VecDeque<T>>>,
     len: usize,
 }
 
@@ -39,7 +41,7 @@ impl<T> Default for Ordered<T> {
     }
 }
 
-impl<T: HasId> Ordered<T> {
+impl<T: HasId + Clone> Ordered<T> {
     #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
@@ -57,7 +59,7 @@ impl<T: HasId> Ordered<T> {
 
     #[inline]
     pub(super) fn last_mut(&mut self) -> Option<&mut T> {
-        self.chunks.back_mut()?.back_mut()
+        self.chunks.back_mut()?.edit().back_mut()
     }
 
     /// Adds an item whose id is the highest.
@@ -66,8 +68,8 @@ impl<T: HasId> Ordered<T> {
         debug_assert!(self.last().is_none_or(|last| last.id() < item.id()), "items are added in order");
         self.len += 1;
         match self.chunks.back_mut() {
-            Some(chunk) if chunk.len() < CHUNK_ITEMS_MAX => chunk.push_back(item),
-            _ => self.chunks.push_back([item].into()),
+            Some(chunk) if chunk.len() < CHUNK_ITEMS_MAX => chunk.edit().push_back(item),
+            _ => self.chunks.push_back(Shared::new([item].into())),
         }
     }
 
@@ -79,25 +81,25 @@ impl<T: HasId> Ordered<T> {
             return self.push(item);
         }
         if self.chunks[chunk][at].id() == id {
-            self.chunks[chunk][at] = item;
+            self.chunks[chunk].edit()[at] = item;
             return;
         }
         if self.chunks[chunk].len() == CHUNK_ITEMS_MAX {
-            let rest = self.chunks[chunk].split_off(CHUNK_ITEMS_MAX / 2);
-            self.chunks.insert(chunk + 1, rest);
+            let rest = self.chunks[chunk].edit().split_off(CHUNK_ITEMS_MAX / 2);
+            self.chunks.insert(chunk + 1, Shared::new(rest));
             if at > CHUNK_ITEMS_MAX / 2 {
                 chunk += 1;
                 at -= CHUNK_ITEMS_MAX / 2;
             }
         }
-        self.chunks[chunk].insert(at, item);
+        self.chunks[chunk].edit().insert(at, item);
         self.len += 1;
     }
 
     /// The place of the first item with this id or a higher one; behind the last item if there is none.
     #[inline]
     pub(super) fn lower_bound(&self, id: StreamId) -> Place {
-        let below = |chunk: &VecDeque<T>| chunk.back().is_some_and(|last| last.id() < id);
+        let below = |chunk: &Shared<VecDeque<T>>| chunk.back().is_some_and(|last| last.id() < id);
         let chunk = match self.chunks.front() {
             // What is oldest is acknowledged and trimmed first.
             Some(first) if !below(first) => 0,
@@ -133,13 +135,13 @@ impl<T: HasId> Ordered<T> {
 
     #[inline]
     pub(super) fn get_mut(&mut self, place: Place) -> Option<&mut T> {
-        self.chunks.get_mut(place.chunk)?.get_mut(place.item)
+        self.chunks.get_mut(place.chunk)?.edit().get_mut(place.item)
     }
 
     /// The place after `place`, whether or not there is an item.
     #[inline]
     pub(super) fn next(&self, place: Place) -> Place {
-        let items = self.chunks.get(place.chunk).map_or(0, VecDeque::len);
+        let items = self.chunks.get(place.chunk).map_or(0, |chunk| chunk.len());
         if place.item + 1 < items {
             Place { item: place.item + 1, ..place }
         } else {
@@ -160,7 +162,7 @@ impl<T: HasId> Ordered<T> {
     /// Removes the item at `place`, where there is one. The next one, if it was not the last, then stands at that place
     /// or begins the next chunk: look it up again.
     pub(super) fn remove(&mut self, place: Place) -> Option<T> {
-        let chunk = self.chunks.get_mut(place.chunk)?;
+        let chunk = self.chunks.get_mut(place.chunk)?.edit();
         let item = chunk.remove(place.item)?;
         self.len -= 1;
         let left = chunk.len();
@@ -168,20 +170,20 @@ impl<T: HasId> Ordered<T> {
             self.chunks.remove(place.chunk);
         } else if left < CHUNK_ITEMS_MAX / 4 && place.chunk > 0 {
             // Sparse neighbours become one chunk, so that chunks stay few; but not at the front, where chunks are used up.
-            let next = self.chunks.get(place.chunk + 1).map(VecDeque::len);
+            let next = self.chunks.get(place.chunk + 1).map(|next| next.len());
             if next.is_some_and(|next| left + next <= CHUNK_ITEMS_MAX / 2)
-                && let Some(mut next) = self.chunks.remove(place.chunk + 1)
+                && let Some(next) = self.chunks.remove(place.chunk + 1)
             {
-                self.chunks[place.chunk].append(&mut next);
+                self.chunks[place.chunk].edit().append(&mut next.into_inner());
             }
         }
         Some(item)
     }
 
     pub(super) fn pop_first(&mut self) -> Option<T> {
-        let item = self.chunks.front_mut()?.pop_front()?;
+        let item = self.chunks.front_mut()?.edit().pop_front()?;
         self.len -= 1;
-        if self.chunks.front().is_some_and(VecDeque::is_empty) {
+        if self.chunks.front().is_some_and(|chunk| chunk.is_empty()) {
             self.chunks.pop_front();
         }
         Some(item)
@@ -191,7 +193,7 @@ impl<T: HasId> Ordered<T> {
     pub(super) fn iter_from(&self, place: Place) -> impl Iterator<Item = &T> + Clone {
         let first = self.chunks.get(place.chunk).into_iter().flat_map(move |chunk| chunk.iter().skip(place.item));
         let others = (place.chunk + 1).min(self.chunks.len());
-        first.chain(self.chunks.range(others..).flatten())
+        first.chain(self.chunks.range(others..).flat_map(|chunk| chunk.iter()))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> + Clone {
@@ -200,8 +202,9 @@ impl<T: HasId> Ordered<T> {
 
     /// Bytes allocated, without what the items own.
     pub(super) fn memory(&self) -> usize {
-        let items: usize = self.chunks.iter().map(VecDeque::capacity).sum();
-        items * size_of::<T>() + self.chunks.capacity() * size_of::<VecDeque<T>>()
+        let items: usize = self.chunks.iter().map(|chunk| chunk.capacity()).sum();
+        let chunks = self.chunks.len() * (size_of::<VecDeque<T>>() + Shared::<VecDeque<T>>::OVERHEAD);
+        items * size_of::<T>() + chunks + self.chunks.capacity() * size_of::<Shared<VecDeque<T>>>()
     }
 
     /// Allocations: what freeing costs.

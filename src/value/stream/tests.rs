@@ -321,9 +321,16 @@ proptest! {
         probes in prop::collection::vec(0usize..700, 6),
     ) {
         let (mut stream, mut model) = (Stream::new(), Model::default());
-        for step in &steps {
+        let mut copies = Vec::new();
+        for (number, step) in steps.iter().enumerate() {
             apply(&mut stream, &mut model, step, &limits);
             check(&stream, &model, &probes);
+            if number % 8 == 0 {
+                copies.push((stream.clone(), model.clone()));
+            }
+        }
+        for (copy, model) in &copies {
+            check(copy, model, &probes);
         }
     }
 }

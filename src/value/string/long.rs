@@ -4,6 +4,7 @@
 //! gigabyte moves nothing, a bit set in a compressed bitmap decompresses one piece, and a bitmap that is set at its
 //! far end first takes no memory for the zeros before it.
 
+use crate::tree::Shared;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,9 +25,9 @@ pub struct LongString(Pieces);
 #[derive(Debug, Clone)]
 enum Pieces {
     One(Piece),
-    /// All but the last have [`PIECE_LEN`] bytes.
+    /// All but the last have [`PIECE_LEN`] bytes. A copy has them in common with its original.
     #[expect(clippy::box_collection, reason = "most strings are one piece, and a vector would make all of them larger")]
-    Many(Box<Vec<Piece>>),
+    Many(Box<Vec<Shared<Piece>>>),
 }
 
 #[derive(Debug, Clone)]
@@ -118,6 +119,11 @@ impl Piece {
         }
     }
 
+    /// Whether it may be worth compressing the piece.
+    fn is_compressible(&self) -> bool {
+        matches!(self, Piece::Raw(_, Attempt::Untried | Attempt::Running(_)))
+    }
+
     /// Whether the piece is as it was when the ticket was given.
     fn is_held_by(&self, ticket: &Ticket) -> bool {
         matches!(self, Piece::Raw(_, Attempt::Running(number)) if *number == ticket.number)
@@ -143,7 +149,8 @@ impl LongString {
         let pieces = if bytes.len() <= PIECE_LEN {
             Pieces::One(Piece::raw(bytes.to_vec()))
         } else {
-            Pieces::Many(Box::new(bytes.chunks(PIECE_LEN).map(|piece| Piece::raw(piece.to_vec())).collect()))
+            let pieces = bytes.chunks(PIECE_LEN).map(|piece| Shared::new(Piece::raw(piece.to_vec())));
+            Pieces::Many(Box::new(pieces.collect()))
         };
         LongString(pieces)
     }
@@ -161,10 +168,13 @@ impl LongString {
     /// Length in bytes.
     #[inline]
     pub fn len(&self) -> usize {
-        match self.pieces() {
-            [before @ .., last] => before.len() * PIECE_LEN + last.len(),
-            [] => 0,
-        }
+        let before = self.piece_count() - 1;
+        before * PIECE_LEN + self.piece(before).map_or(0, Piece::len)
+    }
+
+    /// Whether the string is more than one piece: then a copy costs little.
+    pub fn has_parts(&self) -> bool {
+        matches!(self.0, Pieces::Many(_))
     }
 
     /// Whether there are no bytes.
@@ -174,34 +184,64 @@ impl LongString {
 
     /// Bytes allocated.
     pub fn stored_len(&self) -> usize {
-        let pieces = self.pieces().iter().map(Piece::stored_len).sum::<usize>();
         match &self.0 {
-            Pieces::One(_) => pieces,
-            Pieces::Many(many) => pieces + size_of::<Vec<Piece>>() + many.capacity() * size_of::<Piece>(),
+            Pieces::One(piece) => piece.stored_len(),
+            Pieces::Many(many) => {
+                let piece_len =
+                    |piece: &Shared<Piece>| size_of::<Piece>() + Shared::<Piece>::OVERHEAD + piece.stored_len();
+                let pieces = many.iter().map(piece_len).sum::<usize>();
+                pieces + size_of::<Vec<Shared<Piece>>>() + many.capacity() * size_of::<Shared<Piece>>()
+            }
         }
     }
 
     /// What freeing the string costs, in small allocations: a piece goes back to the system.
     pub fn free_effort(&self) -> usize {
         const PIECE_EFFORT: usize = 8;
-        match self.pieces() {
-            [_] => 1,
-            pieces => pieces.len() * PIECE_EFFORT,
+        match self.piece_count() {
+            1 => 1,
+            pieces => pieces * PIECE_EFFORT,
         }
     }
 
-    fn pieces(&self) -> &[Piece] {
+    /// Number of pieces, which is at least one.
+    fn piece_count(&self) -> usize {
         match &self.0 {
-            Pieces::One(piece) => std::slice::from_ref(piece),
-            Pieces::Many(pieces) => pieces,
+            Pieces::One(_) => 1,
+            Pieces::Many(pieces) => pieces.len(),
         }
     }
 
-    fn pieces_mut(&mut self) -> &mut [Piece] {
-        match &mut self.0 {
-            Pieces::One(piece) => std::slice::from_mut(piece),
-            Pieces::Many(pieces) => pieces,
+    #[inline]
+    fn piece(&self, index: usize) -> Option<&Piece> {
+        match &self.0 {
+            Pieces::One(piece) => (index == 0).then_some(piece),
+            Pieces::Many(pieces) => pieces.get(index).map(|piece| &**piece),
         }
+    }
+
+    /// A piece, to be changed.
+    #[inline]
+    fn piece_mut(&mut self, index: usize) -> Option<&mut Piece> {
+        match &mut self.0 {
+            Pieces::One(piece) => (index == 0).then_some(piece),
+            Pieces::Many(pieces) => pieces.get_mut(index).map(Shared::edit),
+        }
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        (0..self.piece_count()).filter_map(|index| self.piece(index))
+    }
+
+    /// The pieces under `range`, each with the part of it that lies in the range.
+    fn parts(&self, range: Range<usize>) -> impl Iterator<Item = (&Piece, Range<usize>)> {
+        let pieces = range.start / PIECE_LEN..range.end.div_ceil(PIECE_LEN);
+        pieces.filter_map(move |index| {
+            let piece = self.piece(index)?;
+            let base = index * PIECE_LEN;
+            let part = range.start.max(base) - base..(range.end - base).min(piece.len());
+            (!part.is_empty()).then_some((piece, part))
+        })
     }
 
     /// The bytes of a string that is one raw piece.
@@ -216,7 +256,7 @@ impl LongString {
     /// Writes the bytes `start..start + out.len()` to `out`.
     pub(super) fn copy_to(&self, start: usize, out: &mut [u8]) {
         let mut rest = out;
-        for (piece, part) in parts(self.pieces(), start..start + rest.len()) {
+        for (piece, part) in self.parts(start..start + rest.len()) {
             let (now, later) = rest.split_at_mut(part.len());
             piece.copy_to(part.start, now);
             rest = later;
@@ -225,7 +265,7 @@ impl LongString {
 
     /// Shows the bytes of `range` to `visit`, in order, in one or more chunks, until it answers `false`.
     pub(super) fn visit(&self, range: Range<usize>, scratch: &mut Vec<u8>, mut visit: impl FnMut(&[u8]) -> bool) {
-        for (piece, part) in parts(self.pieces(), range) {
+        for (piece, part) in self.parts(range) {
             if !visit(&piece.bytes(scratch)[part]) {
                 return;
             }
@@ -252,7 +292,7 @@ impl LongString {
         while !bytes.is_empty() {
             let within = at % PIECE_LEN;
             let (now, later) = bytes.split_at(bytes.len().min(PIECE_LEN - within));
-            match self.pieces_mut().get_mut(at / PIECE_LEN) {
+            match self.piece_mut(at / PIECE_LEN) {
                 Some(piece) => overwrite(piece.raw_mut(), within, now),
                 None => self.push_piece(Piece::raw(now.to_vec())),
             }
@@ -265,7 +305,7 @@ impl LongString {
     fn add_zeros(&mut self, len: usize) {
         for index in self.len() / PIECE_LEN..len.div_ceil(PIECE_LEN) {
             let piece_len = (len - index * PIECE_LEN).min(PIECE_LEN);
-            match self.pieces_mut().get_mut(index) {
+            match self.piece_mut(index) {
                 Some(Piece::Zeros(zeros)) => *zeros = piece_len as u32,
                 // The piece of a string that is empty so far.
                 Some(piece) if piece.len() == 0 => *piece = Piece::Zeros(piece_len as u32),
@@ -281,10 +321,10 @@ impl LongString {
 
     fn push_piece(&mut self, piece: Piece) {
         match &mut self.0 {
-            Pieces::Many(pieces) => pieces.push(piece),
+            Pieces::Many(pieces) => pieces.push(Shared::new(piece)),
             Pieces::One(first) => {
                 let first = std::mem::replace(first, Piece::Zeros(0));
-                self.0 = Pieces::Many(Box::new(vec![first, piece]));
+                self.0 = Pieces::Many(Box::new([first, piece].map(Shared::new).into()));
             }
         }
     }
@@ -296,8 +336,10 @@ impl LongString {
         if range.is_empty() {
             return;
         }
-        for piece in &mut self.pieces_mut()[range.start / PIECE_LEN..=(range.end - 1) / PIECE_LEN] {
-            if let Piece::Compressed(..) = piece {
+        for index in range.start / PIECE_LEN..=(range.end - 1) / PIECE_LEN {
+            if let Some(Piece::Compressed(..)) = self.piece(index)
+                && let Some(piece) = self.piece_mut(index)
+            {
                 piece.raw_mut();
             }
         }
@@ -305,15 +347,18 @@ impl LongString {
 
     /// Whether there are raw pieces that may be worth compressing.
     pub fn is_compressible(&self) -> bool {
-        self.pieces().iter().any(|piece| matches!(piece, Piece::Raw(_, Attempt::Untried | Attempt::Running(_))))
+        self.pieces().any(Piece::is_compressible)
     }
 
     /// Compresses all raw pieces that are worth it, and gives back memory kept for growth. For strings of at most
     /// [`COMPRESS_AT_ONCE_MAX`] bytes, or where nobody waits.
     pub fn compress(&mut self) {
         let mut block = Vec::new();
-        for piece in self.pieces_mut() {
-            if let Piece::Raw(bytes, Attempt::Untried | Attempt::Running(_)) = piece {
+        for index in 0..self.piece_count() {
+            if self.piece(index).is_some_and(Piece::is_compressible)
+                && let Some(piece) = self.piece_mut(index)
+                && let Piece::Raw(bytes, _) = piece
+            {
                 let head = compress::compress(bytes, &mut block);
                 piece.settle(head, &block);
             }
@@ -324,27 +369,27 @@ impl LongString {
     /// locked, and gives a ticket for [`LongString::finish_compression`]. Nobody else may be at it.
     pub fn begin_compression(&mut self, out: &mut Vec<u8>) -> Option<Ticket> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        for (index, piece) in self.pieces_mut().iter_mut().enumerate() {
-            if let Piece::Raw(bytes, attempt @ (Attempt::Untried | Attempt::Running(_))) = piece {
-                let number = NEXT.fetch_add(1, Ordering::Relaxed);
-                *attempt = Attempt::Running(number);
-                out.clear();
-                out.extend_from_slice(bytes);
-                return Some(Ticket { number, index });
-            }
-        }
-        None
+        let index = self.pieces().position(Piece::is_compressible)?;
+        let Piece::Raw(bytes, attempt) = self.piece_mut(index)? else { return None };
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        *attempt = Attempt::Running(number);
+        out.clear();
+        out.extend_from_slice(bytes);
+        Some(Ticket { number, index })
     }
 
     /// Puts in place what [`compress`](compress::compress) made of the copy of a piece. Returns false, having done
     /// nothing, if the piece has been changed since, or is not of this string.
     pub fn finish_compression(&mut self, ticket: &Ticket, head: Option<Head>, block: &[u8]) -> bool {
-        match self.pieces_mut().get_mut(ticket.index) {
-            Some(piece) if piece.is_held_by(ticket) => {
+        if !self.piece(ticket.index).is_some_and(|piece| piece.is_held_by(ticket)) {
+            return false;
+        }
+        match self.piece_mut(ticket.index) {
+            Some(piece) => {
                 piece.settle(head, block);
                 true
             }
-            _ => false,
+            None => false,
         }
     }
 
@@ -355,17 +400,6 @@ impl LongString {
             _ => None,
         }
     }
-}
-
-/// The pieces under `range`, each with the part of it that lies in the range.
-fn parts(pieces: &[Piece], range: Range<usize>) -> impl Iterator<Item = (&Piece, Range<usize>)> {
-    let first = range.start / PIECE_LEN;
-    let used = range.end.div_ceil(PIECE_LEN).max(first);
-    pieces[first.min(pieces.len())..used.min(pieces.len())].iter().zip(first..).filter_map(move |(piece, index)| {
-        let base = index * PIECE_LEN;
-        let part = range.start.max(base) - base..(range.end - base).min(piece.len());
-        (!part.is_empty()).then_some((piece, part))
-    })
 }
 
 /// Overwrites what is from `within` on in a piece; `within` is at most its length.

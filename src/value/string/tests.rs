@@ -128,7 +128,9 @@ proptest! {
     ) {
         let mut model = vec![3; start_len];
         let mut long = LongString::new(&model);
+        let mut copies = Vec::new();
         for (offset, len, what) in steps {
+            copies.push((long.clone(), model.clone()));
             let bytes = vec![what + 10; if offset % 2 == 0 { len } else { len % 100 }];
             match what {
                 0 => {
@@ -155,6 +157,9 @@ proptest! {
                 true
             });
             prop_assert!(seen == model[from..to]);
+        }
+        for (copy, model) in &copies {
+            prop_assert!(StringView::long(copy).as_slice(&mut Vec::new()) == model.as_slice());
         }
     }
 }
