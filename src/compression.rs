@@ -9,7 +9,7 @@ use crate::state::{State, unix_time_ms};
 use crate::store::Key;
 use crate::tree::{NewPayload, Payload, PayloadMut};
 use crate::value::string::train::{SAMPLES, Samples, choose_dictionary};
-use crate::value::string::{NewString, compress, dictionary};
+use crate::value::string::{COMPRESS_AT_ONCE_MAX, NewString, compress, dictionary};
 use crate::value::{InlineKind, Value};
 use parking_lot::{Condvar, Mutex};
 use std::cell::Cell;
@@ -65,8 +65,17 @@ pub struct Figures {
 }
 
 impl Compression {
+    /// Notes that `key` was given a string above the threshold, as a whole.
+    pub fn note_put(&self, database: usize, key: &[u8], raw: &[u8], stored_len: usize) {
+        if raw.len() <= COMPRESS_AT_ONCE_MAX {
+            self.note_set(raw, stored_len);
+        } else {
+            self.enqueue(database, key);
+        }
+    }
+
     /// Notes that a string above the threshold was set, and takes a sample now and then.
-    pub fn note_set(&self, raw: &[u8], stored_len: usize) {
+    fn note_set(&self, raw: &[u8], stored_len: usize) {
         thread_local! {
             /// Bytes that pass before the next sample.
             static UNSAMPLED: Cell<usize> = const { Cell::new(0) };
@@ -89,7 +98,7 @@ impl Compression {
     }
 
     /// Has a long string, which was set just now, compressed soon.
-    pub fn enqueue(&self, database: usize, key: &[u8]) {
+    fn enqueue(&self, database: usize, key: &[u8]) {
         let mut work = self.work.lock();
         if work.strings.len() < QUEUE_MAX {
             work.strings.push_back((database, key.into()));

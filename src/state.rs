@@ -4,10 +4,14 @@ use crate::client::{Monitors, Registry};
 use crate::compression::Compression;
 use crate::config::{Directive, Settings};
 use crate::eviction::Eviction;
+use crate::loading::Loading;
 use crate::log::Log;
 use crate::migration::Migrations;
+use crate::persistence::disk::{Disk, FileSystem};
 use crate::pubsub::Pubsub;
+use crate::saving::Saving;
 use crate::server_log::{LatencyMonitor, SlowLog};
+use crate::shutdown::Shutdown;
 use crate::spec::Table;
 use crate::stats::Stats;
 use crate::store::{Departed, Keyspace, LazyFree};
@@ -167,8 +171,11 @@ pub struct State {
     pub list_large_min: AtomicUsize,
     /// `RESTORE` takes payloads with any checksum (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
     pub skips_payload_checksums: AtomicBool,
-    /// Set when the process is to end: by a signal or `SHUTDOWN`.
-    pub shutdown: tokio::sync::Notify,
+    pub shutdown: Shutdown,
+    pub saving: Saving,
+    pub loading: Loading,
+    /// Where files are.
+    pub disk: Box<dyn Disk>,
     pub error_counts: Mutex<std::collections::BTreeMap<Vec<u8>, u64>>,
     pub threads: usize,
     pub started_ms: i64,
@@ -219,7 +226,10 @@ impl State {
             active_expire: AtomicBool::new(true),
             list_large_min: AtomicUsize::new(0),
             skips_payload_checksums: AtomicBool::new(false),
-            shutdown: tokio::sync::Notify::new(),
+            shutdown: Shutdown::default(),
+            saving: Saving::default(),
+            loading: Loading::default(),
+            disk: Box::new(FileSystem),
             error_counts: Mutex::default(),
             threads,
             started_ms: unix_time_ms(),

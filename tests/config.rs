@@ -282,7 +282,8 @@ fn the_file_is_rewritten_so_that_a_server_starts_from_it() {
     let path = directory.path().join("redis.conf");
     let file = path.to_str().expect("a path of text");
     std::fs::write(&path, "# mine\nmaxclients 50\nrename-command ECHO shout\n").expect("a file");
-    let server = Server::start_with_file(file, &["--requirepass", "a\"b"]);
+    let directory = directory.path().to_str().expect("a path of text");
+    let server = Server::start_with_file(file, &["--dir", directory, "--requirepass", "a\"b"]);
     let mut client = server.connect();
     assert_eq!(client.ask("AUTH a\"b"), "OK");
     assert_eq!(client.ask("CONFIG SET maxclients 60 hash-max-ziplist-entries 7"), "OK");

@@ -22,6 +22,7 @@ mod lists;
 mod messages;
 mod migrating;
 mod readme;
+mod saving;
 mod serving;
 mod sets;
 mod sort;

@@ -35,7 +35,7 @@ fn kept(loaded: Loaded) -> Option<Value> {
     match loaded {
         Loaded::String(bytes) => Some(Value::String(LongString::new(&bytes))),
         Loaded::Collection(value) => Some(value),
-        Loaded::Over => None,
+        Loaded::Over | Loaded::Empty => None,
     }
 }
 

@@ -4,6 +4,7 @@ use super::Call;
 use super::key;
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
+use crate::saving;
 use crate::store::snapshot::retire;
 use crate::store::{Database, DueFields, Shard};
 use std::ops::Range;
@@ -28,6 +29,11 @@ pub fn flushdb(call: &mut Call) -> CommandResult {
 pub fn flushall(call: &mut Call) -> CommandResult {
     let in_background = parse_flush(call)?;
     flush(call, 0..call.state.keyspace.databases(), in_background);
+    let uncounted = call.keys.changes();
+    // What was removed must not come back at the next start. If that cannot be saved, the log says why, as in Redis.
+    if !call.state.settings.save_points().is_empty() {
+        let _ = saving::save(call.state, call.keys.locked(), uncounted);
+    }
     call.reply.ok()
 }
 
@@ -41,7 +47,8 @@ fn parse_flush(call: &Call) -> Result<bool, ErrorReply> {
     }
 }
 
-fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
+/// Removes all keys of these databases.
+pub(super) fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
     let mut removed = 0;
     let mut emptied = Vec::new();
     let mut awaited: Vec<(usize, Box<[u8]>)> = Vec::new();

@@ -3,8 +3,10 @@
 use super::call::Call;
 use super::string::put_bytes;
 use crate::config::{Directive, Rewrite, error_text};
+use crate::loading::{self, Options};
 use crate::memory;
 use crate::resp::{CommandResult, ErrorReply, Reply};
+use crate::saving;
 use crate::spec::errors;
 use crate::state::REPLY_PEAK_RESET_MS;
 use crate::value::digest::Digest;
@@ -49,6 +51,9 @@ const HELP: &[&str] = &[
     "    true, false.",
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    List elements of at least this size get a node of their own; 0 restores the default.",
+    "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+    "    Saves everything, removes it, and loads it again. MERGE: keys that exist already are replaced. NOFLUSH: nothing is",
+    "    removed before. NOSAVE: what was saved before is loaded.",
     "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
     "    For how long a reply counts towards the size of its client's reply buffer.",
     "SEGFAULT",
@@ -138,9 +143,8 @@ pub fn debug(call: &mut Call) -> CommandResult {
         // Buffers, tables and child processes of which Redis lets tests change the upkeep do not exist here.
         (b"REPLYBUFFER", 4) if call.is_word(2, "RESIZING") => call.reply.ok(),
         (b"DICT-RESIZING", 3) => call.reply.ok(),
-        (b"RELOAD" | b"LOADAOF", _) => {
-            Err(ErrorReply::fixed("ERR There is no persistence yet, so nothing can be saved and loaded again"))
-        }
+        (b"RELOAD", _) => reload(call),
+        (b"LOADAOF", _) => Err(ErrorReply::fixed("ERR There is no append-only file yet, so none can be loaded")),
         _ => Err(errors::subcommand_syntax(call.args)),
     }
 }
@@ -150,6 +154,32 @@ fn sleep(call: &mut Call) -> CommandResult {
     let seconds = std::str::from_utf8(call.arg(2)).ok().and_then(|text| text.parse::<f64>().ok());
     let seconds = seconds.filter(|seconds| !seconds.is_nan()).unwrap_or(0.0).clamp(0.0, SLEEP_SECONDS_MAX);
     call.state.standstill.sleep(Duration::from_secs_f64(seconds));
+    call.reply.ok()
+}
+
+/// `DEBUG RELOAD [MERGE] [NOFLUSH] [NOSAVE]`: what is there is saved, removed, and loaded.
+fn reload(call: &mut Call) -> CommandResult {
+    let (mut flushes, mut saves, mut options) = (true, true, Options::default());
+    for index in 2..call.args.len() {
+        match call.arg(index).to_ascii_uppercase().as_slice() {
+            b"MERGE" => options.replaces = true,
+            b"NOFLUSH" => flushes = false,
+            b"NOSAVE" => saves = false,
+            _ => {
+                return Err(ErrorReply::fixed("ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options."));
+            }
+        }
+    }
+    let uncounted = call.keys.changes();
+    if saves && saving::save(call.state, call.keys.locked(), uncounted).is_err() {
+        return Err(ErrorReply::fixed("ERR"));
+    }
+    if flushes {
+        super::database::flush(call, 0..call.state.keyspace.databases(), false);
+    }
+    loading::reload(call.state, call.keys.locked(), options)
+        .map_err(|_| ErrorReply::fixed("ERR Error trying to load the RDB dump, check server logs."))?;
+    tracing::warn!("DB reloaded by DEBUG RELOAD");
     call.reply.ok()
 }
 

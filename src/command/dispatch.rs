@@ -212,11 +212,17 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
             spec.name
         )));
     }
+    if state.loading.is_on() {
+        return (!spec.has(CommandFlags::LOADING)).then_some(ErrorReply::LOADING);
+    }
     if state.settings.int(Directive::Maxmemory) > 0
         && limits::make_room(state) == Room::None
         && does_any(session, spec, CommandFlags::DENYOOM)
     {
         return Some(ErrorReply::OUT_OF_MEMORY);
+    }
+    if limits::cannot_save(state) && (does_any(session, spec, CommandFlags::WRITE) || spec.name == "ping") {
+        return Some(ErrorReply::CANNOT_SAVE);
     }
     if limits::lacks_replicas(state) && does_any(session, spec, CommandFlags::WRITE) {
         return Some(ErrorReply::fixed("NOREPLICAS Not enough good replicas to write."));

@@ -4,7 +4,7 @@ use super::{Call, stored};
 use crate::access;
 use crate::config::Directive;
 use crate::persistence::rdb::payload::{self, Refusal};
-use crate::persistence::rdb::value::{Limits, Loaded};
+use crate::persistence::rdb::value::Loaded;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 use std::sync::atomic::Ordering;
@@ -71,7 +71,7 @@ pub fn restore(call: &mut Call) -> CommandResult {
         return Err(ErrorReply::fixed("ERR Invalid TTL value, must be >= 0"));
     }
     let checks = !call.state.skips_payload_checksums.load(Ordering::Relaxed);
-    let limits = limits(call);
+    let limits = crate::forms::all(call.state, call.keys.now_ms());
     let loaded = payload::read(call.arg(3), checks, &limits).map_err(|refusal| match refusal {
         Refusal::VersionOrChecksum => ErrorReply::fixed("ERR DUMP payload version or checksum are wrong"),
         Refusal::BadFormat => ErrorReply::fixed("ERR Bad data format"),
@@ -118,22 +118,11 @@ pub fn restore_asking(call: &mut Call) -> CommandResult {
     restore(call)
 }
 
-/// In which form what is read is kept.
-fn limits(call: &Call) -> Limits {
-    Limits {
-        list: super::list::limits(call),
-        set: super::set::limits(call),
-        sorted_set: super::zset::limits(call),
-        hash: super::hash::rules(call),
-        stream: super::stream::limits(call),
-    }
-}
-
 /// Gives `key` a value that was read.
 fn put(call: &mut Call, key: &[u8], loaded: Loaded, deadline: Option<i64>) {
     match loaded {
         Loaded::String(bytes) => super::string::put_bytes(call.keys, key, &bytes, deadline),
-        Loaded::Over => {}
+        Loaded::Over | Loaded::Empty => {}
         Loaded::Collection(value) => stored::put_value(call.keys, key, value, deadline),
     }
 }

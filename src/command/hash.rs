@@ -14,7 +14,6 @@ pub use walk::{hgetall, hkeys, hrandfield, hscan, hvals};
 use super::list::write_element;
 use super::stored::{self, Edited, create, edit, find};
 use super::{Call, Found, Keys};
-use crate::config::Directive;
 use crate::pubsub::Event;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::spec::errors;
@@ -25,12 +24,7 @@ use crate::value::packed::{Element, IntegerText};
 /// What changes go by, as the config and the clock have it.
 #[inline]
 pub(super) fn rules(call: &Call) -> HashRules {
-    let settings = &call.state.settings;
-    HashRules {
-        packed_fields_max: settings.int(Directive::HashMaxListpackEntries) as usize,
-        packed_bytes_max: settings.int(Directive::HashMaxListpackValue) as usize,
-        now_ms: call.keys.now_ms(),
-    }
+    crate::forms::hash(&call.state.settings, call.keys.now_ms())
 }
 
 /// The hash at `key`, to be read.

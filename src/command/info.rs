@@ -3,6 +3,7 @@
 use super::call::Call;
 use crate::client::ClientFlags;
 use crate::config::{BUILD_ID, Directive};
+use crate::loading::Progress;
 use crate::resp::CommandResult;
 use crate::spec;
 use crate::state::{PauseKind, unix_time_ms, unix_time_us};
@@ -325,8 +326,9 @@ fn memory_section(call: &mut Call, text: &mut Text) {
 
 fn persistence(call: &mut Call, text: &mut Text) {
     let state = call.state;
+    let saving = &state.saving;
     text.fields(&[
-        ("loading", 0),
+        ("loading", state.loading.is_on().into()),
         ("async_loading", 0),
         ("current_cow_peak", 0),
         ("current_cow_size", 0),
@@ -336,18 +338,18 @@ fn persistence(call: &mut Call, text: &mut Text) {
     text.fields(&[
         ("current_save_keys_processed", 0),
         ("current_save_keys_total", 0),
-        ("rdb_changes_since_last_save", state.stats.get(Figure::Changes) + call.keys.changes()),
+        ("rdb_changes_since_last_save", saving.unsaved(state.stats.get(Figure::Changes) + call.keys.changes())),
         ("rdb_bgsave_in_progress", 0),
-        ("rdb_last_save_time", state.started_ms as u64 / 1000),
     ]);
-    text.field("rdb_last_bgsave_status", "ok");
+    text.field("rdb_last_save_time", saving.last_save_s());
+    text.field("rdb_last_bgsave_status", if saving.has_failed() { "err" } else { "ok" });
     text.field("rdb_last_bgsave_time_sec", -1);
     text.field("rdb_current_bgsave_time_sec", -1);
     text.fields(&[
-        ("rdb_saves", 0),
+        ("rdb_saves", saving.saves()),
         ("rdb_last_cow_size", 0),
-        ("rdb_last_load_keys_expired", 0),
-        ("rdb_last_load_keys_loaded", 0),
+        ("rdb_last_load_keys_expired", state.loading.keys_expired()),
+        ("rdb_last_load_keys_loaded", state.loading.keys_loaded()),
         ("aof_enabled", 0),
         ("aof_rewrite_in_progress", 0),
         ("aof_rewrite_scheduled", 0),
@@ -358,6 +360,25 @@ fn persistence(call: &mut Call, text: &mut Text) {
     text.fields(&[("aof_rewrites", 0), ("aof_rewrites_consecutive_failures", 0)]);
     text.field("aof_last_write_status", "ok");
     text.fields(&[("aof_last_cow_size", 0), ("module_fork_in_progress", 0), ("module_fork_last_cow_size", 0)]);
+    if let Some(progress) = state.loading.progress() {
+        loading(&progress, text);
+    }
+}
+
+fn loading(progress: &Progress, text: &mut Text) {
+    let Progress { started_s, total_bytes, loaded_bytes, file_memory } = *progress;
+    let elapsed_s = (unix_time_ms() / 1000 - started_s).max(0) as u64;
+    let left = total_bytes.saturating_sub(loaded_bytes).max(1);
+    let eta_s = if loaded_bytes == 0 { 1 } else { u128::from(elapsed_s) * u128::from(left) / u128::from(loaded_bytes) };
+    text.field("loading_start_time", started_s);
+    text.fields(&[
+        ("loading_total_bytes", total_bytes),
+        ("loading_rdb_used_mem", file_memory),
+        ("loading_loaded_bytes", loaded_bytes),
+    ]);
+    let percent = 100.0 * ratio(loaded_bytes as usize, total_bytes as usize);
+    text.field("loading_loaded_perc", format_args!("{percent:.2}"));
+    text.field("loading_eta_seconds", eta_s);
 }
 
 fn threads(call: &mut Call, text: &mut Text) {

@@ -47,6 +47,14 @@ pub fn make_room(state: &State) -> Room {
     if state.pause.is_on() { Room::Enough } else { eviction::make_room(state) }
 }
 
+/// Whether writes are refused because the data cannot be saved (`stop-writes-on-bgsave-error`).
+#[inline]
+pub(super) fn cannot_save(state: &State) -> bool {
+    state.saving.has_failed()
+        && state.settings.flag(Directive::StopWritesOnBgsaveError)
+        && !state.settings.save_points().is_empty()
+}
+
 /// Whether writes are refused for want of replicas (`min-replicas-to-write`). No replica can connect yet.
 #[inline]
 pub(super) fn lacks_replicas(state: &State) -> bool {

@@ -3,7 +3,6 @@
 use super::multiple_pop::MultiplePop;
 use super::stored::{create, edit, find, find_first, read};
 use super::{Call, Found, Keys};
-use crate::config::Directive;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::spec::errors;
@@ -11,7 +10,6 @@ use crate::value::list::{End, List, ListLimits, ListRef, PositionQuery};
 use crate::value::packed::{Element, IntegerText};
 use smallvec::SmallVec;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 const NOT_POSITIVE: ErrorReply = ErrorReply::fixed("ERR value is out of range, must be positive");
 const RANK_ZERO: ErrorReply = ErrorReply::fixed(
@@ -21,8 +19,7 @@ const RANK_ZERO: ErrorReply = ErrorReply::fixed(
 
 /// Which elements share a node, as the config and `DEBUG QUICKLIST-PACKED-THRESHOLD` have it.
 pub(super) fn limits(call: &Call) -> ListLimits {
-    let large_min = call.state.list_large_min.load(Ordering::Relaxed);
-    ListLimits::new(call.state.settings.int(Directive::ListMaxListpackSize), (large_min > 0).then_some(large_min))
+    crate::forms::list(call.state)
 }
 
 pub(super) fn write_element(reply: &mut Reply, element: Element<'_>) -> CommandResult {

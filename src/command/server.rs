@@ -1,7 +1,10 @@
 //! Commands about the server as a whole that have no file of their own.
 
 use super::call::Call;
+use crate::config::ShutdownFlags;
 use crate::resp::{CommandResult, ErrorReply};
+use crate::saving::{self, SaveFailed};
+use crate::shutdown;
 use crate::state::unix_time_us;
 use rand::Rng;
 
@@ -45,26 +48,46 @@ pub fn lolwut(call: &mut Call) -> CommandResult {
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]` and `SHUTDOWN ABORT`. There is no reply: the connection
 /// ends with the process.
 pub fn shutdown(call: &mut Call) -> CommandResult {
-    let (mut save, mut nosave, mut abort) = (false, false, false);
+    let (mut flags, mut abort) = (ShutdownFlags::default(), false);
     for index in 1..call.args.len() {
-        match call.arg(index).to_ascii_uppercase().as_slice() {
-            b"SAVE" => save = true,
-            b"NOSAVE" => nosave = true,
-            b"ABORT" => abort = true,
-            b"NOW" | b"FORCE" | b"SAFE" | b"FAILOVER" => {}
+        flags = flags.union(match call.arg(index).to_ascii_uppercase().as_slice() {
+            b"SAVE" => ShutdownFlags::SAVE,
+            b"NOSAVE" => ShutdownFlags::NOSAVE,
+            b"NOW" => ShutdownFlags::NOW,
+            b"FORCE" => ShutdownFlags::FORCE,
+            b"SAFE" => ShutdownFlags::SAFE,
+            b"FAILOVER" => ShutdownFlags::FAILOVER,
+            b"ABORT" => {
+                abort = true;
+                ShutdownFlags::default()
+            }
             _ => return Err(ErrorReply::SYNTAX),
-        }
+        });
     }
-    if (save && nosave) || (abort && call.args.len() > 2) {
+    if flags.contains(ShutdownFlags::SAVE.union(ShutdownFlags::NOSAVE)) || abort && flags != ShutdownFlags::default() {
         return Err(ErrorReply::SYNTAX);
     }
     if abort {
-        return Err(ErrorReply::fixed("ERR No shutdown in progress."));
+        return match call.state.shutdown.abort() {
+            true => call.reply.ok(),
+            false => Err(ErrorReply::fixed("ERR No shutdown in progress.")),
+        };
     }
-    if save {
-        tracing::warn!("SHUTDOWN SAVE was refused: there is no persistence yet.");
-        return Err(ErrorReply::fixed("ERR Errors trying to SHUTDOWN. Check logs."));
+    shutdown::end(call.state, flags);
+    Err(ErrorReply::fixed("ERR Errors trying to SHUTDOWN. Check logs."))
+}
+
+/// `SAVE`
+pub fn save(call: &mut Call) -> CommandResult {
+    call.state.saving.count();
+    let uncounted = call.keys.changes();
+    match saving::save(call.state, call.keys.locked(), uncounted) {
+        Ok(()) => call.reply.ok(),
+        Err(SaveFailed) => Err(ErrorReply::fixed("ERR")),
     }
-    call.state.shutdown.notify_one();
-    Ok(())
+}
+
+/// `LASTSAVE`: when data was last saved, in seconds of Unix time.
+pub fn lastsave(call: &mut Call) -> CommandResult {
+    call.reply.integer(call.state.saving.last_save_s())
 }

@@ -4,12 +4,10 @@ use super::{Found, Keys};
 use crate::pubsub::Event;
 use crate::resp::{Args, ErrorReply};
 use crate::tree::NewPayload;
-use crate::value::collection::{Collection, Scratch};
+use crate::value::collection::{Collection, PACKED_BYTES_MAX, Scratch};
 use crate::value::{Value, ValueRef};
 use std::ops::Range;
 
-/// A collection is packed into its record up to so many bytes: each change then costs a copy of all of them.
-const PACKED_BYTES_MAX: usize = 256;
 /// A collection kept by itself that has shrunk to so many bytes is packed again. Much less than [`PACKED_BYTES_MAX`], so
 /// that one which grows and shrinks by a little stays where it is.
 const PACKED_AGAIN_BYTES_MAX: usize = 64;

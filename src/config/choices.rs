@@ -153,6 +153,10 @@ impl ShutdownFlags {
         self.0 & flags.0 == flags.0
     }
 
+    pub const fn union(self, flags: ShutdownFlags) -> ShutdownFlags {
+        ShutdownFlags(self.0 | flags.0)
+    }
+
     pub(super) const fn from_bits(bits: i64) -> ShutdownFlags {
         ShutdownFlags(bits)
     }

@@ -206,10 +206,8 @@ directives! {
     JemallocBgThread = Entry::yes_no("jemalloc-bg-thread", true);
     /// Seconds that a shutdown waits for replicas.
     ShutdownTimeout = Entry::integer("shutdown-timeout", 10, 0, INT_MAX).without_effect(NOT_YET_REPLICATION);
-    ShutdownOnSigint = Entry::shutdown_flags("shutdown-on-sigint", ShutdownFlags::NAMES)
-        .without_effect(NOT_YET_PERSISTENCE);
-    ShutdownOnSigterm = Entry::shutdown_flags("shutdown-on-sigterm", ShutdownFlags::NAMES)
-        .without_effect(NOT_YET_PERSISTENCE);
+    ShutdownOnSigint = Entry::shutdown_flags("shutdown-on-sigint", ShutdownFlags::NAMES);
+    ShutdownOnSigterm = Entry::shutdown_flags("shutdown-on-sigterm", ShutdownFlags::NAMES);
     /// Who may set protected directives.
     EnableProtectedConfigs = Entry::choice::<ProtectedAction>("enable-protected-configs", ProtectedAction::No.number()).immutable();
     /// Who may use DEBUG.
@@ -333,18 +331,18 @@ directives! {
     // Persistence.
 
     /// Pairs of seconds and changes after which the data is saved.
-    Save = Entry::list("save", &["3600", "1", "300", "100", "60", "10000"], checks::save_points).without_effect(NOT_YET_PERSISTENCE);
-    Dbfilename = Entry::checked("dbfilename", "dump.rdb", checks::dbfilename).protected().without_effect(NOT_YET_PERSISTENCE);
+    Save = Entry::list("save", &["3600", "1", "300", "100", "60", "10000"], checks::save_points);
+    Dbfilename = Entry::checked("dbfilename", "dump.rdb", checks::dbfilename).protected();
     Rdbcompression = Entry::yes_no("rdbcompression", true);
-    Rdbchecksum = Entry::yes_no("rdbchecksum", true).immutable().without_effect(NOT_YET_PERSISTENCE);
-    RdbVersionCheck = Entry::words("rdb-version-check", 0, &[("strict", 0), ("relaxed", 1)]).without_effect(NOT_YET_PERSISTENCE);
+    Rdbchecksum = Entry::yes_no("rdbchecksum", true).immutable();
+    RdbVersionCheck = Entry::words("rdb-version-check", 0, &[("strict", 0), ("relaxed", 1)]);
     RdbDelSyncFiles = Entry::yes_no("rdb-del-sync-files", false).without_effect(NOT_YET_REPLICATION);
     RdbSaveIncrementalFsync = Entry::yes_no("rdb-save-incremental-fsync", true).without_effect(NOT_YET_PERSISTENCE);
-    RdbKeySaveDelay = Entry::integer("rdb-key-save-delay", 0, INT_MIN, INT_MAX).hidden().without_effect(NOT_YET_PERSISTENCE);
-    KeyLoadDelay = Entry::integer("key-load-delay", 0, INT_MIN, INT_MAX).hidden().without_effect(NOT_YET_PERSISTENCE);
+    RdbKeySaveDelay = Entry::integer("rdb-key-save-delay", 0, INT_MIN, INT_MAX).hidden();
+    KeyLoadDelay = Entry::integer("key-load-delay", 0, INT_MIN, INT_MAX).hidden();
     LoadingProcessEventsIntervalBytes = Entry::integer("loading-process-events-interval-bytes", 2 * MB, 1024, INT_MAX)
-        .hidden().without_effect(NOT_YET_PERSISTENCE);
-    StopWritesOnBgsaveError = Entry::yes_no("stop-writes-on-bgsave-error", true).without_effect(NOT_YET_PERSISTENCE);
+        .hidden().without_effect("other threads serve clients while data is loaded");
+    StopWritesOnBgsaveError = Entry::yes_no("stop-writes-on-bgsave-error", true);
     SanitizeDumpPayload = Entry::words("sanitize-dump-payload", 0, &[("no", 0), ("yes", 1), ("clients", 2)])
         .without_effect("what is loaded is always checked");
     Appendonly = Entry::yes_no("appendonly", false).denied_while_loading().unsupported("the append-only file is not there yet");

@@ -1,3 +1,5 @@
-//! How data leaves the process and comes back: the RDB format, of which `DUMP` and `RESTORE` are the smallest use.
+//! How data leaves the process and comes back: the RDB format, of which `DUMP` and `RESTORE` are the smallest use, and the
+//! disk that files are on.
 
+pub mod disk;
 pub mod rdb;

@@ -21,6 +21,13 @@ impl ErrorReply {
     pub const NO_SUCH_KEY: ErrorReply = ErrorReply::fixed("ERR no such key");
     pub const OUT_OF_RANGE: ErrorReply = ErrorReply::fixed("ERR index out of range");
     pub const OUT_OF_MEMORY: ErrorReply = ErrorReply::fixed("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const LOADING: ErrorReply = ErrorReply::fixed("LOADING Redis is loading the dataset in memory");
+    pub const CANNOT_SAVE: ErrorReply = ErrorReply::fixed(
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that \
+         may modify the data set are disabled, because this instance is configured to report errors during writes if RDB \
+         snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB \
+         error.",
+    );
     pub const NO_AUTH: ErrorReply = ErrorReply::fixed("NOAUTH Authentication required.");
     pub const DB_INDEX: ErrorReply = ErrorReply::fixed("ERR DB index is out of range");
     pub const TIMEOUT_NOT_FLOAT: ErrorReply = ErrorReply::fixed("ERR timeout is not a float or out of range");

@@ -33,7 +33,9 @@ pub async fn expire(state: Arc<State>, first: usize) {
     let mut ticks = every(EXPIRE_INTERVAL);
     loop {
         ticks.tick().await;
-        let is_off = !state.active_expire.load(Ordering::Relaxed) || state.cron_paused.load(Ordering::Relaxed);
+        let is_off = !state.active_expire.load(Ordering::Relaxed)
+            || state.cron_paused.load(Ordering::Relaxed)
+            || state.loading.is_on();
         if is_off {
             continue;
         }
@@ -167,7 +169,10 @@ pub async fn evict(state: Arc<State>) {
             _ = ticks.tick() => {}
             () = state.eviction.wanted.notified() => {}
         }
-        while !state.cron_paused.load(Ordering::Relaxed) && limits::make_room(&state) == Room::Soon {
+        while !state.cron_paused.load(Ordering::Relaxed)
+            && !state.loading.is_on()
+            && limits::make_room(&state) == Room::Soon
+        {
             tokio::task::yield_now().await;
         }
         if state.departed.is_any() {

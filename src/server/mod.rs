@@ -12,12 +12,14 @@ mod unsent;
 mod worker;
 
 use crate::config::{Directive, error_text};
+use crate::shutdown;
 use crate::state::State;
 use listeners::Listeners;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedReceiver;
 use worker::{WorkerHandle, worker_channel};
@@ -115,6 +117,11 @@ async fn serve(
     tokio::task::spawn_local(cron::sample(Arc::clone(&state)));
     tokio::task::spawn_local(cron::evict(Arc::clone(&state)));
     state.startup_memory.store(crate::memory::publish(), Ordering::Relaxed);
+    tokio::task::spawn_local(end_when_asked(Arc::clone(&state)));
+    if let Some(loaded) = crate::loading::start(&state)? {
+        // If its end is not told, the process is ending.
+        let _ = loaded.await;
+    }
     if has_tcp {
         tracing::info!(target: "notice", "Ready to accept connections tcp");
     }
@@ -122,25 +129,16 @@ async fn serve(
         tracing::info!(target: "notice", "Ready to accept connections unix");
     }
     crate::daemon::notify_supervisor(&state.settings);
-    state.shutdown.notified().await;
-    tracing::warn!("User requested shutdown...");
-    let pid_file = state.settings.string(Directive::Pidfile);
-    if !pid_file.is_empty() {
-        tracing::info!(target: "notice", "Removing the pid file.");
-        remove_if_there(&String::from_utf8_lossy(&pid_file));
-    }
-    if !unix_path.is_empty() {
-        tracing::info!(target: "notice", "Removing the unix socket file.");
-        remove_if_there(&unix_path);
-    }
-    tracing::warn!("Redis is now ready to exit, bye bye...");
-    std::process::exit(0);
+    std::future::pending().await
 }
 
-fn remove_if_there(path: &str) {
-    if let Err(error) = std::fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!("Could not remove {path}: {error}");
+/// Ends the process when a signal asks for it, but not while what happens by itself is suspended. Never ends.
+async fn end_when_asked(state: Arc<State>) {
+    loop {
+        state.shutdown.wait().await;
+        while state.cron_paused.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        shutdown::end_as_asked(&state);
     }
 }

@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT. A thread of their own takes them, so that whoever insists gets the process to end even while all
 //! others are busy.
 
+use crate::shutdown::{self, Signal};
 use crate::state::State;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,20 +15,20 @@ pub fn listen(state: Arc<State>) -> std::io::Result<()> {
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
     let watch = async move {
-        let mut is_ending = false;
         loop {
-            tokio::select! {
-                _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
-                _ = interrupt.recv() => {
-                    if is_ending {
-                        tracing::warn!("You insist... exiting now.");
-                        std::process::exit(1);
-                    }
-                    tracing::warn!("Received SIGINT scheduling shutdown...");
-                }
+            let (signal, name) = tokio::select! {
+                _ = terminate.recv() => (Signal::Terminate, "SIGTERM"),
+                _ = interrupt.recv() => (Signal::Interrupt, "SIGINT"),
+            };
+            if signal == Signal::Interrupt && state.shutdown.is_asked() {
+                shutdown::insist(&state);
             }
-            is_ending = true;
-            state.shutdown.notify_one();
+            if state.loading.is_on() {
+                tracing::warn!("Received shutdown signal during loading, scheduling shutdown.");
+            } else {
+                tracing::warn!("Received {name} scheduling shutdown...");
+            }
+            state.shutdown.ask(signal);
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(move || runtime.block_on(watch))?;

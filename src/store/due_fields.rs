@@ -28,6 +28,11 @@ impl DueFields {
         self.order.is_empty()
     }
 
+    /// The keys of the hashes, those included that may have no deadlines any more.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.order.iter().map(|(_, key)| &**key)
+    }
+
     /// Whether fields may have been due before `now_ms`, in milliseconds of Unix time.
     #[inline]
     pub fn are_due(&self, now_ms: i64) -> bool {

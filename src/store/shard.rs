@@ -1,7 +1,7 @@
 //! One shard: a tree per database, which of its hashes have fields with deadlines, and who waits for or watches its keys.
 
 use super::snapshot::Keeper;
-use super::{DueFields, Position, Waiters, Watched};
+use super::{DueFields, Keyspace, Position, Waiters, Watched};
 use crate::tree::{Layout, Payload, PayloadMut, Tree};
 use crate::value::Value;
 use crate::value::collection::Collection;
@@ -73,6 +73,14 @@ impl Shard {
             self.expire_fields(database, position, &key, now_ms, max, wants_names)
         });
         Some((key, expired))
+    }
+
+    /// Whether hashes of a database have fields with deadlines, be they due.
+    pub fn has_field_deadlines(&self, keyspace: &Keyspace, database: usize) -> bool {
+        let tree = &self.databases[database];
+        self.due_fields[database].keys().filter_map(|key| tree.find(keyspace.key(key))).any(|position| {
+            matches!(tree.payload(position), Payload::Boxed(Value::Hash(hash)) if hash.next_deadline().is_some())
+        })
     }
 
     /// Forgets when fields of the value of a record are due, which is about to go.

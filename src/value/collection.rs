@@ -7,6 +7,9 @@ use std::sync::LazyLock;
 /// What elements are hashed with in the trees that large collections are.
 pub static SEED: LazyLock<Seed> = LazyLock::new(Seed::random);
 
+/// A collection is packed into its record up to so many bytes: each change then costs a copy of all of them.
+pub const PACKED_BYTES_MAX: usize = 256;
+
 /// A collection: small ones live in the record of their key, others are a [`Value`] of their own.
 pub trait Collection: Default {
     const TYPE: Type;

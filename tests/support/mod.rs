@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// How long a server may take to start, and a reply to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Server {
     process: Child,
     pub port: u16,
+    /// Where it writes what no `dir` says another place for.
+    _directory: TempDir,
     /// Keeps the port from other tests.
     _claim: UdpSocket,
 }
@@ -55,12 +58,14 @@ impl Server {
     /// Starts a process on a port of its own.
     fn spawn(command: &mut Command) -> Server {
         let (port, claim) = claim_port();
+        let directory = tempfile::tempdir().expect("a directory");
         let process = command
             .args(["--port", &port.to_string()])
+            .current_dir(directory.path())
             .stdout(Stdio::null())
             .spawn()
             .expect("the server's binary starts");
-        Server { process, port, _claim: claim }
+        Server { process, port, _directory: directory, _claim: claim }
     }
 
     fn wait_until_ready(&mut self) {

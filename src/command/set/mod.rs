@@ -6,7 +6,6 @@ pub mod random;
 use super::Call;
 use super::scan::{ScanOptions, Scanned, parse_cursor, write_step};
 use super::stored::{create, edit, find, read};
-use crate::config::Directive;
 use crate::glob;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, Reply};
@@ -15,12 +14,7 @@ use crate::value::set::{Set, SetLimits};
 
 /// How large small sets may become, as the config has it.
 pub(super) fn limits(call: &Call) -> SetLimits {
-    let limit = |directive| call.state.settings.int(directive) as usize;
-    SetLimits {
-        integers_max: limit(Directive::SetMaxIntsetEntries),
-        entries_max: limit(Directive::SetMaxListpackEntries),
-        member_max: limit(Directive::SetMaxListpackValue),
-    }
+    crate::forms::set(&call.state.settings)
 }
 
 #[inline]

@@ -120,9 +120,7 @@ fn default_limit(call: &Call) -> u64 {
 
 /// Which entries share a block, as the config has it.
 pub(in crate::command) fn limits(call: &Call) -> StreamLimits {
-    let setting = |directive| u64::try_from(call.state.settings.int(directive)).unwrap_or(0);
-    let bytes_max = usize::try_from(setting(Directive::StreamNodeMaxBytes)).unwrap_or(0);
-    StreamLimits::new(bytes_max, setting(Directive::StreamNodeMaxEntries))
+    crate::forms::stream(&call.state.settings)
 }
 
 /// `XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [MAXLEN|MINID [=|~] threshold [LIMIT count]] *|id field value [field value ...]`

@@ -10,7 +10,6 @@ mod pending;
 mod range;
 mod read;
 
-pub(super) use add::limits;
 pub use add::{xadd, xtrim};
 pub use claim::{xautoclaim, xclaim};
 pub use delete::{xackdel, xdel, xdelex, xsetid};

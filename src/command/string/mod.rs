@@ -20,7 +20,7 @@ use super::keys::{Found, Keys};
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::tree::NewPayload;
-use crate::value::string::{COMPRESS_AT_ONCE_MAX, NewString, StringView};
+use crate::value::string::{NewString, StringView};
 use crate::value::{Value, ValueRef};
 use std::ops::Range;
 
@@ -119,13 +119,10 @@ pub(super) fn put_bytes(keys: &mut Keys<'_>, key: &[u8], bytes: &[u8], deadline:
     let state = keys.state();
     let threshold = state.settings.int(Directive::CompressionThreshold) as usize;
     let string = NewString::classify(bytes, threshold);
-    let is_compressible = threshold != 0 && bytes.len() > threshold;
-    if is_compressible && bytes.len() <= COMPRESS_AT_ONCE_MAX {
-        state.compression.note_set(bytes, string.stored_len());
-    }
+    let stored_len = string.stored_len();
     put_string(keys, key, string, deadline);
-    if is_compressible && bytes.len() > COMPRESS_AT_ONCE_MAX {
-        state.compression.enqueue(keys.database(), key);
+    if threshold != 0 && bytes.len() > threshold {
+        state.compression.note_put(keys.database(), key, bytes, stored_len);
     }
 }
 

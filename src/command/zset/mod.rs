@@ -19,7 +19,6 @@ pub use range::{
 use super::Call;
 use super::scan::{self, ScanOptions, Scanned};
 use super::stored::{create, edit, find, read};
-use crate::config::Directive;
 use crate::glob;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply, Reply};
@@ -33,11 +32,7 @@ const SCORE_TEXT_LEN: usize = 32;
 
 /// How large a packed sorted set may become, as the config has it.
 pub(super) fn limits(call: &Call) -> ZsetLimits {
-    let limit = |directive| call.state.settings.int(directive) as usize;
-    ZsetLimits {
-        entries_max: limit(Directive::ZsetMaxListpackEntries),
-        member_max: limit(Directive::ZsetMaxListpackValue),
-    }
+    crate::forms::sorted_set(&call.state.settings)
 }
 
 fn write_member(reply: &mut Reply, member: Element<'_>) -> CommandResult {

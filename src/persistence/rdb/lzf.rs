@@ -9,16 +9,20 @@ const LITERALS_MAX: usize = 32;
 const MATCH_MIN: usize = 3;
 const MATCH_MAX: usize = 264;
 const DISTANCE_MAX: usize = 8192;
-const HASH_BITS: u32 = 14;
+/// Bits of the numbers of places at which to look for what came before: for long strings; for short ones as many as they
+/// have bytes.
+const HASH_BITS_MAX: u32 = 14;
+const HASH_BITS_MIN: u32 = 5;
 
 /// Compresses `raw` behind what `out` holds; `false`, and `out` as it was, if that saves nothing.
 pub fn compress(raw: &[u8], out: &mut Vec<u8>) -> bool {
     let begin = out.len();
-    let mut latest = vec![0_u32; 1 << HASH_BITS];
+    let bits = raw.len().checked_ilog2().unwrap_or(0).clamp(HASH_BITS_MIN, HASH_BITS_MAX);
+    let mut latest = vec![0_u32; 1 << bits];
     let (mut at, mut literals_begin) = (0, 0);
     while at + MATCH_MIN <= raw.len() {
         let word = u32::from_le_bytes([raw[at], raw[at + 1], raw[at + 2], 0]);
-        let slot = &mut latest[(word.wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)) as usize];
+        let slot = &mut latest[(word.wrapping_mul(0x9E37_79B1) >> (32 - bits)) as usize];
         // Places are kept from 1 on; 0 is none.
         let candidate = std::mem::replace(slot, at as u32 + 1) as usize;
         let is_match = candidate > 0

@@ -6,10 +6,11 @@
 //!
 //! - [`read`]: lengths, strings and numbers from any [`read::Source`]; [`write`]: the same the other way.
 //! - [`value`]: values of each type and encoding. `forms`: the packed encodings of old and new versions. `lzf`: compression.
-//! - [`payload`]: a value with version and checksum, for `DUMP` and `RESTORE`.
+//! - [`payload`]: a value with version and checksum, for `DUMP` and `RESTORE`. [`mod@file`]: whole files.
 //!
 //! The format has no specification; its description is <https://rdb.fnordig.de/file_format.html>, and what the servers do.
 
+pub mod file;
 mod forms;
 mod lzf;
 pub mod payload;
@@ -18,6 +19,10 @@ pub mod read;
 mod tests;
 pub mod value;
 pub mod write;
+
+use crc::{CRC_64_REDIS, Crc, Table};
+
+static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 /// The version that is written: that of Redis 7.0, which can hold every value but hashes whose fields have deadlines.
 const VERSION: u16 = 10;
@@ -70,6 +75,9 @@ mod kind {
     /// A stream with what it ever had.
     pub const STREAM_2: u8 = 19;
     pub const SET_LISTPACK: u8 = 20;
+    /// A value of a module, in a form that was never released, and in the present one.
+    pub const MODULE: u8 = 6;
+    pub const MODULE_2: u8 = 7;
     /// A stream whose consumers have been active.
     pub const STREAM_3: u8 = 21;
     /// Valkey's hash whose fields have deadlines; what Redis has never released has the same number.

@@ -2,11 +2,8 @@
 
 use super::read::Reader;
 use super::value::{self, Limits, Loaded};
-use super::{Corrupt, VERSION, VERSION_WITH_FIELD_DEADLINES, is_known_version, is_of_valkey, kind};
+use super::{CHECKSUM, Corrupt, VERSION, VERSION_WITH_FIELD_DEADLINES, is_known_version, is_of_valkey, kind};
 use crate::value::ValueRef;
-use crc::{CRC_64_REDIS, Crc, Table};
-
-static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
 
 /// Bytes of version and checksum.
 const FOOTER: usize = 10;
@@ -49,5 +46,6 @@ fn read_body(body: &[u8], is_of_valkey: bool, limits: &Limits) -> Result<Loaded,
     let (kind, body) = body.split_first().ok_or(Corrupt)?;
     let mut reader = Reader::new(body);
     let loaded = value::read(&mut reader, *kind, is_of_valkey, limits)?;
-    if reader.into_source().is_empty() { Ok(loaded) } else { Err(Corrupt) }
+    let is_whole = reader.into_source().is_empty() && !matches!(loaded, Loaded::Empty);
+    if is_whole { Ok(loaded) } else { Err(Corrupt) }
 }

@@ -40,9 +40,17 @@ impl<S: Source> Reader<S> {
         Reader { source, block: Vec::new() }
     }
 
-    /// What has not been read.
+    /// Where the data comes from, with what has not been read.
     pub fn into_source(self) -> S {
         self.source
+    }
+
+    pub fn source(&self) -> &S {
+        &self.source
+    }
+
+    pub fn source_mut(&mut self) -> &mut S {
+        &mut self.source
     }
 
     /// The next `N` bytes.

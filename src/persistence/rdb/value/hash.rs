@@ -3,6 +3,7 @@
 use super::super::read::{Reader, Source};
 use super::super::{Corrupt, forms, kind, write};
 use super::pairs;
+use crate::value::collection::Collection;
 use crate::value::hash::{Hash, HashRef, HashRules, Lifetime};
 use crate::value::packed::{Element, IntegerText};
 
@@ -44,12 +45,13 @@ pub(super) fn write(hash: HashRef<'_>, compressed: bool, out: &mut Vec<u8>) {
     });
 }
 
+/// A hash, and whether all its fields were over.
 pub(super) fn read<S: Source>(
     reader: &mut Reader<S>,
     kind: u8,
     is_of_valkey: bool,
     rules: &HashRules,
-) -> Result<Hash, Corrupt> {
+) -> Result<(Hash, bool), Corrupt> {
     let mut fields = Fields { hash: Hash::default(), rules, has_any: false };
     match kind {
         kind::HASH => {
@@ -79,7 +81,8 @@ pub(super) fn read<S: Source>(
         }
         _ => return Err(Corrupt),
     }
-    if fields.has_any { Ok(fields.hash) } else { Err(Corrupt) }
+    let are_over = fields.has_any && fields.hash.is_empty();
+    Ok((fields.hash, are_over))
 }
 
 /// A hash that is being read.

@@ -53,5 +53,5 @@ pub(super) fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &ListLim
             _ => forms::ziplist(&bytes, &mut push)?,
         }
     }
-    if list.is_empty() { Err(Corrupt) } else { Ok(list) }
+    Ok(list)
 }

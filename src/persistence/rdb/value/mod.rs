@@ -14,6 +14,7 @@ use crate::value::list::ListLimits;
 use crate::value::packed::Element;
 use crate::value::set::SetLimits;
 use crate::value::stream::StreamLimits;
+use crate::value::string::StringView;
 use crate::value::zset::ZsetLimits;
 use crate::value::{Value, ValueRef};
 
@@ -25,6 +26,8 @@ pub enum Loaded {
     Collection(Value),
     /// A hash of which all fields are over.
     Over,
+    /// A collection without elements, of which old versions have left some behind; streams may have none.
+    Empty,
 }
 
 /// In which form collections that are read are kept.
@@ -57,7 +60,10 @@ pub fn kind_of(value: ValueRef<'_>) -> u8 {
 /// Appends a value, without its kind; strings in it are compressed if that is wanted and saves something.
 pub fn write(value: ValueRef<'_>, compressed: bool, out: &mut Vec<u8>) {
     if let Some(string) = value.as_string() {
-        write::string(string.as_slice(&mut Vec::new()), compressed, out);
+        match string {
+            StringView::Integer(integer) => write::element(Element::Integer(integer), compressed, out),
+            string => write::string(string.as_slice(&mut Vec::new()), compressed, out),
+        }
     } else if let Some(list) = value.as_list() {
         list::write(list, compressed, out);
     } else if let Some(set) = value.as_sorted_set() {
@@ -112,12 +118,19 @@ pub fn read<S: Source>(
             Value::Stream(Box::new(stream::read(reader, kind, &limits.stream)?))
         }
         _ => {
-            let hash = hash::read(reader, kind, is_of_valkey, &limits.hash)?;
-            if hash.is_empty() {
+            let (hash, are_over) = hash::read(reader, kind, is_of_valkey, &limits.hash)?;
+            if are_over {
                 return Ok(Loaded::Over);
             }
             Value::Hash(hash)
         }
     };
-    Ok(Loaded::Collection(value))
+    let is_empty = match &value {
+        Value::String(_) | Value::Stream(_) => false,
+        Value::List(list) => list.is_empty(),
+        Value::SortedSet(set) => set.is_empty(),
+        Value::Set(set) => set.is_empty(),
+        Value::Hash(hash) => hash.is_empty(),
+    };
+    Ok(if is_empty { Loaded::Empty } else { Loaded::Collection(value) })
 }

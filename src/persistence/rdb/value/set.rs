@@ -33,5 +33,5 @@ pub(super) fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &SetLimi
         let walk = if kind == kind::SET_INTSET { forms::intset } else { forms::listpack };
         walk(&bytes, &mut add)?;
     }
-    if set.is_empty() { Err(Corrupt) } else { Ok(set) }
+    Ok(set)
 }

@@ -53,7 +53,7 @@ pub(super) fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &ZsetLim
             })?;
         }
     }
-    if set.is_empty() { Err(Corrupt) } else { Ok(set) }
+    Ok(set)
 }
 
 /// A score as Redis wrote it before version 4: a length and so many digits, or a length that stands for something else.

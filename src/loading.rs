@@ -1,0 +1,378 @@
+//! Loading data: from the database file at the start, while clients are told to wait, and from any other stream of RDB data.
+
+use crate::config::{Directive, error_text};
+use crate::persistence::rdb::file::Usage;
+use crate::persistence::rdb::file::read::{FileReader, Part, ReadError, Record};
+use crate::persistence::rdb::value::Loaded;
+use crate::saving;
+use crate::state::{State, unix_time_ms};
+use crate::store::{Key, Keyspace, Locked, Shard};
+use crate::tree::NewPayload;
+use crate::value::Value;
+use crate::value::collection::PACKED_BYTES_MAX;
+use crate::value::string::NewString;
+use crate::{access, delay, forms};
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+/// Keys without elements of which the log tells one by one.
+const EMPTY_KEYS_LOGGED: u64 = 10;
+
+/// How loading goes, and how it went. Written by the thread that loads.
+#[derive(Default)]
+pub struct Loading {
+    is_on: AtomicBool,
+    started_s: AtomicI64,
+    total_bytes: AtomicU64,
+    loaded_bytes: AtomicU64,
+    /// Bytes of memory that were in use when the file was made.
+    file_memory: AtomicU64,
+    keys_loaded: AtomicU64,
+    keys_expired: AtomicU64,
+}
+
+/// How far loading has come (`INFO persistence`).
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// In seconds of Unix time.
+    pub started_s: i64,
+    /// 0 if nobody knows.
+    pub total_bytes: u64,
+    pub loaded_bytes: u64,
+    pub file_memory: u64,
+}
+
+impl Loading {
+    /// Whether data is being loaded and clients have to wait.
+    #[inline]
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// How far it has come, if it is under way.
+    pub fn progress(&self) -> Option<Progress> {
+        self.is_on().then(|| Progress {
+            started_s: self.started_s.load(Ordering::Relaxed),
+            total_bytes: self.total_bytes.load(Ordering::Relaxed),
+            loaded_bytes: self.loaded_bytes.load(Ordering::Relaxed),
+            file_memory: self.file_memory.load(Ordering::Relaxed),
+        })
+    }
+
+    /// Keys of the latest file that were loaded.
+    pub fn keys_loaded(&self) -> u64 {
+        self.keys_loaded.load(Ordering::Relaxed)
+    }
+
+    /// Keys of the latest file whose time was over.
+    pub fn keys_expired(&self) -> u64 {
+        self.keys_expired.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self, total_bytes: u64) {
+        self.started_s.store(unix_time_ms() / 1000, Ordering::Relaxed);
+        self.total_bytes.store(total_bytes, Ordering::Relaxed);
+        for figure in [&self.loaded_bytes, &self.file_memory, &self.keys_loaded, &self.keys_expired] {
+            figure.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Counts up a figure that one thread writes.
+fn count(figure: &AtomicU64) {
+    figure.store(figure.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// What is done with keys that are in the way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Keys whose time is over are kept: whoever sent the data says when they go.
+    pub keeps_expired: bool,
+    /// Keys that exist already are replaced, instead of ending it.
+    pub replaces: bool,
+}
+
+/// Where records go: shards that are locked for each of them, or that are held already.
+pub trait Shards {
+    fn with<R>(&mut self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R;
+}
+
+impl Shards for &Keyspace {
+    fn with<R>(&mut self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
+        work(&mut self.lock_one(shard))
+    }
+}
+
+impl Shards for Locked<'_> {
+    fn with<R>(&mut self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
+        work(self.shard(shard))
+    }
+}
+
+/// Why data could not be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    Open(io::Error),
+    /// And at which byte of the stream.
+    Read(ReadError, u64),
+    /// It has more databases than the server.
+    Databases(usize),
+    /// A key that exists already, and its database.
+    Duplicate(Vec<u8>, usize),
+}
+
+impl From<io::Error> for LoadError {
+    fn from(error: io::Error) -> Self {
+        LoadError::Open(error)
+    }
+}
+
+impl fmt::Display for LoadError {
+    /// The last line that the log has of it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Open(error) => write!(f, "Fatal error loading the DB: {}. Exiting.", error_text(error)),
+            LoadError::Read(ReadError::Signature | ReadError::Version(_), _) => {
+                f.write_str("Fatal error loading the DB: Invalid argument. Exiting.")
+            }
+            LoadError::Read(error @ ReadError::ModuleAux(_), _) => error.fmt(f),
+            LoadError::Read(..) | LoadError::Duplicate(..) => {
+                f.write_str("Terminating server after rdb file reading failure.")
+            }
+            LoadError::Databases(databases) => write!(
+                f,
+                "FATAL: Data file was created with a Redis server configured to handle more than {databases} databases. \
+                 Exiting"
+            ),
+        }
+    }
+}
+
+impl LoadError {
+    /// Tells the log, as Redis does.
+    fn log(&self) {
+        match self {
+            LoadError::Open(_) | LoadError::Databases(_) | LoadError::Read(ReadError::ModuleAux(_), _) => {}
+            LoadError::Read(error @ (ReadError::Signature | ReadError::Version(_)), _) => tracing::warn!("{error}"),
+            LoadError::Read(error, offset) => {
+                match error {
+                    ReadError::Checksum { expected, found } => {
+                        tracing::warn!("Wrong RDB checksum expected: ({expected:x}) but got ({found:x}). Aborting now.")
+                    }
+                    ReadError::Short | ReadError::Corrupt | ReadError::Input(_) => {
+                        tracing::warn!("Short read or OOM loading DB. Unrecoverable error, aborting now.");
+                    }
+                    _ => {}
+                }
+                tracing::warn!("Internal error in RDB reading offset {offset} -> {error}");
+            }
+            LoadError::Duplicate(key, database) => {
+                tracing::warn!("RDB has duplicated key '{}' in DB {database}", key.escape_ascii());
+            }
+        }
+        tracing::warn!("{self}");
+    }
+}
+
+/// Begins to load the database file, if there is one, on a thread of its own, and returns what tells of the end. Clients are
+/// told to wait until then. If it cannot be loaded, the process ends.
+pub fn start(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<()>>> {
+    let (file, bytes) = match saving::open(state) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => end(&error.into()),
+    };
+    state.loading.begin(bytes);
+    state.loading.is_on.store(true, Ordering::Relaxed);
+    let (done, ended) = oneshot::channel();
+    let state = Arc::clone(state);
+    std::thread::Builder::new().name("loading".into()).spawn(move || {
+        let begun = Instant::now();
+        if let Err(error) = load(&state, file, &mut &state.keyspace, Options::default()) {
+            end(&error);
+        }
+        tracing::info!("DB loaded from disk: {:.3} seconds", begun.elapsed().as_secs_f64());
+        state.loading.is_on.store(false, Ordering::Relaxed);
+        crate::memory::publish();
+        // Nobody waits for it when the process ends.
+        let _ = done.send(());
+    })?;
+    Ok(Some(ended))
+}
+
+/// Ends the process because its data cannot be had.
+fn end(error: &LoadError) -> ! {
+    error.log();
+    std::process::exit(1);
+}
+
+/// Loads the database file into shards that are held (`DEBUG RELOAD`). As in Redis, the process ends if what is there cannot
+/// be loaded. Errors: there is no file that can be opened.
+pub fn reload(state: &State, locked: &mut Locked<'_>, options: Options) -> io::Result<()> {
+    let (file, bytes) = saving::open(state)?;
+    state.loading.begin(bytes);
+    load(state, file, locked, options).unwrap_or_else(|error| end(&error));
+    Ok(())
+}
+
+/// Loads a stream of RDB data and tells the log about it.
+pub fn load(state: &State, input: impl Read, shards: &mut impl Shards, options: Options) -> Result<(), LoadError> {
+    let settings = &state.settings;
+    let now_ms = unix_time_ms();
+    let checks = settings.flag(Directive::Rdbchecksum) && !state.skips_payload_checksums.load(Ordering::Relaxed);
+    let any_version = settings.int(Directive::RdbVersionCheck) != 0;
+    let mut reader = FileReader::new(input, forms::all(state, now_ms), checks, any_version)
+        .map_err(|error| LoadError::Read(error, 0))?;
+    let loading = &state.loading;
+    let mut loader = Loader { state, shards, options, now_ms, database: 0 };
+    let (mut empty_keys, mut functions) = (0, Vec::new());
+    loop {
+        let part = reader.read_next();
+        loading.loaded_bytes.store(reader.offset(), Ordering::Relaxed);
+        match part.map_err(|error| LoadError::Read(error, reader.offset()))? {
+            Part::Aux(name, value) => tell_of_field(state, &name, &String::from_utf8_lossy(&value)),
+            Part::Function(code) => functions.push(code),
+            Part::Database(number) => {
+                let databases = state.keyspace.databases();
+                loader.database = usize::try_from(number)
+                    .ok()
+                    .filter(|number| *number < databases)
+                    .ok_or(LoadError::Databases(databases))?;
+            }
+            Part::Record(Record { key, value: Loaded::Empty, .. }) => {
+                if empty_keys < EMPTY_KEYS_LOGGED {
+                    tracing::warn!("rdbLoadObject skipping empty key: {}", key.escape_ascii());
+                }
+                empty_keys += 1;
+            }
+            Part::Record(record) => {
+                loader.add(record)?;
+                delay::after_key(settings, Directive::KeyLoadDelay, || false);
+            }
+            Part::End { lacks_checksum } => {
+                if lacks_checksum {
+                    tracing::info!("RDB file was saved with checksum disabled: no check performed.");
+                }
+                break;
+            }
+        }
+    }
+    state.saving.keep_functions(functions);
+    let (loaded, expired) = (loading.keys_loaded(), loading.keys_expired());
+    if empty_keys > 0 {
+        tracing::warn!(
+            "Done loading RDB, keys loaded: {loaded}, keys expired: {expired}, empty keys skipped: {empty_keys}."
+        );
+    } else {
+        tracing::info!("Done loading RDB, keys loaded: {loaded}, keys expired: {expired}.");
+    }
+    Ok(())
+}
+
+/// Tells the log what a file says of itself.
+fn tell_of_field(state: &State, name: &[u8], value: &str) {
+    let number = || value.parse::<u64>().unwrap_or(0);
+    match name {
+        [b'%', ..] => tracing::info!("RDB '{}': {value}", name.escape_ascii()),
+        b"redis-ver" | b"valkey-ver" => tracing::info!("Loading RDB produced by version {value}"),
+        b"ctime" => {
+            let age_s = (unix_time_ms() / 1000).saturating_sub_unsigned(number()).max(0);
+            tracing::info!("RDB age {age_s} seconds");
+        }
+        b"used-mem" => {
+            state.loading.file_memory.store(number(), Ordering::Relaxed);
+            tracing::info!("RDB memory usage when created {:.2} Mb", number() as f64 / f64::from(1 << 20));
+        }
+        b"aof-preamble" if number() != 0 => tracing::info!("RDB has an AOF tail"),
+        b"aof-base" if number() != 0 => tracing::info!("RDB is base AOF"),
+        _ => tracing::debug!("RDB field '{}' is ignored", name.escape_ascii()),
+    }
+}
+
+/// Puts records where they belong.
+struct Loader<'a, S> {
+    state: &'a State,
+    shards: &'a mut S,
+    options: Options,
+    now_ms: i64,
+    database: usize,
+}
+
+impl<S: Shards> Loader<'_, S> {
+    fn add(&mut self, record: Record) -> Result<(), LoadError> {
+        let loading = &self.state.loading;
+        let is_over = matches!(record.value, Loaded::Over)
+            || !self.options.keeps_expired && record.deadline_ms.is_some_and(|deadline| deadline < self.now_ms);
+        if is_over {
+            count(&loading.keys_expired);
+            return Ok(());
+        }
+        let Record { key, deadline_ms, usage, value } = record;
+        let clock = self.clock(usage);
+        let is_new = match value {
+            Loaded::String(bytes) => self.put_string(&key, &bytes, deadline_ms, clock),
+            Loaded::Collection(value) => {
+                let mut packed = Vec::new();
+                let payload = match value.pack(&mut packed, PACKED_BYTES_MAX) {
+                    Some(kind) => NewPayload::Inline { kind: kind as u8, bytes: &packed },
+                    None => NewPayload::Boxed(Box::new(value)),
+                };
+                self.put(&key, payload, deadline_ms, clock)
+            }
+            Loaded::Over | Loaded::Empty => return Ok(()),
+        };
+        count(&loading.keys_loaded);
+        if is_new || self.options.replaces { Ok(()) } else { Err(LoadError::Duplicate(key, self.database)) }
+    }
+
+    /// The access clock of a record, as far as its file and the policy of eviction have something to say of it.
+    fn clock(&self, usage: Option<Usage>) -> u32 {
+        let settings = &self.state.settings;
+        match (usage, access::counts_frequency(settings)) {
+            (Some(Usage::Frequency(counter)), true) => access::with_frequency(counter.into(), self.now_ms),
+            (Some(Usage::Idle(seconds)), false) => {
+                access::idle_for(i64::try_from(seconds).unwrap_or(i64::MAX), self.now_ms)
+            }
+            _ => access::created(settings, self.now_ms),
+        }
+    }
+
+    fn put_string(&mut self, key: &[u8], bytes: &[u8], deadline_ms: Option<i64>, clock: u32) -> bool {
+        let threshold = self.state.settings.int(Directive::CompressionThreshold) as usize;
+        let string = NewString::classify(bytes, threshold);
+        let stored_len = string.stored_len();
+        let is_new = match string {
+            NewString::Inline(kind, bytes) => {
+                self.put(key, NewPayload::Inline { kind: kind as u8, bytes: &bytes }, deadline_ms, clock)
+            }
+            NewString::Boxed(long) => {
+                self.put(key, NewPayload::Boxed(Box::new(Value::String(long))), deadline_ms, clock)
+            }
+        };
+        if threshold != 0 && bytes.len() > threshold {
+            self.state.compression.note_put(self.database, key, bytes, stored_len);
+        }
+        is_new
+    }
+
+    /// Puts a record there; whether its key is new.
+    fn put(&mut self, key: &[u8], payload: NewPayload<'_, Value>, deadline_ms: Option<i64>, clock: u32) -> bool {
+        let (keyspace, database) = (&self.state.keyspace, self.database);
+        let key: Key<'_> = keyspace.key(key);
+        self.shards.with(keyspace.shard_of(key), |shard| {
+            let tree = &mut shard.databases[database];
+            let len = tree.len();
+            let (position, displaced) = tree.put(key, payload, deadline_ms, clock);
+            let is_new = tree.len() > len;
+            if let Some(displaced) = displaced {
+                shard.forget_fields(database, key.bytes, &displaced);
+            }
+            shard.note_fields(database, position, key.bytes);
+            is_new
+        })
+    }
+}
