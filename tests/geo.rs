@@ -80,7 +80,7 @@ fn places_near_are_found() {
         > GEOSEARCH Sicily BYRADIUS 1 km ASC COUNT 1
         (ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for GEOSEARCH)
         > GEOSEARCH Sicily FROMLONLAT 1 1 ASC COUNT 1
-        (ERR exactly one of BYRADIUS and BYBOX can be specified for GEOSEARCH)
+        (ERR exactly one of BYRADIUS, BYBOX and BYPOLYGON can be specified for GEOSEARCH)
         > GEOSEARCH Sicily FROMLONLAT 1 1 BYRADIUS -1 km
         (ERR radius cannot be negative)
         > GEOSEARCH Sicily FROMLONLAT 1 1 BYBOX x 1 km
@@ -90,6 +90,46 @@ fn places_near_are_found() {
         > GEOSEARCH Sicily FROMLONLAT 1 1 BYRADIUS 1 km COUNT 0
         (ERR COUNT must be > 0)
         > GEORADIUS_RO Sicily 15 37 200 km STORE out
+        (ERR syntax error)
+        ",
+    );
+}
+
+#[test]
+fn places_are_found_in_a_polygon() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.play(
+        "
+        > GEOADD p 0 0 origin 1 1 a 2 2 b -1 -1 c 5 5 d 0.5 0.5 e
+        6
+        > GEOSEARCH p BYPOLYGON 4 -3 -3 3 -3 3 3 -3 3 ASC COUNT 2 WITHDIST
+        [[origin 0.3300] [e 78648.2926]]
+        > GEOSEARCH p BYPOLYGON 3 -3 -3 3 -3 3 3 ASC WITHDIST WITHHASH
+        [[origin 157517.5191 3377699720527872] [a 222678.7239 3377822707026402] [b 351909.2041 3378191666521995]]
+        > GEOSEARCHSTORE out p BYPOLYGON 3 -3 -3 3 -3 3 3 STOREDIST
+        3
+        > ZSCORE out b
+        3.519092041057123e+5
+        > GEOSEARCH none BYPOLYGON 3 -3 -3 3 -3 3 3
+        []
+        > GEOSEARCH p BYPOLYGON 2 -3 -3 3 -3
+        (ERR GEOSEARCH BYPOLYGON must have at least 3 vertices)
+        > GEOSEARCH p BYPOLYGON 4 -3 -3 3 -3 3 3
+        (ERR GEOSEARCH BYPOLYGON must have at least 3 vertices)
+        > GEOSEARCH p BYPOLYGON x -3 -3 3 -3
+        (ERR invalid number of vertices)
+        > GEOSEARCH p BYPOLYGON 2147483648 -3 -3 3 -3
+        (ERR invalid number of vertices)
+        > GEOSEARCH p BYPOLYGON 3 1 1 2 2 3 99
+        (ERR invalid longitude,latitude pair 3.000000,99.000000)
+        > GEOSEARCH p BYPOLYGON 3 -3 -3 3 -3 3 3 FROMLONLAT 0 0
+        (ERR syntax error)
+        > GEOSEARCH p FROMMEMBER a BYPOLYGON 3 -3 -3 3 -3 3 3
+        (ERR syntax error)
+        > GEOSEARCH p BYRADIUS 3 km BYPOLYGON 3 -3 -3 3 -3 3 3
+        (ERR syntax error)
+        > GEORADIUS p 1 1 1 m BYPOLYGON 3 -3 -3 3 -3 3 3
         (ERR syntax error)
         ",
     );

@@ -148,7 +148,7 @@ impl<'a> Generator<'a> {
     /// An argument that is one word.
     fn single(&mut self, kind: &str) -> Vec<u8> {
         match kind {
-            "string" | "list" | "bitmap" | "hash" | "set" | "zset" | "stream" | "hll" => self.key(kind),
+            "string" | "list" | "bitmap" | "hash" | "set" | "zset" | "stream" | "hll" | "places" => self.key(kind),
             "key" => self.any_key(),
             "value" => self.value(),
             "number" => self.number(),
@@ -165,6 +165,17 @@ impl<'a> Generator<'a> {
                 let bound = self.random.random_range(-9..9).to_string();
                 self.pick(&["-inf", "+inf", "(1", "(-inf", &bound, &bound, &bound, &format!("({bound}"), "x"])
             }
+            "longitude" | "latitude" | "edge" | "distance" if self.one_in(30) => self.word("floats"),
+            // Near each other, or anywhere.
+            "longitude" | "latitude" if self.one_in(2) => {
+                self.random.random_range(-3.0..3.0_f64).to_string().into_bytes()
+            }
+            "longitude" => self.random.random_range(-180.0..180.0_f64).to_string().into_bytes(),
+            "latitude" => self.random.random_range(-85.0..85.0_f64).to_string().into_bytes(),
+            // Of a polygon: often on one line with others. Valkey misses some in those that are as wide as the map.
+            "edge" if self.one_in(3) => self.random.random_range(-4..=4).to_string().into_bytes(),
+            "edge" => self.random.random_range(-20.0..20.0_f64).to_string().into_bytes(),
+            "distance" => 10_f64.powf(self.random.random_range(0.0..7.0)).to_string().into_bytes(),
             "lexbound" => self.pick(&["-", "+", "[a", "(a", "[m3", "(m5", "[z", "m", ""]),
             "member" => format!("m{}", self.random.random_range(0..12)).into_bytes(),
             "field" => format!("f{}", self.random.random_range(0..9)).into_bytes(),

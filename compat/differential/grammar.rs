@@ -9,7 +9,7 @@ use crate::tame::Peers;
 use std::collections::BTreeSet;
 
 /// The grammars by group.
-pub const GROUPS: [(&str, &str); 15] = [
+pub const GROUPS: [(&str, &str); 16] = [
     ("strings", include_str!("commands/strings.txt")),
     ("bitmaps", include_str!("commands/bitmaps.txt")),
     ("keys", include_str!("commands/keys.txt")),
@@ -21,6 +21,7 @@ pub const GROUPS: [(&str, &str); 15] = [
     ("config", include_str!("commands/config.txt")),
     ("hashes", include_str!("commands/hashes.txt")),
     ("sets", include_str!("commands/sets.txt")),
+    ("geo", include_str!("commands/geo.txt")),
     ("zsets", include_str!("commands/zsets.txt")),
     ("streams", include_str!("commands/streams.txt")),
     ("sort", include_str!("commands/sort.txt")),

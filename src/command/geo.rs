@@ -6,7 +6,7 @@ use super::zset::{self, AddOptions};
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::value::double;
-use crate::value::geo::{Place, Region, Shape};
+use crate::value::geo::{Place, Polygon, Region, Shape};
 use crate::value::packed::{Element, IntegerText};
 use crate::value::zset::{ScoreBound, SortedSet, SortedSetRef};
 use smallvec::SmallVec;
@@ -184,6 +184,11 @@ impl Search {
         }
     }
 
+    /// Whether nothing says yet where to look.
+    fn has_no_place(&self) -> bool {
+        self.center.is_none() && self.shape.is_none()
+    }
+
     fn read_radius(&mut self, call: &Call, index: usize) -> CommandResult {
         let radius = length(call, index, "radius")?;
         if radius < 0.0 {
@@ -204,9 +209,26 @@ impl Search {
         Ok(())
     }
 
+    /// Reads a polygon, of whose vertices the number is the argument at `index`, and returns how many arguments it has.
+    fn read_polygon(&mut self, call: &mut Call, index: usize) -> Result<usize, ErrorReply> {
+        let in_range = i64::from(i32::MIN)..=i64::from(i32::MAX);
+        let count = call.integer_in(index, in_range, ErrorReply::fixed("ERR invalid number of vertices"))?;
+        let few = ErrorReply::fixed("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices");
+        let end = index + 1 + 2 * usize::try_from(count).unwrap_or(0);
+        if end > call.args.len() {
+            return Err(few);
+        }
+        let vertices = (index + 1..end).step_by(2).map(|index| place(call, index)).collect::<Result<Vec<_>, _>>()?;
+        let polygon = Polygon::new(vertices).ok_or(few)?;
+        self.center = Some(Center::Place(polygon.center()));
+        self.shape = Some(Shape::Polygon(polygon));
+        Ok(end - index)
+    }
+
     /// Reads the options from `index` on.
     fn read_options(&mut self, call: &mut Call, mut index: usize, form: Form) -> CommandResult {
         let is_search = matches!(form, Form::Search { .. });
+        let has_polygon = |search: &Search| matches!(search.shape, Some(Shape::Polygon(_)));
         while index < call.args.len() {
             let left = call.args.len() - index - 1;
             let is = |word| call.is_word(index, word);
@@ -232,6 +254,10 @@ impl Search {
                 self.store = Some(index);
             } else if form == (Form::Search { stores: true }) && is("STOREDIST") {
                 self.stores_distance = true;
+            } else if is_search && left >= 2 && is("BYPOLYGON") && (has_polygon(self) || self.has_no_place()) {
+                index += self.read_polygon(call, index + 1)?;
+            } else if has_polygon(self) {
+                return Err(ErrorReply::SYNTAX);
             } else if is_search && left >= 1 && is("FROMMEMBER") && !matches!(self.center, Some(Center::Place(_))) {
                 index += 1;
                 self.center = Some(Center::Member(index));
@@ -271,7 +297,7 @@ impl Search {
             return Err(lacks("FROMMEMBER or FROMLONLAT"));
         }
         if matches!(form, Form::Search { .. }) && self.shape.is_none() {
-            return Err(lacks("BYRADIUS and BYBOX"));
+            return Err(lacks("BYRADIUS, BYBOX and BYPOLYGON"));
         }
         if self.any && self.count == 0 {
             return Err(ErrorReply::fixed("ERR the ANY argument requires COUNT argument"));
@@ -323,7 +349,7 @@ fn hits(set: SortedSetRef<'_>, region: &Region, limit: usize) -> Vec<Hit> {
 }
 
 /// `GEOSEARCH key FROMMEMBER member | FROMLONLAT longitude latitude BYRADIUS radius unit | BYBOX width height unit
-/// [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`
+/// | BYPOLYGON count longitude latitude … [ASC|DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`
 pub fn geosearch(call: &mut Call) -> CommandResult {
     check_type(call, 1)?;
     let mut search = Search::new(1);
@@ -388,7 +414,7 @@ fn check_type(call: &mut Call, index: usize) -> Result<bool, ErrorReply> {
 }
 
 fn run(call: &mut Call, search: &Search) -> CommandResult {
-    let region = search.center(call)?.zip(search.shape).map(|(center, shape)| Region { center, shape });
+    let region = search.center(call)?.zip(search.shape.clone()).map(|(center, shape)| Region { center, shape });
     let found = call.keys.peek(call.args.at(search.source));
     let set = found.and_then(|found| call.keys.value(found).as_sorted_set());
     let mut hits = match (set, region) {

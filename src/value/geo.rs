@@ -4,6 +4,10 @@
 //! The grid is that of geohash (<https://en.wikipedia.org/wiki/Geohash>) over the part of the earth that a square Mercator map
 //! shows, as in Redis, whose scores these are.
 
+mod polygon;
+
+pub use polygon::Polygon;
+
 /// Bits of a score for each of the two coordinates.
 const STEPS_MAX: u32 = 26;
 /// The earth's radius in meters.
@@ -84,15 +88,16 @@ impl Place {
     }
 }
 
-/// What is looked for around a place, in meters.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What is looked for around a place, in meters, or anywhere.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
     Circle { radius: f64 },
     Box { width: f64, height: f64 },
+    Polygon(Polygon),
 }
 
 /// A part of the earth in which places are looked for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Region {
     pub center: Place,
     pub shape: Shape,
@@ -103,6 +108,7 @@ impl Region {
     pub fn distance_of(&self, place: Place) -> Option<f64> {
         match self.shape {
             Shape::Circle { radius } => Some(self.center.distance(place)).filter(|distance| *distance <= radius),
+            Shape::Polygon(ref polygon) => polygon.contains(place).then(|| self.center.distance(place)),
             Shape::Box { width, height } => {
                 // Going along a latitude is longest at the place's own; along a meridian it is the same everywhere.
                 let up = Place { longitude: self.center.longitude, ..place };
@@ -120,6 +126,7 @@ impl Region {
         let (width, height) = match self.shape {
             Shape::Circle { radius } => (2.0 * radius, 2.0 * radius),
             Shape::Box { width, height } => (width, height),
+            Shape::Polygon(ref polygon) => return polygon.bounds(),
         };
         let Place { longitude, latitude } = self.center;
         let up = (height / 2.0 / EARTH_RADIUS).to_degrees();
@@ -149,6 +156,7 @@ impl Region {
         let radius = match self.shape {
             Shape::Circle { radius } => radius,
             Shape::Box { width, height } => (width / 2.0).hypot(height / 2.0),
+            Shape::Polygon(ref polygon) => polygon.reach(self.center),
         };
         let mut steps = steps_for(radius, self.center.latitude);
         let mut cell = Cell::of(self.center, steps, LATITUDE);
