@@ -1,12 +1,34 @@
-//! Copies of whole trees.
+//! Copies of whole trees, and images: copies that cost little.
 
 use super::{Key, Layout, NewPayload, Payload, Tree};
 use std::fmt;
 
-impl<L: Layout> Clone for Tree<L>
+impl<L: Layout> Tree<L>
 where
-    L::Boxed: Clone,
+    L::Boxed: Send + Sync,
 {
+    /// A copy that has all pages in common with the tree until either changes them, to be read while the tree goes on changing.
+    /// It costs what its inner nodes and a few bytes for each page cost, and gives no deadlines in their order. `None` if there is
+    /// such an image of the tree already, or it is one.
+    pub fn image(&mut self) -> Option<Self> {
+        let mut image = Tree {
+            root: self.root,
+            nodes: self.nodes.clone(),
+            pages: self.pages.lend()?,
+            deadlines: self.deadlines.without_order(),
+            len: self.len,
+            page_bytes: self.page_bytes,
+            used_bytes: self.used_bytes,
+            slots_max: self.slots_max,
+            shape: 0,
+            capture: None,
+        };
+        image.reshape();
+        Some(image)
+    }
+}
+
+impl<L: Layout> Clone for Tree<L> {
     /// A tree with the same records. Its pages and their numbers are its own.
     fn clone(&self) -> Self {
         let mut copy = Self::new();

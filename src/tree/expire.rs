@@ -23,6 +23,11 @@ impl Deadlines {
         Deadlines { count: 0, sum: 0, order: BTreeSet::new() }
     }
 
+    /// The same figures, but no order.
+    pub fn without_order(&self) -> Self {
+        Deadlines { count: self.count, sum: self.sum, order: BTreeSet::new() }
+    }
+
     /// Bytes that the order takes, about.
     pub fn bytes(&self) -> usize {
         self.order.len() * size_of::<(i64, u32)>() * 3 / 2

@@ -9,7 +9,8 @@
 //! - `node`: inner nodes. `table`: the pages by number.
 //! - `shape`: splits, merges, and what else changes which node has which page.
 //! - `scan`: iteration, stateless scans, random choice. `expire`: deadlines. `copy`: copies of trees. `capture`: a tree as it was
-//!   at one moment, while it changes. `shared`: parts of values that copies have in common.
+//!   at one moment, while it changes. `shared` and `common`: parts of values, and pages, that
+//!   copies have in common.
 //!
 //! ```
 //! use radish::tree::{Layout, NewPayload, NoRecorder, Payload, Seed, Tree};
@@ -31,6 +32,7 @@
 //! ```
 
 mod capture;
+mod common;
 mod copy;
 mod expire;
 mod free;
@@ -64,7 +66,7 @@ pub trait Layout {
     /// Whether each record has a 24-bit access clock.
     const CLOCK: bool;
     /// What a record owns that does not keep its payload in the page.
-    type Boxed;
+    type Boxed: Clone;
     /// Who takes the records of a moment: see [`Tree::begin_capture`].
     type Recorder: Recorder<Self::Boxed>;
 }
@@ -427,6 +429,10 @@ impl<L: Layout> Tree<L> {
 
 impl<L: Layout> Drop for Tree<L> {
     fn drop(&mut self) {
+        if self.pages.is_image() {
+            // Its bytes are counted where they were before.
+            return;
+        }
         self.count_bytes(-(self.page_bytes as isize), -(self.used_bytes as isize));
     }
 }

@@ -46,6 +46,7 @@ impl Child {
 
 /// An inner node: two cache lines, which processors fetch together, as long as it has no more than 16 children and a path of no more than 16 bytes.
 #[repr(C, align(128))]
+#[derive(Clone)]
 pub(super) struct Node {
     /// The node above, or [`NONE`].
     pub parent: u32,
@@ -61,6 +62,7 @@ pub(super) struct Node {
 const NEAR: usize = 16;
 
 /// The first byte of each child, ascending. The first two may both be 0: then the first child is a page for the key's end alone.
+#[derive(Clone)]
 struct Lows {
     /// Those of the first children. Behind the last one stands 255.
     near: [u8; NEAR],
@@ -271,6 +273,7 @@ pub(super) fn low_of(symbol: usize) -> u8 {
 }
 
 /// All inner nodes of a tree, by number.
+#[derive(Clone)]
 pub(super) struct Nodes {
     chunks: Vec<Option<Box<Chunk>>>,
     /// No chunk before this one has a free place.
@@ -279,6 +282,7 @@ pub(super) struct Nodes {
     bytes: usize,
 }
 
+#[derive(Clone)]
 struct Chunk {
     nodes: [Node; CHUNK],
     /// Bit i: place i is taken.

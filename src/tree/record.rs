@@ -186,6 +186,21 @@ impl Fields {
         &mut bytes[at..at + self.value_size]
     }
 
+    /// Gives a record with a long suffix another allocation for it.
+    pub fn set_long_suffix(&self, bytes: &mut [u8], suffix: Suffix<'_>) {
+        let Suffix::Long(address, len) = suffix else { panic!("the suffix is long") };
+        assert!(self.long);
+        let [address_bytes, len_bytes] = [address, len].map(usize::to_le_bytes);
+        bytes[self.suffix_at..self.suffix_at + LONG_SUFFIX_SIZE].copy_from_slice(&[address_bytes, len_bytes].concat());
+    }
+
+    /// Gives a record with a boxed payload another box.
+    pub fn set_boxed(&self, bytes: &mut [u8], value: Value<'_>) {
+        let Value::Boxed(address) = value else { panic!("the payload is boxed") };
+        assert!(self.boxed);
+        self.value_mut(bytes).copy_from_slice(&address.to_le_bytes());
+    }
+
     /// Whether an inline value of `len` bytes, with a deadline or without, can be written over the one that is there.
     #[inline(always)]
     pub fn takes_inline(&self, len: usize, has_deadline: bool) -> bool {

@@ -125,7 +125,7 @@ impl<L: Layout> Tree<L> {
     }
 
     /// Says that keys may belong to other pages from now on.
-    fn reshape(&mut self) {
+    pub(super) fn reshape(&mut self) {
         self.shape = NEXT_SHAPE.fetch_add(1, Ordering::Relaxed);
     }
 

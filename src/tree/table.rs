@@ -5,6 +5,7 @@
 //! upwards (keys added at one end of the key space and removed at the other) cost nothing.
 
 use super::Layout;
+use super::common::Common;
 use super::page::{Page, prefetch};
 
 /// Numbers per chunk.
@@ -18,6 +19,8 @@ pub(super) struct PageTable<L: Layout> {
     ranked: Vec<u32>,
     /// Sum of the chunks' capacities.
     places: usize,
+    /// The pages that another table has as well.
+    common: Option<Box<Common<L>>>,
 }
 
 struct Chunk<L: Layout> {
@@ -43,7 +46,7 @@ impl<L: Layout> Chunk<L> {
 
 impl<L: Layout> PageTable<L> {
     pub const fn new() -> Self {
-        PageTable { chunks: Vec::new(), ranked: Vec::new(), places: 0 }
+        PageTable { chunks: Vec::new(), ranked: Vec::new(), places: 0, common: None }
     }
 
     /// Number of pages.
@@ -73,7 +76,35 @@ impl<L: Layout> PageTable<L> {
     #[inline(always)]
     pub fn page_mut(&mut self, id: u32) -> &mut Page<L> {
         let place = &mut self.chunks[id as usize / CHUNK].pages[id as usize % CHUNK];
-        place.as_mut().expect("a page with this number")
+        let page = place.as_mut().expect("a page with this number");
+        if let Some(common) = &mut self.common {
+            part_with(common, page);
+        }
+        page
+    }
+
+    /// A table that has all pages in common with this one; `None` if others have such already.
+    pub fn lend(&mut self) -> Option<Self> {
+        if self.common.as_ref().is_some_and(|common| !common.is_over()) {
+            return None;
+        }
+        let [ours, theirs] = Common::lend(self.iter());
+        let alias = |place: &Option<Page<L>>| {
+            // SAFETY: the page is in common from now on. So neither table changes it (`page_mut` and `remove` part with it first),
+            // the new one forgets what it has in common (`Common::part_with`, `Common::leave`), and this one keeps it until the
+            // new one is gone, or leaves it to what is dropped after that.
+            place.as_ref().map(|page| unsafe { page.alias() })
+        };
+        let copy = |chunk: &Chunk<L>| Chunk { pages: chunk.pages.iter().map(alias).collect(), live: chunk.live };
+        let chunks: Vec<_> = self.chunks.iter().map(copy).collect();
+        self.common = Some(Box::new(ours));
+        let places = chunks.iter().map(|chunk| chunk.pages.capacity()).sum();
+        Some(PageTable { chunks, ranked: self.ranked.clone(), places, common: Some(Box::new(theirs)) })
+    }
+
+    /// Whether the table is that of an image.
+    pub fn is_image(&self) -> bool {
+        self.common.as_ref().is_some_and(|common| common.is_image())
     }
 
     /// The lowest free number, or the lowest one above `above`.
@@ -119,6 +150,7 @@ impl<L: Layout> PageTable<L> {
 
     /// Takes a page out; its number is free again.
     pub fn remove(&mut self, id: u32) -> Page<L> {
+        self.page_mut(id);
         let chunk = &mut self.chunks[id as usize / CHUNK];
         let page = chunk.pages[id as usize % CHUNK].take().expect("a page with this number");
         chunk.live -= 1;
@@ -179,6 +211,21 @@ impl<L: Layout> PageTable<L> {
         for chunk in &self.chunks {
             assert_eq!(chunk.live, chunk.pages.iter().flatten().count());
             assert!(chunk.pages.last().is_none_or(Option::is_some));
+        }
+    }
+}
+
+/// See [`Common::part_with`]. Hardly ever has a table pages in common.
+#[cold]
+fn part_with<L: Layout>(common: &mut Common<L>, page: &mut Page<L>) {
+    common.part_with(page);
+}
+
+impl<L: Layout> Drop for PageTable<L> {
+    fn drop(&mut self) {
+        if let Some(common) = &mut self.common {
+            let pages = self.chunks.iter_mut().flat_map(|chunk| &mut chunk.pages);
+            pages.filter_map(Option::take).for_each(|page| common.leave(page));
         }
     }
 }

@@ -63,6 +63,18 @@ impl Recorder<Counted> for Seen {
     }
 }
 
+/// All records that a walk over the tree finds.
+fn records_of<L: Layout<Boxed = Counted>>(tree: &Tree<L>) -> Records {
+    let mut records = Records::new();
+    let flow = tree.for_each(b"", |entry| {
+        records.insert(entry.key.to_vec(), (content_of(entry.record.payload), entry.record.deadline));
+        ControlFlow::Continue(())
+    });
+    assert!(flow.is_continue());
+    assert_eq!(records.len(), tree.len());
+    records
+}
+
 fn content_of(payload: Payload<'_, Counted>) -> Content {
     match payload {
         Payload::Inline { kind, bytes } => Content::Inline(kind, bytes.to_vec()),
@@ -82,6 +94,8 @@ struct Model<L: Layout<Boxed = Counted, Recorder = Seen>> {
     moment: Option<Records>,
     /// Captures that were compared.
     captures: usize,
+    /// The image of the tree that there is, and what there was when it was made.
+    image: Option<(Tree<L>, Records)>,
 }
 
 impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
@@ -94,6 +108,7 @@ impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
             tag_mask: u64::MAX,
             moment: None,
             captures: 0,
+            image: None,
         }
     }
 
@@ -230,7 +245,8 @@ impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
     }
 
     /// Compares everything.
-    fn check(&self) {
+    fn check(&mut self) {
+        self.drop_image();
         self.verify();
         for bytes in self.map.keys() {
             self.check_at(self.tree.find(self.key(bytes)).expect("the key is there"), bytes);
@@ -271,13 +287,33 @@ impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
         }
     }
 
+    fn records(&self) -> Records {
+        self.map.iter().map(|(key, entry)| (key.clone(), (entry.content.clone(), entry.deadline))).collect()
+    }
+
+    /// Makes an image of the tree now and then, and compares it later with what there was.
+    fn step_image(&mut self, rng: &mut SmallRng) {
+        if rng.random_bool(0.005) {
+            let records = self.records();
+            let image = self.tree.image();
+            assert_eq!(image.is_some(), self.image.is_none(), "one at a time");
+            self.image = image.map(|image| (image, records)).or(self.image.take());
+        } else if rng.random_bool(0.005) {
+            self.drop_image();
+        }
+    }
+
+    fn drop_image(&mut self) {
+        if let Some((image, records)) = self.image.take() {
+            assert!(records_of(&image) == records);
+        }
+    }
+
     /// Begins a capture now and then, and takes it further or breaks it off.
     fn step_capture(&mut self, rng: &mut SmallRng) {
         if self.moment.is_none() {
             if rng.random_bool(0.01) {
-                let records =
-                    self.map.iter().map(|(key, entry)| (key.clone(), (entry.content.clone(), entry.deadline)));
-                self.moment = Some(records.collect());
+                self.moment = Some(self.records());
                 self.tree.begin_capture(Seen::default());
             }
         } else if rng.random_bool(0.0005) {
@@ -301,6 +337,7 @@ impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
     /// One random change to a random key of `keys`.
     fn step(&mut self, rng: &mut SmallRng, key: &[u8], removal: f64) {
         self.step_capture(rng);
+        self.step_image(rng);
         if rng.random_bool(removal) {
             return self.remove(key);
         }
@@ -795,4 +832,65 @@ fn the_first_to_expire_is_found_and_others_at_random() {
         tree.remove(position);
     }
     assert_eq!((tree.deadlines(), tree.len()), (0, 19_701));
+}
+
+/// A model with records of all kinds, some under long keys.
+fn mixed(count: usize) -> (Model<WithClock>, Vec<Vec<u8>>) {
+    let (mut model, mut rng) = (Model::new(), SmallRng::seed_from_u64(11));
+    let mut keys = decimal_keys(count);
+    keys.extend((0..count / 10).map(|number| format!("{number}:{}", "x".repeat(400)).into_bytes()));
+    for key in &keys {
+        model.put(key, content(&mut rng), None, 0);
+    }
+    (model, keys)
+}
+
+#[test]
+fn an_image_outlives_its_tree() {
+    let (mut model, keys) = mixed(2000);
+    let (image, records) = (model.tree.image().unwrap(), model.records());
+    assert!(model.tree.image().is_none());
+    for key in keys.iter().step_by(5) {
+        model.remove(key);
+    }
+    model.tree.clear();
+    assert!(records_of(&image) == records);
+    drop(image);
+    assert_eq!(Arc::strong_count(&model.counter), 1, "all boxes are gone");
+}
+
+#[test]
+fn an_image_may_be_changed() {
+    let (mut model, keys) = mixed(2000);
+    let (mut image, mut records) = (model.tree.image().unwrap(), model.records());
+    for key in keys.iter().step_by(3) {
+        assert!(image.remove_key(model.key(key)).is_some());
+        records.remove(key);
+    }
+    model.check_records(&model.tree);
+    assert!(records_of(&image) == records);
+    drop(image);
+    model.check();
+}
+
+#[test]
+fn an_image_is_read_while_its_tree_changes() {
+    let (mut model, keys) = mixed(3000);
+    let mut rng = SmallRng::seed_from_u64(12);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            let (image, records) = (model.tree.image().unwrap(), model.records());
+            let reader = scope.spawn(move || {
+                for _ in 0..3 {
+                    assert!(records_of(&image) == records);
+                }
+            });
+            while !reader.is_finished() {
+                let key = keys.choose(&mut rng).unwrap();
+                model.put(key, content(&mut rng), None, 0);
+            }
+            reader.join().unwrap();
+        }
+    });
+    model.check();
 }

@@ -12,7 +12,7 @@ mod pairs;
 
 use super::collection::{Collection, Scratch};
 use super::packed::Element;
-use super::{InlineKind, Type, Value, ValueRef};
+use super::{IMAGE_BYTES_MIN, InlineKind, Type, Value, ValueRef};
 use fields::Fields;
 use pairs::{Pairs, PairsRef};
 use rand::Rng;
@@ -157,6 +157,15 @@ impl Hash {
         match self {
             Hash::Tree(fields) => fields,
             Hash::Packed(_) => unreachable!("it is a tree now"),
+        }
+    }
+
+    /// A copy of a large hash that costs little: it has in common with it what does not change. To be read by
+    /// [`HashRef::visit`], as if no time passed.
+    pub fn image(&mut self) -> Option<Self> {
+        match self {
+            Hash::Tree(fields) if fields.memory() >= IMAGE_BYTES_MIN => Some(Hash::Tree(Box::new(fields.image()?))),
+            _ => None,
         }
     }
 

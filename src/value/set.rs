@@ -29,7 +29,7 @@ mod tests;
 
 use super::collection::{Collection, Scratch};
 use super::packed::{Element, IntegerText};
-use super::{InlineKind, Type, Value, ValueRef, number};
+use super::{IMAGE_BYTES_MIN, InlineKind, Type, Value, ValueRef, number};
 pub use integers::{Integers, IntegersRef};
 pub use large::Large;
 pub use packed::{Packed, PackedRef};
@@ -278,6 +278,14 @@ impl Set {
             Set::Integers(integers) => integers.memory(),
             Set::Packed(packed) => packed.memory(),
             Set::Large(large) => large.memory(),
+        }
+    }
+
+    /// A copy of a large set that costs little: it has in common with it what does not change. To be read.
+    pub fn image(&mut self) -> Option<Self> {
+        match self {
+            Set::Large(large) if large.memory() >= IMAGE_BYTES_MIN => Some(Set::Large(Box::new(large.image()?))),
+            _ => None,
         }
     }
 

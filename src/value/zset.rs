@@ -22,7 +22,7 @@ mod packed;
 
 use super::collection::{Collection, Scratch};
 use super::packed::{Element, IntegerText};
-use super::{InlineKind, Type, Value, ValueRef};
+use super::{IMAGE_BYTES_MIN, InlineKind, Type, Value, ValueRef};
 pub use large::Large;
 use order::Place;
 pub use packed::{Packed, PackedRef};
@@ -182,6 +182,17 @@ impl SortedSet {
         match self {
             SortedSet::Packed(packed) => packed.remove_ranks(ranks),
             SortedSet::Large(large) => large.remove_ranks(ranks),
+        }
+    }
+
+    /// A copy of a large set that costs little: it has in common with it what does not change. To be read by
+    /// [`SortedSetRef::for_each_unordered`] alone.
+    pub fn image(&mut self) -> Option<Self> {
+        match self {
+            SortedSet::Large(large) if large.memory(1) >= IMAGE_BYTES_MIN => {
+                Some(SortedSet::Large(Box::new(large.image()?)))
+            }
+            _ => None,
         }
     }
 
@@ -411,6 +422,16 @@ impl<'a> SortedSetRef<'a> {
             each(member, score);
             Ok::<_, Infallible>(())
         });
+    }
+
+    /// Shows all members in order, or those of an image ([`SortedSet::image`]) in none.
+    pub fn for_each_unordered(&self, mut each: impl FnMut(Element<'_>, f64)) {
+        match self {
+            SortedSetRef::Large(large) if large.is_image() => {
+                large.visit_index(|member, score| each(Element::Bytes(member), score));
+            }
+            _ => self.for_each(each),
+        }
     }
 
     /// One step of a scan: shows about `count` members that begin with `prefix`, or all members if the set is packed,

@@ -6,6 +6,7 @@ use crate::tree::NewPayload;
 use crate::value::list::{End, List, ListLimits};
 use crate::value::packed::IntegerText;
 use crate::value::string::LongString;
+use crate::value::zset::{SortedSet, ZsetLimits};
 use proptest::prelude::*;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -13,13 +14,19 @@ use std::collections::BTreeMap;
 
 const DATABASES: usize = 3;
 const RAW: u8 = InlineKind::Raw as u8;
-/// Texts of so many bytes are kept as lists, and from the second length on as strings of several pieces.
+/// Texts of so many bytes are kept as lists, from the second length on as sorted sets, a member for each byte, and from the
+/// third on as strings of several pieces.
 const LIST_LEN_MIN: usize = 5000;
+const SET_LEN_MIN: usize = 20_000;
 const LONG_LEN_MIN: usize = 300_000;
 const ELEMENT_LEN: usize = 100;
 
 fn limits() -> ListLimits {
     ListLimits::new(4, None)
+}
+
+fn set_score(set: &mut SortedSet, index: usize, score: u8) {
+    set.update(index.to_string().as_bytes(), &ZsetLimits::default(), |_| Some(score.into()));
 }
 
 /// Writes what it is given one after the other, each part behind its length.
@@ -36,14 +43,22 @@ impl Image for Plain {
         value: ValueRef<'_>,
     ) {
         let mut text = Vec::new();
-        match (value.as_string(), value.as_list()) {
-            (Some(string), _) => string.append_to(&mut text),
-            (None, Some(list)) => {
+        match (value.as_string(), value.as_list(), value.as_sorted_set()) {
+            (Some(string), ..) => string.append_to(&mut text),
+            (_, Some(list), _) => {
                 list.iter(0, usize::MAX).for_each(|element| {
                     text.extend_from_slice(element.as_bytes(&mut IntegerText::default()));
                 });
             }
-            (None, None) => panic!("all values are strings and lists"),
+            (.., Some(set)) => {
+                let mut scores = BTreeMap::new();
+                set.for_each_unordered(|member, score| {
+                    let index: usize = String::from_utf8(member.to_vec()).expect("a number").parse().expect("a number");
+                    scores.insert(index, score as u8);
+                });
+                text.extend(scores.values());
+            }
+            (None, None, None) => panic!("a value of another type"),
         }
         let deadline = deadline_ms.unwrap_or(-1).to_le_bytes();
         for part in [&database.to_le_bytes(), key, &deadline, &text] {
@@ -109,7 +124,12 @@ impl Model {
     fn put(&mut self, database: usize, key: &[u8], text: Vec<u8>, deadline: Option<i64>) {
         let payload = match text.len() {
             0..200 => NewPayload::Inline { kind: RAW, bytes: &text },
-            LIST_LEN_MIN..LONG_LEN_MIN => {
+            SET_LEN_MIN..LONG_LEN_MIN => {
+                let mut set = SortedSet::for_members(text.len(), 10, &ZsetLimits::default());
+                text.iter().enumerate().for_each(|(index, byte)| set_score(&mut set, index, *byte));
+                NewPayload::Boxed(Box::new(Value::SortedSet(set)))
+            }
+            LIST_LEN_MIN..SET_LEN_MIN => {
                 let mut list = List::new();
                 text.chunks(ELEMENT_LEN).for_each(|element| list.push(End::Back, element, &limits()));
                 NewPayload::Boxed(Box::new(Value::List(list)))
@@ -136,7 +156,8 @@ impl Model {
                     let element = text.chunks(ELEMENT_LEN).nth(index).expect("the element is there");
                     assert!(list.set(index, element, &limits()));
                 }
-                PayloadMut::Boxed(_) => panic!("all values are strings and lists"),
+                PayloadMut::Boxed(Value::SortedSet(set)) => set_score(set, at, byte),
+                PayloadMut::Boxed(_) => panic!("a value of another type"),
             }
         });
         self.records.insert((database, key.to_vec()), (self.records[&(database, key.to_vec())].0, text));
@@ -285,7 +306,8 @@ fn apply(model: &mut Model, change: &Change, rng: &mut SmallRng) {
     let mut text = || {
         let len = match rng.random_range(0..1000) {
             0..2 => LONG_LEN_MIN + 1000,
-            2..100 => rng.random_range(200..20_000),
+            2..6 => SET_LEN_MIN,
+            6..100 => rng.random_range(200..20_000),
             _ => rng.random_range(0..30),
         };
         (0..len).map(|_| rng.random()).collect::<Vec<u8>>()
@@ -315,7 +337,7 @@ fn apply(model: &mut Model, change: &Change, rng: &mut SmallRng) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn a_snapshot_is_what_there_was_at_its_moment(changes in prop::collection::vec(change(), 1..400), seed: u64) {

@@ -1,10 +1,13 @@
 //! Moving records from page to page: compaction, splitting, merging, and changing how much of their keys they hold.
 
 use std::cmp::Ordering;
+use std::marker::PhantomData;
 
 use super::tails::{End, SAMPLE, Tails};
-use super::{HEADER_SIZE, Header, Layout, OFFSET_MASK, Page, Record, SLOT_SIZE, free_suffix, is_long, own_suffix};
+use super::{HEADER_SIZE, Header, Layout, OFFSET_MASK, Page, Record, SLOT_SIZE, TAILS_BIT};
+use super::{free_suffix, is_long, leak, own_long_suffix, own_suffix};
 use crate::tree::record::{Fields, INLINE_SUFFIX_MAX, Parts, Suffix};
+use crate::tree::{NewPayload, Payload};
 
 /// How suffixes change on the way from one page to another.
 #[derive(Clone, Copy)]
@@ -130,6 +133,34 @@ impl<L: Layout> Page<L> {
         } else {
             self.used() + other.used() - HEADER_SIZE
         }
+    }
+
+    /// A page with the same records, which have copies of what these own.
+    pub fn duplicate(&self) -> Self {
+        let header = self.header();
+        let mut copy = Page::new(self.capacity(), header.id, header.parent);
+        copy.word = copy.word.map_addr(|word| word | self.word.addr().get() & TAILS_BIT);
+        copy.bytes_mut().copy_from_slice(self.bytes());
+        for &slot in self.slots() {
+            let record = Record::<L>::new(self.bytes_from(slot));
+            let bytes = copy.bytes_from_mut(slot);
+            if record.fields.long {
+                record.fields.set_long_suffix(bytes, own_long_suffix(record.stored()));
+            }
+            if let Payload::Boxed(boxed) = record.payload() {
+                record.fields.set_boxed(bytes, leak(NewPayload::Boxed(Box::new(boxed.clone()))));
+            }
+        }
+        copy.set_len(self.len());
+        copy
+    }
+
+    /// A second handle of the page.
+    ///
+    /// # Safety
+    /// Either of the two must be forgotten, not dropped, before the other is dropped, and neither is changed while there are both.
+    pub unsafe fn alias(&self) -> Self {
+        Page { word: self.word, owned: PhantomData }
     }
 
     /// Takes over the records of `other`, whose keys must be different ones.

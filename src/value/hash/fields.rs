@@ -75,6 +75,11 @@ impl Fields {
         fields
     }
 
+    /// See [`Tree::image`].
+    pub(super) fn image(&mut self) -> Option<Self> {
+        Some(Fields { tree: self.tree.image()?, noted_ms: None, ..*self })
+    }
+
     /// Number of fields, with those whose time is over but which are not removed yet.
     #[inline]
     pub(super) fn len(&self) -> usize {

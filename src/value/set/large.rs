@@ -46,6 +46,11 @@ impl Clone for Large {
 }
 
 impl Large {
+    /// See [`Tree::image`].
+    pub(super) fn image(&mut self) -> Option<Self> {
+        Some(Large { tree: self.tree.image()? })
+    }
+
     /// Number of members.
     #[inline]
     pub(super) fn len(&self) -> usize {

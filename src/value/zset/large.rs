@@ -5,7 +5,7 @@ use crate::tree::{Entry, Layout, NewPayload, NoRecorder, Payload, PayloadMut, Tr
 use crate::value::collection::SEED;
 use crate::value::number;
 use std::convert::Infallible;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 /// Records of the member index have a score and nothing else.
 enum Scores {}
@@ -92,6 +92,25 @@ impl Clone for Large {
 impl Large {
     pub(super) fn new() -> Self {
         Large { index: Tree::new(), order: Order::new() }
+    }
+
+    /// What [`visit_index`](Self::visit_index) shows of an image sees what is there now; nothing else may be asked of it.
+    pub(super) fn image(&mut self) -> Option<Self> {
+        Some(Large { index: self.index.image()?, order: Order::new() })
+    }
+
+    /// Visits all members, in no order.
+    pub(super) fn visit_index(&self, mut each: impl FnMut(&[u8], f64)) {
+        let flow = self.index.for_each(b"", |entry| {
+            each(entry.key, decode(entry.record.payload));
+            ControlFlow::Continue(())
+        });
+        debug_assert!(flow.is_continue());
+    }
+
+    /// Whether the set is an image.
+    pub(super) fn is_image(&self) -> bool {
+        self.order.is_empty() && self.len() > 0
     }
 
     /// Number of members.

@@ -144,6 +144,11 @@ impl Order {
         self.root.visit(ranks, reversed, each)
     }
 
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.root.len() == 0
+    }
+
     /// Number of leaves.
     pub fn leaves(&self) -> usize {
         self.root.leaves()

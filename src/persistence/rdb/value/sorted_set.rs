@@ -16,7 +16,7 @@ pub(super) fn write(set: SortedSetRef<'_>, compressed: bool, out: &mut Vec<u8>) 
         return write::listpack(entries, 2 * set.len(), compressed, out);
     }
     write::length(set.len() as u64, out);
-    set.for_each(|member, score| {
+    set.for_each_unordered(|member, score| {
         write::element(member, compressed, out);
         out.extend_from_slice(&score.to_le_bytes());
     });
