@@ -86,7 +86,11 @@ fn touched_frequency(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
 
 /// The frequency counter of a clock, less what it has lost since (`lfu-decay-time`).
 pub fn frequency(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
-    let decay_minutes = settings.int(Directive::LfuDecayTime);
+    decayed_frequency(clock, now_ms, settings.int(Directive::LfuDecayTime))
+}
+
+/// The frequency counter of a clock, less one for each `decay_minutes` since.
+pub fn decayed_frequency(clock: u32, now_ms: i64, decay_minutes: i64) -> u32 {
     let elapsed = minutes(now_ms).wrapping_sub(clock >> 8) & 0xffff;
     let lost = if decay_minutes > 0 { i64::from(elapsed) / decay_minutes } else { 0 };
     (i64::from(clock & 0xff) - lost).max(0) as u32
@@ -107,8 +111,13 @@ pub fn idle_for(idle_seconds: i64, now_ms: i64) -> u32 {
 pub fn idle_seconds(settings: &Settings, clock: u32, now_ms: i64) -> u32 {
     match counts_frequency(settings) {
         true => (minutes(now_ms).wrapping_sub(clock >> 8) & 0xffff) * 60,
-        false => seconds(now_ms).wrapping_sub(clock) & CLOCK_MASK,
+        false => seconds_since(clock, now_ms),
     }
+}
+
+/// Seconds since a record was last used whose clock is in seconds.
+pub fn seconds_since(clock: u32, now_ms: i64) -> u32 {
+    seconds(now_ms).wrapping_sub(clock) & CLOCK_MASK
 }
 
 fn seconds(now_ms: i64) -> u32 {

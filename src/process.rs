@@ -4,6 +4,12 @@ use std::ffi::CString;
 use std::io;
 use std::time::Duration;
 
+/// The number of the calling thread, as the system has it; 0 if it does not tell.
+pub fn thread_id() -> u64 {
+    let link = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+    link.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok()).unwrap_or(0)
+}
+
 /// CPU time that was used, in the kernel and outside of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CpuTime {

@@ -66,6 +66,10 @@ pub fn end_as_asked(state: &State) {
 pub fn end(state: &State, flags: ShutdownFlags) {
     let _one_at_a_time = state.shutdown.under_way.lock();
     tracing::warn!("User requested shutdown...");
+    if state.saving.background.is_running() {
+        tracing::warn!("There is a child saving an .rdb. Killing it!");
+        saving::stop(state);
+    }
     let is_wanted = !state.settings.save_points().is_empty() && !flags.contains(ShutdownFlags::NOSAVE);
     // What is half loaded must not take the place of what it is loaded from.
     if (is_wanted || flags.contains(ShutdownFlags::SAVE)) && !state.loading.is_on() {

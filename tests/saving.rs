@@ -302,3 +302,124 @@ fn data_is_merged_with_what_is_there_if_that_is_wanted() {
         ",
     );
 }
+
+#[test]
+fn clients_go_on_while_data_is_saved_in_the_background() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = start(directory.path(), &[]);
+    let mut client = server.connect();
+    fill(&mut client);
+    assert_eq!(client.ask("DEBUG POPULATE 1000"), "OK");
+    let digest = client.ask("DEBUG DIGEST");
+    client.play(
+        "
+        > BGSAVE CANCEL
+        (ERR Background saving is currently not in progress or scheduled)
+        > BGSAVE OTHER
+        (ERR syntax error)
+        > BGSAVE CANCEL OTHER
+        (ERR syntax error)
+        > CONFIG SET rdb-key-save-delay 100000
+        OK
+        > BGSAVE
+        Background saving started
+        > BGSAVE
+        (ERR Background save already in progress)
+        > BGSAVE SCHEDULE
+        (ERR Background save already in progress)
+        > SAVE
+        (ERR Background save already in progress)
+        > DEL list
+        1
+        > SET key:5 other
+        OK
+        ",
+    );
+    assert_eq!(client.info("rdb_bgsave_in_progress"), "1");
+    assert_eq!(client.info("current_save_keys_total"), "1009");
+    assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 0"), "OK");
+    eventually("the end of the save", || client.info("rdb_bgsave_in_progress") == "0");
+    assert_eq!(client.info("rdb_last_bgsave_status"), "ok");
+    assert_eq!(client.info("rdb_changes_since_last_save"), "2");
+    assert_eq!(client.ask("DEBUG RELOAD NOSAVE"), "OK");
+    assert_eq!(client.ask("DEBUG DIGEST"), digest);
+}
+
+#[test]
+fn a_save_that_is_cancelled_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut server = start(directory.path(), &["--rdb-key-save-delay", "1000000"]);
+    let mut client = server.connect();
+    fill(&mut client);
+    let files = || std::fs::read_dir(directory.path()).expect("it is there").count();
+    for line in ["BGSAVE CANCEL", "SHUTDOWN NOSAVE"] {
+        assert_eq!(client.ask("BGSAVE"), "Background saving started");
+        eventually("the file", || files() == 1);
+        client.send(line);
+        eventually("the end of the save", || files() == 0);
+        if line == "BGSAVE CANCEL" {
+            assert_eq!(client.reply(), "Background saving cancelled");
+            eventually("the end of the save", || client.info("rdb_bgsave_in_progress") == "0");
+            assert_eq!(client.info("rdb_last_bgsave_status"), "ok");
+        }
+    }
+    assert!(server.wait().success());
+}
+
+#[test]
+fn a_transaction_has_the_save_begin_after_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = start(directory.path(), &[]);
+    let mut client = server.connect();
+    client.play(
+        "
+        > MULTI
+        OK
+        > BGSAVE
+        QUEUED
+        > SET a 1
+        QUEUED
+        > EXEC
+        [Background saving scheduled OK]
+        ",
+    );
+    eventually("the save", || client.info("rdb_saves") == "1" && client.info("rdb_bgsave_in_progress") == "0");
+    assert_eq!(client.info("rdb_changes_since_last_save"), "0");
+}
+
+#[test]
+fn save_points_begin_saves() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = start(directory.path(), &[]);
+    let mut client = server.connect();
+    client.send_words(&["CONFIG", "SET", "save", "1 3"]);
+    assert_eq!(client.reply(), "OK");
+    assert_eq!(client.ask("MSET a 1 b 1 c 1"), "OK");
+    eventually("the save", || client.info("rdb_saves") == "1" && client.info("rdb_bgsave_in_progress") == "0");
+    assert_eq!(client.info("rdb_changes_since_last_save"), "0");
+}
+
+#[test]
+fn writes_are_refused_while_data_cannot_be_saved() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = start(directory.path(), &[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("SET a 1"), "OK");
+    std::fs::create_dir(directory.path().join("dump.rdb")).expect("it can be made");
+    assert_eq!(client.ask("BGSAVE"), "Background saving started");
+    eventually("the end of the save", || client.info("rdb_last_bgsave_status") == "err");
+    let refused = "(MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+                   Commands that may modify the data set are disabled, because this instance is configured to report \
+                   errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the \
+                   Redis logs for details about the RDB error.)";
+    assert_eq!(client.ask("SET a 2"), refused);
+    assert_eq!(client.ask("PING"), refused);
+    assert_eq!(client.ask("GET a"), "1");
+    assert_eq!(client.ask("CONFIG SET stop-writes-on-bgsave-error no"), "OK");
+    assert_eq!(client.ask("SET a 2"), "OK");
+    assert_eq!(client.ask("CONFIG SET stop-writes-on-bgsave-error yes"), "OK");
+    std::fs::remove_dir(directory.path().join("dump.rdb")).expect("it can be removed");
+    assert_eq!(client.ask("BGSAVE"), "Background saving started");
+    eventually("the end of the save", || client.info("rdb_last_bgsave_status") == "ok");
+    assert_eq!(client.ask("SET a 3"), "OK");
+}

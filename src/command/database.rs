@@ -29,6 +29,7 @@ pub fn flushdb(call: &mut Call) -> CommandResult {
 pub fn flushall(call: &mut Call) -> CommandResult {
     let in_background = parse_flush(call)?;
     flush(call, 0..call.state.keyspace.databases(), in_background);
+    saving::cancel(call.state);
     let uncounted = call.keys.changes();
     // What was removed must not come back at the next start. If that cannot be saved, the log says why, as in Redis.
     if !call.state.settings.save_points().is_empty() {

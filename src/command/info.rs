@@ -327,27 +327,29 @@ fn memory_section(call: &mut Call, text: &mut Text) {
 fn persistence(call: &mut Call, text: &mut Text) {
     let state = call.state;
     let saving = &state.saving;
+    let background = saving.background.figures();
     text.fields(&[
         ("loading", state.loading.is_on().into()),
         ("async_loading", 0),
-        ("current_cow_peak", 0),
-        ("current_cow_size", 0),
+        ("current_cow_peak", background.kept_bytes),
+        ("current_cow_size", background.kept_bytes),
         ("current_cow_size_age", 0),
     ]);
-    text.field("current_fork_perc", "0.00");
+    let percent = 100.0 * ratio(background.keys_done as usize, background.keys as usize);
+    text.field("current_fork_perc", format_args!("{percent:.2}"));
     text.fields(&[
-        ("current_save_keys_processed", 0),
-        ("current_save_keys_total", 0),
+        ("current_save_keys_processed", background.keys_done),
+        ("current_save_keys_total", background.keys),
         ("rdb_changes_since_last_save", saving.unsaved(state.stats.get(Figure::Changes) + call.keys.changes())),
-        ("rdb_bgsave_in_progress", 0),
+        ("rdb_bgsave_in_progress", background.is_running.into()),
     ]);
     text.field("rdb_last_save_time", saving.last_save_s());
-    text.field("rdb_last_bgsave_status", if saving.has_failed() { "err" } else { "ok" });
-    text.field("rdb_last_bgsave_time_sec", -1);
-    text.field("rdb_current_bgsave_time_sec", -1);
+    text.field("rdb_last_bgsave_status", if background.has_failed { "err" } else { "ok" });
+    text.field("rdb_last_bgsave_time_sec", background.last_seconds);
+    text.field("rdb_current_bgsave_time_sec", background.current_seconds);
     text.fields(&[
         ("rdb_saves", saving.saves()),
-        ("rdb_last_cow_size", 0),
+        ("rdb_last_cow_size", background.last_kept_bytes),
         ("rdb_last_load_keys_expired", state.loading.keys_expired()),
         ("rdb_last_load_keys_loaded", state.loading.keys_loaded()),
         ("aof_enabled", 0),
@@ -393,6 +395,7 @@ fn stats(call: &mut Call, text: &mut Text) {
     let state = call.state;
     let get = |figure| state.stats.get(figure);
     let rates = state.stats.rates();
+    let background = state.saving.background.figures();
     let kilobytes = |bytes: f64| format!("{:.2}", bytes / 1024.0);
     text.fields(&[
         ("total_connections_received", get(Figure::ConnectionsReceived)),
@@ -429,8 +432,8 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("pubsub_channels", state.pubsub.channel_count() as u64),
         ("pubsub_patterns", state.pubsub.pattern_count() as u64),
         ("pubsubshard_channels", state.pubsub.shard_channel_count() as u64),
-        ("latest_fork_usec", 0),
-        ("total_forks", 0),
+        ("latest_fork_usec", background.moment_us),
+        ("total_forks", background.begun),
         ("migrate_cached_sockets", state.migrations.links.len() as u64),
         ("slave_expires_tracked_keys", 0),
         ("active_defrag_hits", 0),

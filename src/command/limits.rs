@@ -50,7 +50,7 @@ pub fn make_room(state: &State) -> Room {
 /// Whether writes are refused because the data cannot be saved (`stop-writes-on-bgsave-error`).
 #[inline]
 pub(super) fn cannot_save(state: &State) -> bool {
-    state.saving.has_failed()
+    state.saving.background.has_failed()
         && state.settings.flag(Directive::StopWritesOnBgsaveError)
         && !state.settings.save_points().is_empty()
 }

@@ -1,9 +1,9 @@
 //! Commands about the server as a whole that have no file of their own.
 
-use super::call::Call;
+use super::call::{Call, Mode};
 use crate::config::ShutdownFlags;
 use crate::resp::{CommandResult, ErrorReply};
-use crate::saving::{self, SaveFailed};
+use crate::saving::{self, Refusal, SaveFailed};
 use crate::shutdown;
 use crate::state::unix_time_us;
 use rand::Rng;
@@ -11,6 +11,8 @@ use rand::Rng;
 /// Columns and rows of what LOLWUT draws.
 const DRAWING_COLUMNS: usize = 63;
 const DRAWING_ROWS: usize = 24;
+
+const SAVE_RUNNING: ErrorReply = ErrorReply::fixed("ERR Background save already in progress");
 
 /// `TIME`
 pub fn time(call: &mut Call) -> CommandResult {
@@ -79,12 +81,58 @@ pub fn shutdown(call: &mut Call) -> CommandResult {
 
 /// `SAVE`
 pub fn save(call: &mut Call) -> CommandResult {
-    call.state.saving.count();
+    if call.state.saving.background.is_running() {
+        return Err(SAVE_RUNNING);
+    }
     let uncounted = call.keys.changes();
     match saving::save(call.state, call.keys.locked(), uncounted) {
         Ok(()) => call.reply.ok(),
         Err(SaveFailed) => Err(ErrorReply::fixed("ERR")),
     }
+}
+
+/// `BGSAVE [SCHEDULE|CANCEL]`
+pub fn bgsave(call: &mut Call) -> CommandResult {
+    let (state, background) = (call.state, &call.state.saving.background);
+    let is_scheduled = match call.args.len() {
+        1 => false,
+        2 if call.is_word(1, "SCHEDULE") => true,
+        2 if call.is_word(1, "CANCEL") => return cancel_save(call),
+        _ => return Err(ErrorReply::SYNTAX),
+    };
+    if background.is_running() {
+        return Err(SAVE_RUNNING);
+    }
+    if call.mode == Mode::Transaction {
+        background.schedule();
+        return call.reply.simple("Background saving scheduled");
+    }
+    let uncounted = call.keys.changes();
+    match saving::save_in_background(state, call.keys.locked(), uncounted) {
+        Ok(()) => call.reply.simple("Background saving started"),
+        Err(Refusal::Running) => Err(SAVE_RUNNING),
+        Err(Refusal::Busy) if is_scheduled => {
+            background.schedule();
+            call.reply.simple("Background saving scheduled")
+        }
+        Err(Refusal::Busy) => Err(ErrorReply::fixed(
+            "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a \
+             BGSAVE whenever possible.",
+        )),
+        Err(Refusal::NotReady) => Err(ErrorReply::fixed("ERR")),
+    }
+}
+
+fn cancel_save(call: &mut Call) -> CommandResult {
+    if saving::cancel(call.state) {
+        tracing::info!("Background saving will be aborted due to user request");
+        return call.reply.simple("Background saving cancelled");
+    }
+    if call.state.saving.background.unschedule() {
+        tracing::info!("Scheduled background saving will be cancelled due to user request");
+        return call.reply.simple("Scheduled background saving cancelled");
+    }
+    Err(ErrorReply::fixed("ERR Background saving is currently not in progress or scheduled"))
 }
 
 /// `LASTSAVE`: when data was last saved, in seconds of Unix time.

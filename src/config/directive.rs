@@ -337,7 +337,7 @@ directives! {
     Rdbchecksum = Entry::yes_no("rdbchecksum", true).immutable();
     RdbVersionCheck = Entry::words("rdb-version-check", 0, &[("strict", 0), ("relaxed", 1)]);
     RdbDelSyncFiles = Entry::yes_no("rdb-del-sync-files", false).without_effect(NOT_YET_REPLICATION);
-    RdbSaveIncrementalFsync = Entry::yes_no("rdb-save-incremental-fsync", true).without_effect(NOT_YET_PERSISTENCE);
+    RdbSaveIncrementalFsync = Entry::yes_no("rdb-save-incremental-fsync", true);
     RdbKeySaveDelay = Entry::integer("rdb-key-save-delay", 0, INT_MIN, INT_MAX).hidden();
     KeyLoadDelay = Entry::integer("key-load-delay", 0, INT_MIN, INT_MAX).hidden();
     LoadingProcessEventsIntervalBytes = Entry::integer("loading-process-events-interval-bytes", 2 * MB, 1024, INT_MAX)

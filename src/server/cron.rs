@@ -7,6 +7,7 @@ use crate::config::Directive;
 use crate::eviction::Room;
 use crate::log::Audience;
 use crate::removal::{self, Removal};
+use crate::saving;
 use crate::state::{State, unix_time_ms, unix_time_us};
 use crate::store::{Database, Onlookers, Shard};
 use crate::value::Value;
@@ -157,6 +158,17 @@ pub async fn sample(state: Arc<State>) {
             continue;
         }
         state.stats.sample(unix_time_us());
+    }
+}
+
+/// Saves as save points have it. Never ends.
+pub async fn save(state: Arc<State>) {
+    let mut ticks = every(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        if !state.cron_paused.load(Ordering::Relaxed) {
+            saving::tick(&state);
+        }
     }
 }
 

@@ -48,6 +48,7 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
         return Err(io::Error::other("the server runs already"));
     }
     crate::compression::start(Arc::clone(&state))?;
+    crate::saving::start(Arc::clone(&state))?;
     tracing::info!(target: "notice", "Server initialized");
 
     let (handles, receivers): (Vec<WorkerHandle>, Vec<_>) = (0..state.threads).map(|_| worker_channel()).unzip();
@@ -116,6 +117,7 @@ async fn serve(
     tokio::task::spawn_local(cron::clients(Arc::clone(&state)));
     tokio::task::spawn_local(cron::sample(Arc::clone(&state)));
     tokio::task::spawn_local(cron::evict(Arc::clone(&state)));
+    tokio::task::spawn_local(cron::save(Arc::clone(&state)));
     state.startup_memory.store(crate::memory::publish(), Ordering::Relaxed);
     tokio::task::spawn_local(end_when_asked(Arc::clone(&state)));
     if let Some(loaded) = crate::loading::start(&state)? {

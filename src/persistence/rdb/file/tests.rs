@@ -200,7 +200,8 @@ proptest! {
         let mut bytes = Vec::new();
         write::begin(&about, &mut bytes);
         prop_assert_eq!(&bytes[..9], if has_field_deadlines { b"REDIS0012" } else { b"REDIS0010" });
-        write::database(5, records.len(), 1, &mut bytes);
+        write::select(5, &mut bytes);
+        write::sizes(records.len() as u64, 1, &mut bytes);
         for (key, deadline_ms, usage, text) in &records {
             match NewString::classify(text, 0) {
                 NewString::Inline(kind, payload) => {

@@ -1,4 +1,4 @@
-//! Writing files. What [`begin`], [`database`] and [`record`] append to buffers is, in this order, a file once it has passed
+//! Writing files. What [`begin`], [`select`], [`sizes`] and [`record`] append to buffers is, in this order, a file once it has passed
 //! through an [`Output`], which counts it and adds the end.
 
 use super::super::{CHECKSUM, VERSION, VERSION_WITH_FIELD_DEADLINES, value, write};
@@ -60,13 +60,17 @@ fn aux(name: &str, value: &str, out: &mut Vec<u8>) {
     write::string(value.as_bytes(), false, out);
 }
 
-/// Appends what the records of a database begin with: its number, and how many keys, and keys with deadlines, it has.
-pub fn database(number: usize, keys: usize, deadlines: usize, out: &mut Vec<u8>) {
+/// Says that the records which follow are of this database. Its number may come again.
+pub fn select(database: usize, out: &mut Vec<u8>) {
     out.push(opcode::SELECT_DATABASE);
-    write::length(number as u64, out);
+    write::length(database as u64, out);
+}
+
+/// Says how many keys, and keys with deadlines, the database has that was selected.
+pub fn sizes(keys: u64, expiring: u64, out: &mut Vec<u8>) {
     out.push(opcode::RESIZE_DATABASE);
-    write::length(keys as u64, out);
-    write::length(deadlines as u64, out);
+    write::length(keys, out);
+    write::length(expiring, out);
 }
 
 /// Appends a record. Strings are compressed if that is wanted (`compressed`) and saves something.
