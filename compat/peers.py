@@ -105,27 +105,26 @@ def redis_source():
     return tree
 
 
-def venv():
-    """A Python environment with the packages of requirements.txt."""
+def venv(name="venv", requirements=HERE / "requirements.txt"):
+    """A Python environment of this name with the packages of a file."""
     if not importlib.util.find_spec("ensurepip"):
         install(["python3-venv"], "Python environments cannot be made")
-    directory = CACHE / "venv"
-    wanted = (HERE / "requirements.txt").read_text()
+    directory = CACHE / name
+    wanted = requirements.read_text()
     stamp = directory / "requirements.txt"
     with locked():
         if not stamp.exists() or stamp.read_text() != wanted:
             shutil.rmtree(directory, ignore_errors=True)
             run([sys.executable, "-m", "venv", directory])
-            run([directory / "bin" / "pip", "install", "-q", "-r", HERE / "requirements.txt"])
+            run([directory / "bin" / "pip", "install", "-q", "-r", requirements])
             stamp.write_text(wanted)
     return directory
 
 
-def node_modules():
-    """The Node packages of clients/package.json."""
+def node_modules(name="node", wanted=HERE / "clients" / "package.json"):
+    """A directory of this name with the Node packages of a file."""
     system_packages(["node", "npm"], ["nodejs", "npm"])
-    wanted = HERE / "clients" / "package.json"
-    directory = CACHE / "node"
+    directory = CACHE / name
     stamp = directory / "installed.json"
     with locked():
         if not stamp.exists() or stamp.read_text() != wanted.read_text():

@@ -1,0 +1,34 @@
+"""channels-redis: the pub/sub layer of Django Channels. The other layer sends to groups by a script."""
+
+import asyncio
+import sys
+
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+
+async def main():
+    hosts = [f"redis://127.0.0.1:{sys.argv[1]}"]
+    layers = [RedisPubSubChannelLayer(hosts=hosts) for _ in range(3)]
+    names = [await layer.new_channel() for layer in layers]
+    await layers[0].send(names[1], {"type": "one", "text": "hello"})
+    assert await asyncio.wait_for(layers[1].receive(names[1]), 10) == {"type": "one", "text": "hello"}
+    for layer, name in zip(layers, names):
+        await layer.group_add("all", name)
+    for number in range(100):
+        await layers[number % 3].group_send("all", {"type": "many", "number": number, "bytes": b"\0\r\n"})
+    for layer, name in zip(layers, names):
+        got = [await asyncio.wait_for(layer.receive(name), 10) for _ in range(100)]
+        assert sorted(message["number"] for message in got) == list(range(100)) and got[0]["bytes"] == b"\0\r\n"
+    await layers[2].group_discard("all", names[2])
+    await layers[0].group_send("all", {"type": "less"})
+    assert await asyncio.wait_for(layers[0].receive(names[0]), 10) == {"type": "less"}
+    try:
+        await asyncio.wait_for(layers[2].receive(names[2]), 0.3)
+        raise AssertionError("it has left the group")
+    except asyncio.TimeoutError:
+        pass
+    for layer in layers:
+        await layer.flush()
+
+
+asyncio.run(main())
