@@ -1,6 +1,7 @@
 //! Radish: a drop-in Redis server that keeps its keys in a radix tree.
 
 pub mod access;
+pub mod append_file;
 pub mod client;
 pub mod client_eviction;
 pub mod command;
@@ -23,6 +24,7 @@ pub mod process;
 pub mod pubsub;
 pub mod reconfigure;
 pub mod removal;
+pub mod replication;
 pub mod resp;
 pub mod saving;
 pub mod server;

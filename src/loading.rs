@@ -11,7 +11,7 @@ use crate::tree::NewPayload;
 use crate::value::Value;
 use crate::value::collection::PACKED_BYTES_MAX;
 use crate::value::string::NewString;
-use crate::{access, delay, forms};
+use crate::{access, append_file, delay, forms};
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -71,6 +71,11 @@ impl Loading {
     /// Keys of the latest file whose time was over.
     pub fn keys_expired(&self) -> u64 {
         self.keys_expired.load(Ordering::Relaxed)
+    }
+
+    /// Notes how many bytes have been loaded.
+    pub fn note_bytes(&self, bytes: u64) {
+        self.loaded_bytes.store(bytes, Ordering::Relaxed);
     }
 
     fn begin(&self, total_bytes: u64) {
@@ -181,6 +186,9 @@ impl LoadError {
 /// Begins to load the database file, if there is one, on a thread of its own, and returns what tells of the end. Clients are
 /// told to wait until then. If it cannot be loaded, the process ends.
 pub fn start(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<()>>> {
+    if state.settings.flag(Directive::Appendonly) {
+        return start_append_file(state).map(Some);
+    }
     let (file, bytes) = match saving::open(state) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -204,6 +212,63 @@ pub fn start(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<()>>> {
     Ok(Some(ended))
 }
 
+/// Begins to load the append-only file, and to write it from then on. If that cannot be done, the process ends.
+fn start_append_file(state: &Arc<State>) -> io::Result<oneshot::Receiver<()>> {
+    let end = |error: &dyn fmt::Display| -> ! {
+        tracing::warn!("{error}");
+        std::process::exit(1);
+    };
+    let manifest = append_file::load::find(state).unwrap_or_else(|error| end(&error));
+    let bytes = append_file::load::total_size(state, &manifest).unwrap_or_else(|error| end(&error));
+    state.loading.begin(bytes);
+    state.loading.is_on.store(true, Ordering::Relaxed);
+    let (done, ended) = oneshot::channel();
+    let state = Arc::clone(state);
+    std::thread::Builder::new().name("loading".into()).spawn(move || {
+        let begun = Instant::now();
+        let has_files = !manifest.is_empty();
+        if let Err(error) = append_file::load::load(&state, &manifest) {
+            end(&error);
+        }
+        if has_files {
+            tracing::info!("DB loaded from append only file: {:.3} seconds", begun.elapsed().as_secs_f64());
+        }
+        let started = append_file::load::total_size(&state, &manifest)
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| append_file::start(&state, manifest, bytes).map_err(|error| error_text(&error)));
+        if let Err(error) = started {
+            end(&format!("Can't open the append-only file: {error}"));
+        }
+        state.loading.is_on.store(false, Ordering::Relaxed);
+        crate::memory::publish();
+        // Nobody waits for it when the process ends.
+        let _ = done.send(());
+    })?;
+    Ok(ended)
+}
+
+/// Begins to load data that come from elsewhere, on a thread of its own, and returns what tells of the end. Clients are told to
+/// wait until then.
+pub fn receive(
+    state: &Arc<State>,
+    input: impl Read + Send + 'static,
+    bytes: u64,
+) -> io::Result<oneshot::Receiver<Result<(), LoadError>>> {
+    state.loading.begin(bytes);
+    state.loading.is_on.store(true, Ordering::Relaxed);
+    let (done, ended) = oneshot::channel();
+    let state = Arc::clone(state);
+    std::thread::Builder::new().name("loading".into()).spawn(move || {
+        let options = Options { keeps_expired: true, replaces: false };
+        let result = load(&state, input, &mut &state.keyspace, options);
+        state.loading.is_on.store(false, Ordering::Relaxed);
+        crate::memory::publish();
+        // Nobody waits for it when the process ends.
+        let _ = done.send(result);
+    })?;
+    Ok(ended)
+}
+
 /// Ends the process because its data cannot be had.
 fn end(error: &LoadError) -> ! {
     error.log();
@@ -221,6 +286,16 @@ pub fn reload(state: &State, locked: &mut Locked<'_>, options: Options) -> io::R
 
 /// Loads a stream of RDB data and tells the log about it.
 pub fn load(state: &State, input: impl Read, shards: &mut impl Shards, options: Options) -> Result<(), LoadError> {
+    load_head(state, input, shards, options).map(drop)
+}
+
+/// Loads the RDB data that a stream begins with, and returns what follows, and at which byte.
+pub fn load_head<R: Read, S: Shards>(
+    state: &State,
+    input: R,
+    shards: &mut S,
+    options: Options,
+) -> Result<(impl Read + use<R, S>, u64), LoadError> {
     let settings = &state.settings;
     let now_ms = unix_time_ms();
     let checks = settings.flag(Directive::Rdbchecksum) && !state.skips_payload_checksums.load(Ordering::Relaxed);
@@ -270,7 +345,8 @@ pub fn load(state: &State, input: impl Read, shards: &mut impl Shards, options: 
     } else {
         tracing::info!("Done loading RDB, keys loaded: {loaded}, keys expired: {expired}.");
     }
-    Ok(())
+    let offset = reader.offset();
+    Ok((reader.into_rest(), offset))
 }
 
 /// Tells the log what a file says of itself.

@@ -3,7 +3,7 @@
 
 use crate::config::{Directive, error_text};
 use crate::state::State;
-use crate::{client_eviction, crash, daemon, eviction, logging};
+use crate::{append_file, client_eviction, crash, daemon, eviction, logging};
 
 /// Does what the new value of `directive` asks for. Errors: why that cannot be done, for the client to read.
 pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
@@ -12,6 +12,12 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
         Directive::Loglevel | Directive::LogFormat | Directive::LogTimestampFormat => logging::configure(settings),
         Directive::CrashLogEnabled => crash::configure(settings),
         Directive::NotifyKeyspaceEvents => state.pubsub.set_events(settings.keyspace_events()),
+        Directive::Appendonly if settings.flag(Directive::Appendonly) => append_file::enable(state)?,
+        Directive::Appendonly => append_file::disable(state),
+        Directive::Appendfsync => append_file::note_policy(state),
+        Directive::ReplBacklogSize if state.log.backlog().is_some() => {
+            state.log.keep_backlog(settings.int(Directive::ReplBacklogSize) as u64);
+        }
         Directive::Dir => {
             if let Some(directory) = settings.path(Directive::Dir) {
                 std::env::set_current_dir(directory).map_err(|error| error_text(&error))?;

@@ -1,8 +1,8 @@
 //! The end of the process: by `SHUTDOWN`, or by a signal. Data is saved first, if the configuration or the client wants it.
 
 use crate::config::{Directive, ShutdownFlags};
-use crate::saving;
 use crate::state::State;
+use crate::{append_file, saving};
 use parking_lot::Mutex;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -83,6 +83,10 @@ pub fn end(state: &State, flags: ShutdownFlags) {
             }
             tracing::warn!("Error trying to save the DB. Exit anyway.");
         }
+    }
+    if state.append_file.is_on() {
+        tracing::info!("Calling fsync() on the AOF file.");
+        append_file::flush(state);
     }
     for (directive, what) in [(Directive::Pidfile, "pid"), (Directive::Unixsocket, "unix socket")] {
         let path = state.settings.string(directive);

@@ -189,5 +189,5 @@ fn prepare(settings: Settings, table: Table) -> std::io::Result<Arc<State>> {
         }
     }
     daemon::warn_of_system(&settings);
-    Ok(Arc::new(State::new(settings, table, threads)?))
+    Ok(State::new(settings, table, threads)?.share())
 }

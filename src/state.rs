@@ -1,5 +1,6 @@
 //! What all threads share.
 
+use crate::append_file::AppendFile;
 use crate::client::{Monitors, Registry};
 use crate::compression::Compression;
 use crate::config::{Directive, Settings};
@@ -9,6 +10,7 @@ use crate::log::Log;
 use crate::migration::Migrations;
 use crate::persistence::disk::{Disk, FileSystem};
 use crate::pubsub::Pubsub;
+use crate::replication::{Replication, random_id};
 use crate::saving::Saving;
 use crate::server_log::{LatencyMonitor, SlowLog};
 use crate::shutdown::Shutdown;
@@ -16,8 +18,8 @@ use crate::spec::Table;
 use crate::stats::Stats;
 use crate::store::{Departed, Keyspace, LazyFree};
 use parking_lot::Mutex;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now, in milliseconds of Unix time.
@@ -28,11 +30,6 @@ pub fn unix_time_ms() -> i64 {
 /// Now, in microseconds of Unix time.
 pub fn unix_time_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
-}
-
-/// 40 random hexadecimal digits.
-fn random_id() -> String {
-    format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>())
 }
 
 /// What `CLIENT PAUSE` holds back.
@@ -149,6 +146,8 @@ pub struct State {
     pub stats: Stats,
     pub lazy_free: LazyFree,
     pub log: Log,
+    pub append_file: AppendFile,
+    pub replication: Replication,
     /// Keys that have gone by themselves, of which clients that wait are to be told.
     pub departed: Departed,
     pub compression: Compression,
@@ -179,10 +178,10 @@ pub struct State {
     pub error_counts: Mutex<std::collections::BTreeMap<Vec<u8>, u64>>,
     pub threads: usize,
     pub started_ms: i64,
+    /// The server itself, for threads that outlive the call which begins them; set once it is shared.
+    pub shared: OnceLock<Weak<State>>,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
-    /// 40 hexadecimal digits that name the history of the data.
-    pub replication_id: String,
     /// What all clients cost when none could be evicted although that was above `maxmemory-clients`, and a little
     /// more; 0 if it was not.
     pub client_memory_floor: AtomicUsize,
@@ -210,6 +209,8 @@ impl State {
             stats: Stats::new(threads),
             lazy_free: LazyFree::start()?,
             log: Log::default(),
+            append_file: AppendFile::default(),
+            replication: Replication::default(),
             departed: Departed::default(),
             compression: Compression::default(),
             migrations: Migrations::default(),
@@ -233,14 +234,27 @@ impl State {
             error_counts: Mutex::default(),
             threads,
             started_ms: unix_time_ms(),
+            shared: OnceLock::new(),
             run_id: random_id(),
-            replication_id: random_id(),
             client_memory_floor: AtomicUsize::new(0),
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
             cron_paused: AtomicBool::new(false),
             peak_memory: AtomicUsize::new(0),
             startup_memory: AtomicUsize::new(0),
         })
+    }
+
+    /// Shares the server among threads.
+    pub fn share(self) -> Arc<State> {
+        let state = Arc::new(self);
+        // Nobody else has it yet.
+        let _ = state.shared.set(Arc::downgrade(&state));
+        state
+    }
+
+    /// The server, to be kept by a thread. Errors: it has not been shared.
+    pub fn to_shared(&self) -> std::io::Result<Arc<State>> {
+        self.shared.get().and_then(Weak::upgrade).ok_or_else(|| std::io::Error::other("the server is not shared"))
     }
 
     /// Listens where `bind` and `port` say now. Errors: a socket cannot be opened.

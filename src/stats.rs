@@ -69,6 +69,8 @@ figures! {
     Commands,
     NetInputBytes,
     NetOutputBytes,
+    NetReplInputBytes,
+    NetReplOutputBytes,
     ReadsProcessed,
     WritesProcessed,
     KeyspaceHits,

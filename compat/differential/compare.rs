@@ -231,10 +231,16 @@ pub fn sections(info: &str) -> Vec<&str> {
     info.lines().filter(|line| line.starts_with('#') && !own.contains(line)).collect()
 }
 
+/// Whether a line of `CLIENT LIST` is about a replica, or about the primary: servers may be followed while they are compared.
+pub fn is_of_replication(line: &str) -> bool {
+    let flags = line.split(' ').find_map(|field| field.strip_prefix("flags="));
+    flags.is_some_and(|flags| flags.contains(['S', 'M']))
+}
+
 /// The fields of the lines of `CLIENT LIST` that do not depend on the server, in the order in which the clients came.
 fn clients(text: &str) -> Vec<BTreeMap<&str, &str>> {
     let mut lines: Vec<(u64, BTreeMap<&str, &str>)> = Vec::new();
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !is_of_replication(line)) {
         // A verbatim string begins with its format.
         let line = line.strip_prefix("txt:").unwrap_or(line);
         let fields: BTreeMap<_, _> = line.split(' ').filter_map(|field| field.split_once('=')).collect();

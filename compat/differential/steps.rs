@@ -1,6 +1,6 @@
 //! The steps of a round that are more than a pipeline.
 
-use crate::compare::OWN_NAME;
+use crate::compare::{OWN_NAME, is_of_replication};
 use crate::generator::Command;
 use crate::plan::written;
 use crate::reply::{Reply, SHOWN_MAX, readable};
@@ -33,7 +33,7 @@ impl Round<'_> {
             let started = Instant::now();
             loop {
                 let listed = self.control(server, &["CLIENT", "LIST"])?.string();
-                let count = listed.lines().count();
+                let count = listed.lines().filter(|line| !is_of_replication(line)).count();
                 if count == expected {
                     break;
                 }

@@ -81,8 +81,15 @@ impl ClientFlags {
     /// It follows redirections (`CLIENT CAPA redirect`).
     pub const CAPA_REDIRECT: u32 = 1 << 16;
 
+    /// It follows this server.
+    pub const REPLICA: u32 = 1 << 17;
+    /// It stands for the server that this one follows.
+    pub const PRIMARY: u32 = 1 << 18;
+
     /// The letters of `CLIENT LIST`, in its order.
-    const LETTERS: [(u32, char); 14] = [
+    const LETTERS: [(u32, char); 16] = [
+        (ClientFlags::REPLICA, 'S'),
+        (ClientFlags::PRIMARY, 'M'),
         (ClientFlags::MONITOR, 'O'),
         (ClientFlags::PUBSUB, 'P'),
         (ClientFlags::MULTI, 'x'),
@@ -230,7 +237,12 @@ impl Client {
     }
 
     pub fn kind(&self) -> ClientKind {
-        if self.has(ClientFlags::PUBSUB) { ClientKind::Pubsub } else { ClientKind::Normal }
+        match self.flags.load(Ordering::Relaxed) {
+            flags if flags & ClientFlags::PRIMARY != 0 => ClientKind::Primary,
+            flags if flags & ClientFlags::REPLICA != 0 => ClientKind::Replica,
+            flags if flags & ClientFlags::PUBSUB != 0 => ClientKind::Pubsub,
+            _ => ClientKind::Normal,
+        }
     }
 
     /// Ends the connection, whatever it is doing, without a reply.

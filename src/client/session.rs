@@ -1,6 +1,8 @@
 //! What a connection has agreed on with the server. Belongs to the connection's own thread.
 
 use super::Client;
+use crate::log::Audience;
+use crate::replication::{Capabilities, Replica};
 use crate::resp::{OwnedRequest, Protocol};
 use crate::spec::CommandSpec;
 use crate::store::Waiter;
@@ -102,6 +104,22 @@ pub struct Session {
     pub listens_anew: bool,
     /// The connection ends once what was written has been sent.
     pub close_after_reply: bool,
+    /// What the client said of itself as a replica.
+    pub capabilities: Capabilities,
+    /// The client follows this server.
+    pub replica: Option<Arc<Replica>>,
+    /// What it sends is done whatever the rules for clients: it is the primary's link, or a file that is loaded.
+    pub obeys: bool,
+    /// The link's turn: it is over when another primary is followed, or none ([`crate::replication::Replication::turn`]).
+    pub turn: Option<u64>,
+    /// What an obedient session has been given and the log has not, as it came.
+    pub unlogged: Vec<u8>,
+    /// Whom that concerns.
+    pub unlogged_audience: Audience,
+    /// The primary wants to know what this server has.
+    pub wants_acknowledgement: bool,
+    /// The log's offset behind what the client wrote last.
+    pub written: u64,
     /// The fine clock at the end of the command before, if that was just now; 0 if not.
     pub clock: u64,
 }
@@ -122,6 +140,14 @@ impl Session {
             confirms: false,
             listens_anew: false,
             close_after_reply: false,
+            capabilities: Capabilities::default(),
+            replica: None,
+            obeys: false,
+            turn: None,
+            unlogged: Vec::new(),
+            unlogged_audience: Audience::Replicas,
+            wants_acknowledgement: false,
+            written: 0,
             clock: 0,
         }
     }

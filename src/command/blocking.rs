@@ -2,7 +2,7 @@
 //!
 //! A wait changes hands only while the shards of its keys are locked, so that it is served once or ends, never both.
 
-use super::call::{Mode, Wait};
+use super::call::{Acknowledgement, Mode, Wait};
 use super::keys::Keys;
 use super::prepare::Foreknown;
 use super::run::{self, Run};
@@ -26,9 +26,20 @@ struct Service {
     request: OwnedRequest,
     /// The reply when the wait ends without being served.
     timeout_reply: Vec<u8>,
+    /// It waits for replicas, and is told how many there are, whichever way it ends.
+    acknowledgement: Option<Acknowledgement>,
 }
 
 impl Service {
+    /// The reply when the wait ends without being served.
+    fn reply_at_end(&self, state: &State) -> Vec<u8> {
+        let Some(wanted) = self.acknowledgement else { return self.timeout_reply.clone() };
+        let mut reply = Reply::new(self.identity.protocol);
+        let written = wanted.write(state, &mut reply);
+        debug_assert!(written.is_ok());
+        reply.take()
+    }
+
     /// Sends the client what its wait ended with; but the news that it ended, if it wants no reply.
     fn post(&self, reply: Vec<u8>) {
         let is_wanted = self.identity.reply_mode == ReplyMode::On;
@@ -49,7 +60,13 @@ pub(super) fn begin(
     let written = timeout_reply.null_array();
     debug_assert!(written.is_ok());
     let request = wait.request.unwrap_or_else(|| args.to_owned());
-    let service = Service { identity: session.identity(), spec, request, timeout_reply: timeout_reply.take() };
+    let service = Service {
+        identity: session.identity(),
+        spec,
+        request,
+        timeout_reply: timeout_reply.take(),
+        acknowledgement: wait.acknowledgement,
+    };
     let wanted = Wanted {
         database: session.database,
         keys: wait.keys.into(),
@@ -62,6 +79,10 @@ pub(super) fn begin(
     for key in waiter.keys() {
         let hashed = state.keyspace.key(key);
         keys.locked().shard_of(hashed).waiters.add(key, &waiter);
+    }
+    if wait.acknowledgement.is_some() {
+        state.replication.waits.lock().push(Arc::clone(&waiter));
+        state.replication.has_waits.store(true, Ordering::Release);
     }
     *session.client.waiter.lock() = Some(Arc::clone(&waiter));
     block(state, session, BlockedCommand { waiter, deadline_ms: wait.deadline_ms });
@@ -80,7 +101,8 @@ pub(super) fn begin_elsewhere(
     spec: &'static CommandSpec,
     args: Args<'_>,
 ) -> Arc<Waiter> {
-    let service = Service { identity: session.identity(), spec, request: args.to_owned(), timeout_reply: Vec::new() };
+    let (identity, request) = (session.identity(), args.to_owned());
+    let service = Service { identity, spec, request, timeout_reply: Vec::new(), acknowledgement: None };
     let wanted = Wanted {
         database: session.database,
         keys: Box::default(),
@@ -307,7 +329,40 @@ pub fn time_out(state: &State, session: &mut Session) {
         && let Some(service) = blocked.waiter.action().downcast_ref::<Service>()
     {
         run::count(state, &service.identity.client, service.spec, 0, false);
-        service.post(service.timeout_reply.clone());
+        service.post(service.reply_at_end(state));
+    }
+}
+
+/// Serves the clients for which enough replicas have what they wrote.
+pub fn serve_acknowledged(state: &State) {
+    let mut waits = state.replication.waits.lock();
+    waits.retain(|waiter| {
+        let Some(service) = waiter.action().downcast_ref::<Service>() else { return false };
+        let is_met = service.acknowledgement.is_some_and(|wanted| wanted.is_met(state));
+        if waiter.is_waiting() && !is_met {
+            return true;
+        }
+        if waiter.claim(TicketState::Served) {
+            remove(state, &mut state.keyspace.lock(ShardSet::EMPTY), waiter);
+            run::count(state, &service.identity.client, service.spec, 0, false);
+            service.post(service.reply_at_end(state));
+        }
+        false
+    });
+    state.replication.has_waits.store(!waits.is_empty(), Ordering::Release);
+}
+
+/// Ends all waits since the server is a replica from now on. All shards are locked.
+pub(super) fn unblock_all(state: &State, keys: &mut Keys<'_>) {
+    for client in state.clients.all() {
+        let Some(waiter) = client.waiter.lock().clone() else { continue };
+        let Some(service) = waiter.action().downcast_ref::<Service>() else { continue };
+        if end_locked(state, keys.locked(), &waiter) {
+            let mut reply = Reply::new(service.identity.protocol);
+            let error = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+            run::write_error(state, &ErrorReply::fixed(error), &mut reply);
+            service.post(reply.take());
+        }
     }
 }
 
@@ -344,7 +399,7 @@ pub fn unblock(state: &State, keys: &mut Keys<'_>, client: &Client, with_error: 
         run::write_error(state, &ErrorReply::fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK"), &mut reply);
         reply.take()
     } else {
-        service.timeout_reply.clone()
+        service.reply_at_end(state)
     };
     service.post(reply);
     true

@@ -38,6 +38,49 @@ pub struct Wait {
     pub request: Option<OwnedRequest>,
     /// In a transaction, which must not wait, the answer is a null value rather than a null array.
     pub refused_with_value: bool,
+    /// It waits for replicas, and for no key.
+    pub acknowledgement: Option<Acknowledgement>,
+}
+
+/// What a client that waits for replicas wants of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// They have everything before this offset of the log.
+    pub offset: u64,
+    /// So many of them.
+    pub replicas: usize,
+    /// On the disk of so many: 1 or 0 for this server's own, and of all the replicas. `None`: anywhere.
+    pub local: Option<usize>,
+}
+
+impl Acknowledgement {
+    /// How many have what is waited for: this server, if its disk counts, and replicas.
+    fn counts(&self, state: &State) -> (usize, usize) {
+        match self.local {
+            None => (0, state.replication.acknowledged_by(self.offset)),
+            Some(_) => {
+                let is_local = state.append_file.is_on() && state.append_file.durable() >= self.offset;
+                (usize::from(is_local), state.replication.stored_by(self.offset))
+            }
+        }
+    }
+
+    /// Whether it is enough.
+    pub fn is_met(&self, state: &State) -> bool {
+        let (local, replicas) = self.counts(state);
+        local >= self.local.unwrap_or(0) && replicas >= self.replicas
+    }
+
+    /// Answers with how many there are.
+    pub fn write(&self, state: &State, reply: &mut Reply) -> CommandResult {
+        let (local, replicas) = self.counts(state);
+        if self.local.is_none() {
+            return reply.count(replicas);
+        }
+        reply.array(2)?;
+        reply.count(local)?;
+        reply.count(replicas)
+    }
 }
 
 impl Wait {
@@ -140,7 +183,22 @@ impl<'c> Call<'c, '_> {
             needs_keys: false,
             request: None,
             refused_with_value: false,
+            acknowledgement: None,
         })
+    }
+
+    /// Ends a command that waits for replicas.
+    pub fn wait_for_acknowledgements(&mut self, deadline_ms: Option<i64>, wanted: Acknowledgement) {
+        self.unanswered = Some(Unanswered::Waits(Box::new(Wait {
+            keys: Vec::new(),
+            deadline_ms,
+            feeds: None,
+            wanted: Type::String,
+            needs_keys: false,
+            request: None,
+            refused_with_value: false,
+            acknowledgement: Some(wanted),
+        })));
     }
 
     /// Ends a command that found nothing to give: it waits if it may, else it answers at once that there is nothing.

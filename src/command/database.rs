@@ -5,8 +5,9 @@ use super::key;
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::saving;
+use crate::state::State;
 use crate::store::snapshot::retire;
-use crate::store::{Database, DueFields, Shard};
+use crate::store::{Database, DueFields, Locked, Shard};
 use std::ops::Range;
 
 /// `DBSIZE`: the number of keys, those included whose time is over but which are not removed yet.
@@ -48,28 +49,56 @@ fn parse_flush(call: &Call) -> Result<bool, ErrorReply> {
     }
 }
 
-/// Removes all keys of these databases.
-pub(super) fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
-    let mut removed = 0;
-    let mut emptied = Vec::new();
-    let mut awaited: Vec<(usize, Box<[u8]>)> = Vec::new();
-    for (_, shard) in call.keys.locked().shards() {
+/// What was in databases that have been emptied.
+struct Emptied {
+    removed: u64,
+    trees: Vec<Database>,
+    /// Keys for which clients wait, with their databases.
+    awaited: Vec<(usize, Box<[u8]>)>,
+}
+
+/// Takes all keys out of these databases, whose shards are held, and tells those who watch them.
+fn take_all(state: &State, locked: &mut Locked<'_>, databases: Range<usize>) -> Emptied {
+    let mut emptied = Emptied { removed: 0, trees: Vec::new(), awaited: Vec::new() };
+    for (_, shard) in locked.shards() {
         for database in databases.clone() {
             if shard.databases[database].is_empty() {
                 continue;
             }
-            awaited.extend(shard.waiters.keys(database).map(|key| (database, key.into())));
-            touch_watched(call.state, shard, database, &[database]);
+            emptied.awaited.extend(shard.waiters.keys(database).map(|key| (database, key.into())));
+            touch_watched(state, shard, database, &[database]);
             shard.due_fields[database] = DueFields::default();
             let tree = std::mem::take(&mut shard.databases[database]);
-            removed += tree.len() as u64;
-            emptied.extend(retire(tree));
+            emptied.removed += tree.len() as u64;
+            emptied.trees.extend(retire(tree));
         }
     }
-    for tree in emptied {
+    emptied
+}
+
+fn free_in_background(state: &State, tree: Database) {
+    let (keys, memory) = (tree.len() as u64, tree.memory());
+    state.lazy_free.free(tree, keys, memory.page_bytes - memory.page_free_bytes);
+}
+
+/// Removes everything, since other data take its place: nothing of it is counted or logged.
+pub fn empty(state: &State, in_background: bool) {
+    let mut locked = state.keyspace.lock(state.keyspace.all_shards());
+    let emptied = take_all(state, &mut locked, 0..state.keyspace.databases());
+    drop(locked);
+    for tree in emptied.trees {
         if in_background {
-            let (keys, memory) = (tree.len() as u64, tree.memory());
-            call.state.lazy_free.free(tree, keys, memory.page_bytes - memory.page_free_bytes);
+            free_in_background(state, tree);
+        }
+    }
+}
+
+/// Removes all keys of these databases.
+pub(super) fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
+    let Emptied { removed, trees, awaited } = take_all(call.state, call.keys.locked(), databases);
+    for tree in trees {
+        if in_background {
+            free_in_background(call.state, tree);
         } else {
             call.keys.free_emptied(tree);
         }
@@ -92,7 +121,7 @@ fn signal_awaited(call: &mut Call, awaited: Vec<(usize, Box<[u8]>)>) {
 }
 
 /// Tells those who watch keys of `database` which are in one of the databases of `sources`.
-fn touch_watched(state: &crate::state::State, shard: &Shard, database: usize, sources: &[usize]) {
+fn touch_watched(state: &State, shard: &Shard, database: usize, sources: &[usize]) {
     let exists = |tree: &Database, key: &[u8]| tree.find(state.keyspace.key(key)).is_some();
     for key in shard.watched.keys(database) {
         if sources.iter().any(|source| exists(&shard.databases[*source], key)) {

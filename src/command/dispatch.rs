@@ -11,8 +11,9 @@ use super::migrate::Travel;
 use super::prepare::Prepared;
 use super::run::{Run, call, feed_monitors, note, request_shards, write_error};
 use crate::client::{ReplyMode, Session};
-use crate::config::Directive;
+use crate::config::{Directive, error_text};
 use crate::eviction::Room;
+use crate::log::Audience;
 use crate::resp::{Args, ErrorReply, Reply};
 use crate::spec::{CommandFlags, CommandSpec, KeyLayout, Locks, errors};
 use crate::state::{PauseKind, State};
@@ -50,6 +51,9 @@ pub fn leave(state: &State, session: &mut Session) {
     super::transaction::unwatch_all(state, session);
     super::pubsub::leave(state, session);
     super::monitor::leave(state, session);
+    if let Some(replica) = session.replica.take() {
+        super::replication::unlist(state, &replica);
+    }
 }
 
 /// Runs one request, which has at least one argument, and appends its reply.
@@ -197,6 +201,9 @@ fn unknown(session: &Session, args: Args<'_>, container: Option<&'static Command
 /// Why a command may not run now.
 #[inline]
 fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<ErrorReply> {
+    if session.obeys {
+        return None;
+    }
     if spec.has(CommandFlags::PROTECTED)
         && let Some(error) = limits::protection(state, session, spec)
     {
@@ -221,13 +228,36 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
     {
         return Some(ErrorReply::OUT_OF_MEMORY);
     }
+    if state.append_file.is_on()
+        && let Some(error) = state.append_file.error()
+        && (does_any(session, spec, CommandFlags::WRITE) || spec.name == "ping")
+    {
+        return Some(ErrorReply::new(format!("MISCONF Errors writing to the AOF file: {}", error_text(&error))));
+    }
     if limits::cannot_save(state) && (does_any(session, spec, CommandFlags::WRITE) || spec.name == "ping") {
         return Some(ErrorReply::CANNOT_SAVE);
+    }
+    if state.replication.is_replica()
+        && let Some(error) = follower_refusal(state, session, spec)
+    {
+        return Some(error);
     }
     if limits::lacks_replicas(state) && does_any(session, spec, CommandFlags::WRITE) {
         return Some(ErrorReply::fixed("NOREPLICAS Not enough good replicas to write."));
     }
     None
+}
+
+/// Why a replica does not run a command.
+#[cold]
+fn follower_refusal(state: &State, session: &Session, spec: &CommandSpec) -> Option<ErrorReply> {
+    if state.settings.flag(Directive::ReplicaReadOnly) && does_any(session, spec, CommandFlags::WRITE) {
+        return Some(ErrorReply::fixed("READONLY You can't write against a read only replica."));
+    }
+    let is_stale = state.replication.is_stale() && !state.settings.flag(Directive::ReplicaServeStaleData);
+    (is_stale && !spec.has(CommandFlags::STALE)).then_some(ErrorReply::fixed(
+        "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    ))
 }
 
 /// Whether the command, or for `EXEC` any that was queued, has one of the `flags`.
@@ -244,7 +274,7 @@ fn reply_is_resp3(session: &Session) -> bool {
 /// Whether `CLIENT PAUSE` holds the command back.
 #[inline]
 fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
-    if !state.pause.is_on() {
+    if !state.pause.is_on() || session.obeys {
         return false;
     }
     match state.pause.kind() {
@@ -284,9 +314,26 @@ fn lock<'k>(
         let locked = state.keyspace.lock(set);
         let wanted = blocking::closure(state, session, spec, args, &locked);
         if wanted.is_subset(set) {
-            return Keys::new(locked, state, session.database, now_ms, session.no_touch, prepared.foreknown());
+            let mut keys = Keys::new(locked, state, session.database, now_ms, session.no_touch, prepared.foreknown());
+            if session.obeys {
+                keys.obey();
+            }
+            return keys;
         }
         set = set.union(wanted);
+    }
+}
+
+/// Logs what an obedient session was given, up to the end of what was done now: a transaction as a whole. A shard must be
+/// locked, so that the link's turn does not end meanwhile.
+pub fn log_as_it_came(state: &State, session: &mut Session) {
+    if session.turn.is_some_and(|turn| turn != state.replication.turn()) {
+        return;
+    }
+    if session.transaction.is_none() && !session.unlogged.is_empty() {
+        state.log.append_raw(&session.unlogged, session.unlogged_audience);
+        session.unlogged.clear();
+        session.unlogged_audience = Audience::Replicas;
     }
 }
 
@@ -305,6 +352,7 @@ fn run(
         // This one begins where the one before ended.
         clock => clock,
     };
+    state.append_file.hold_back(state);
     let mut keys = lock(state, session, spec, args, prepared, crate::access::unix_time_ms_at(begun));
     // Behind the locks: whoever begins a pause holds all of them, and nothing can be on its way after that.
     if postpones(state, session, spec) {
@@ -313,8 +361,18 @@ fn run(
     if state.migrations.is_any() && is_held_back(state, session, spec, args, keys.locked()) {
         return Outcome::Postponed(Postponed::Travel);
     }
+    // Behind the locks as well: what an old primary sent last came too late.
+    if session.turn.is_some_and(|turn| turn != state.replication.turn()) {
+        return Outcome::Done;
+    }
     let (failed, unanswered) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
     keys.log_effects();
+    if keys.changes() > 0 && keys.is_logged() {
+        session.written = state.log.end();
+    }
+    if session.obeys {
+        log_as_it_came(state, session);
+    }
     let waits = unanswered.is_some();
     let outcome = match unanswered {
         None => Outcome::Done,

@@ -83,7 +83,7 @@ pub fn restore(call: &mut Call) -> CommandResult {
         // As in Redis, a sum that overflows is long past.
         lifetime => Some(lifetime.wrapping_add(now_ms)),
     };
-    if matches!(loaded, Loaded::Over) || deadline.is_some_and(|deadline| deadline < now_ms) {
+    if matches!(loaded, Loaded::Over) || deadline.is_some_and(|deadline| deadline < call.keys.over_ms()) {
         // What is over before it begins is not made; what it was to replace goes.
         if let Some(found) = call.keys.write(key) {
             call.keys.delete(found, key);

@@ -88,7 +88,7 @@ fn set_deadline(call: &mut Call, unit_ms: i64, base_ms: i64) -> CommandResult {
     if !conditions.allow(call.keys.deadline(found), deadline) {
         return call.reply.flag(false);
     }
-    if deadline <= call.keys.now_ms() {
+    if deadline <= call.keys.over_ms() {
         call.keys.expire_now(found, key);
     } else {
         call.keys.set_deadline(found, key, Some(deadline));

@@ -24,20 +24,20 @@ use crate::value::packed::{Element, IntegerText};
 /// What changes go by, as the config and the clock have it.
 #[inline]
 pub(super) fn rules(call: &Call) -> HashRules {
-    crate::forms::hash(&call.state.settings, call.keys.now_ms())
+    crate::forms::hash(&call.state.settings, call.keys.over_ms())
 }
 
 /// The hash at `key`, to be read.
 #[inline]
 fn read<'a>(keys: &'a mut Keys<'_>, key: &[u8]) -> Result<Option<HashRef<'a>>, ErrorReply> {
-    let now_ms = keys.now_ms();
+    let now_ms = keys.over_ms();
     Ok(stored::read::<Hash>(keys, key)?.map(|hash| hash.at(now_ms)))
 }
 
 /// The hash of a record, which is one, to be read before it is changed.
 #[inline]
 fn view<'a>(keys: &'a Keys<'_>, found: Found) -> Option<HashRef<'a>> {
-    keys.value(found).as_hash().map(|hash| hash.at(keys.now_ms()))
+    keys.value(found).as_hash().map(|hash| hash.at(keys.over_ms()))
 }
 
 /// Changes the hash at `key`, which is made if it does not exist.

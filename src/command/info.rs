@@ -1,15 +1,18 @@
 //! `INFO`: the state of the server, section by section.
 
+mod replication;
+
 use super::call::Call;
 use crate::client::ClientFlags;
 use crate::config::{BUILD_ID, Directive};
 use crate::loading::Progress;
 use crate::resp::CommandResult;
 use crate::spec;
+use crate::state::State;
 use crate::state::{PauseKind, unix_time_ms, unix_time_us};
 use crate::stats::{Figure, bucket_at, bucket_microseconds};
 use crate::value::string::dictionary;
-use crate::{eviction, memory, process};
+use crate::{append_file, eviction, memory, process};
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,7 +37,7 @@ const SECTIONS: [Section; 14] = [
     Section { title: "Persistence", is_default: true, write: persistence },
     Section { title: "Threads", is_default: true, write: threads },
     Section { title: "Stats", is_default: true, write: stats },
-    Section { title: "Replication", is_default: true, write: replication },
+    Section { title: "Replication", is_default: true, write: replication::write },
     Section { title: "CPU", is_default: true, write: cpu },
     Section { title: "Modules", is_default: true, write: |_, _| {} },
     Section { title: "Commandstats", is_default: false, write: command_stats },
@@ -341,7 +344,10 @@ fn persistence(call: &mut Call, text: &mut Text) {
         ("current_save_keys_processed", background.keys_done),
         ("current_save_keys_total", background.keys),
         ("rdb_changes_since_last_save", saving.unsaved(state.stats.get(Figure::Changes) + call.keys.changes())),
-        ("rdb_bgsave_in_progress", background.is_running.into()),
+        (
+            "rdb_bgsave_in_progress",
+            (background.is_running || state.replication.is_copying.load(Ordering::Relaxed)).into(),
+        ),
     ]);
     text.field("rdb_last_save_time", saving.last_save_s());
     text.field("rdb_last_bgsave_status", if background.has_failed { "err" } else { "ok" });
@@ -352,16 +358,13 @@ fn persistence(call: &mut Call, text: &mut Text) {
         ("rdb_last_cow_size", background.last_kept_bytes),
         ("rdb_last_load_keys_expired", state.loading.keys_expired()),
         ("rdb_last_load_keys_loaded", state.loading.keys_loaded()),
-        ("aof_enabled", 0),
-        ("aof_rewrite_in_progress", 0),
-        ("aof_rewrite_scheduled", 0),
+        ("aof_enabled", u64::from(state.settings.flag(Directive::Appendonly))),
     ]);
-    text.field("aof_last_rewrite_time_sec", -1);
-    text.field("aof_current_rewrite_time_sec", -1);
-    text.field("aof_last_bgrewrite_status", "ok");
-    text.fields(&[("aof_rewrites", 0), ("aof_rewrites_consecutive_failures", 0)]);
-    text.field("aof_last_write_status", "ok");
+    append_file(state, text);
     text.fields(&[("aof_last_cow_size", 0), ("module_fork_in_progress", 0), ("module_fork_last_cow_size", 0)]);
+    if state.append_file.is_on() {
+        append_file_sizes(state, text);
+    }
     if let Some(progress) = state.loading.progress() {
         loading(&progress, text);
     }
@@ -403,8 +406,8 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("instantaneous_ops_per_sec", rates.commands as u64),
         ("total_net_input_bytes", get(Figure::NetInputBytes)),
         ("total_net_output_bytes", get(Figure::NetOutputBytes)),
-        ("total_net_repl_input_bytes", 0),
-        ("total_net_repl_output_bytes", 0),
+        ("total_net_repl_input_bytes", get(Figure::NetReplInputBytes)),
+        ("total_net_repl_output_bytes", get(Figure::NetReplOutputBytes)),
     ]);
     text.field("instantaneous_input_kbps", kilobytes(rates.input_bytes));
     text.field("instantaneous_output_kbps", kilobytes(rates.output_bytes));
@@ -412,9 +415,9 @@ fn stats(call: &mut Call, text: &mut Text) {
     text.field("instantaneous_output_repl_kbps", "0.00");
     text.fields(&[
         ("rejected_connections", get(Figure::ConnectionsRejected)),
-        ("sync_full", 0),
-        ("sync_partial_ok", 0),
-        ("sync_partial_err", 0),
+        ("sync_full", state.replication.full_syncs.load(Ordering::Relaxed)),
+        ("sync_partial_ok", state.replication.partial_syncs.load(Ordering::Relaxed)),
+        ("sync_partial_err", state.replication.partial_refusals.load(Ordering::Relaxed)),
         ("expired_subkeys", get(Figure::ExpiredFields)),
         ("expired_keys", get(Figure::ExpiredKeys)),
     ]);
@@ -470,18 +473,31 @@ fn stats(call: &mut Call, text: &mut Text) {
     ]);
 }
 
-fn replication(call: &mut Call, text: &mut Text) {
-    text.field("role", "master");
-    text.field("connected_slaves", 0);
-    text.field("master_failover_state", "no-failover");
-    text.field("master_replid", &call.state.replication_id);
-    text.field("master_replid2", format_args!("{:040}", 0));
-    text.field("master_repl_offset", 0);
-    text.field("second_repl_offset", -1);
-    text.field("repl_backlog_active", 0);
-    text.field("repl_backlog_size", call.state.settings.int(Directive::ReplBacklogSize));
-    text.field("repl_backlog_first_byte_offset", 0);
-    text.field("repl_backlog_histlen", 0);
+/// How writing and rewriting the append-only file goes.
+fn append_file(state: &State, text: &mut Text) {
+    let rewrites = state.append_file.rewrites();
+    let is_rewriting = rewrites.begun_ms.is_some();
+    text.fields(&[
+        ("aof_rewrite_in_progress", is_rewriting.into()),
+        ("aof_rewrite_scheduled", (rewrites.is_scheduled && !is_rewriting).into()),
+    ]);
+    text.field("aof_last_rewrite_time_sec", rewrites.last_s.unwrap_or(-1));
+    text.field("aof_current_rewrite_time_sec", append_file::rewrite_seconds(&rewrites).unwrap_or(-1));
+    text.field("aof_last_bgrewrite_status", if rewrites.has_failed { "err" } else { "ok" });
+    text.fields(&[("aof_rewrites", rewrites.count), ("aof_rewrites_consecutive_failures", rewrites.failures)]);
+    text.field("aof_last_write_status", if state.append_file.error().is_some() { "err" } else { "ok" });
+}
+
+fn append_file_sizes(state: &State, text: &mut Text) {
+    let file = &state.append_file;
+    text.fields(&[
+        ("aof_current_size", file.size()),
+        ("aof_base_size", file.base_size()),
+        ("aof_pending_rewrite", 0),
+        ("aof_buffer_length", file.behind(state)),
+        ("aof_pending_bio_fsync", 0),
+        ("aof_delayed_fsync", file.delayed_syncs.load(Ordering::Relaxed)),
+    ]);
 }
 
 fn cpu(_: &mut Call, text: &mut Text) {

@@ -72,6 +72,17 @@ struct Aftermath {
     emptied: Vec<Database>,
 }
 
+/// Who decides that the time of a key is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// This server.
+    Owner,
+    /// The primary: what is over is not seen, but stays until the primary says that it goes.
+    Follower,
+    /// The primary, and it is speaking: what it has not removed is there.
+    Obedient,
+}
+
 /// The keys of a command, behind locks that are held already.
 pub struct Keys<'k> {
     locked: Locked<'k>,
@@ -83,6 +94,7 @@ pub struct Keys<'k> {
     /// The keys of the command that runs.
     foreknown: Foreknown<'k>,
     changes: u64,
+    role: Role,
     /// Somebody reads the log.
     is_logged: bool,
     /// The log gets what the command said that it has done, and not the request as it came.
@@ -116,6 +128,7 @@ impl<'k> Keys<'k> {
             no_touch,
             foreknown,
             changes: 0,
+            role: if state.replication.is_replica() { Role::Follower } else { Role::Owner },
             // Behind the locks: it changes only while all are held.
             is_logged: state.log.is_on(),
             is_restated: false,
@@ -156,6 +169,18 @@ impl<'k> Keys<'k> {
         debug_assert!(!self.has_ready(), "whoever waits for a key is served before its shard is let go");
         self.log_effects();
         self.locked = self.state.keyspace.lock(ShardSet::EMPTY);
+    }
+
+    /// Does what the primary, or a file, says: nothing is over unless it says so, and what is done is logged as it came.
+    pub(super) fn obey(&mut self) {
+        self.role = Role::Obedient;
+        self.is_logged = false;
+    }
+
+    /// Deadlines before this time, in milliseconds of Unix time, are over for this command.
+    #[inline]
+    pub fn over_ms(&self) -> i64 {
+        if self.role == Role::Obedient { i64::MIN } else { self.now_ms }
     }
 
     /// A request begins.
@@ -386,13 +411,14 @@ impl<'k> Keys<'k> {
         let database = self.database;
         // Whether the look moves records depends on the clock: where it is checked, it is taken to do so always.
         self.begin_era();
+        let over_ms = self.over_ms();
         let held = self.locked.at(shard);
-        let are_fields_due = held.due_fields[database].are_due(self.now_ms);
+        let are_fields_due = self.role == Role::Owner && held.due_fields[database].are_due(self.now_ms);
         let tree = &mut held.databases[database];
         let position = tree.find(hashed)?;
         let (deadline, clock) = tree.times(position);
-        if deadline.is_some_and(|deadline| deadline < self.now_ms) {
-            if !self.state.pause.is_on() {
+        if deadline.is_some_and(|deadline| deadline < over_ms) {
+            if self.role == Role::Owner && !self.state.pause.is_on() {
                 let found = self.found(shard, database, position);
                 self.expire(found, key);
             }
@@ -463,7 +489,7 @@ impl<'k> Keys<'k> {
         let (hashed, shard) = (placed.key, self.locked.index_of(placed.shard));
         let tree = &self.locked.at_ref(shard).databases[self.database];
         let position = tree.find(hashed)?;
-        let is_over = tree.deadline(position).is_some_and(|deadline| deadline < self.now_ms);
+        let is_over = tree.deadline(position).is_some_and(|deadline| deadline < self.over_ms());
         (!is_over).then(|| self.found(shard, self.database, position))
     }
 

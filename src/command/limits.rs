@@ -44,7 +44,8 @@ pub(super) fn permits(state: &State, session: &Session, directive: Directive) ->
 
 /// Makes room if memory is above `maxmemory`. During a pause nothing is evicted.
 pub fn make_room(state: &State) -> Room {
-    if state.pause.is_on() { Room::Enough } else { eviction::make_room(state) }
+    let leaves_it_to_primary = state.replication.is_replica() && state.settings.flag(Directive::ReplicaIgnoreMaxmemory);
+    if state.pause.is_on() || leaves_it_to_primary { Room::Enough } else { eviction::make_room(state) }
 }
 
 /// Whether writes are refused because the data cannot be saved (`stop-writes-on-bgsave-error`).
@@ -55,10 +56,14 @@ pub(super) fn cannot_save(state: &State) -> bool {
         && !state.settings.save_points().is_empty()
 }
 
-/// Whether writes are refused for want of replicas (`min-replicas-to-write`). No replica can connect yet.
+/// Whether writes are refused for want of replicas (`min-replicas-to-write`).
 #[inline]
 pub(super) fn lacks_replicas(state: &State) -> bool {
-    state.settings.int(Directive::MinReplicasToWrite) > 0 && state.settings.int(Directive::MinReplicasMaxLag) > 0
+    let wanted = state.settings.int(Directive::MinReplicasToWrite);
+    wanted > 0
+        && state.settings.int(Directive::MinReplicasMaxLag) > 0
+        && !state.replication.is_replica()
+        && (state.replication.good_replicas() as i64) < wanted
 }
 
 /// From how many microseconds on a command is slow; `u64::MAX` if none is.

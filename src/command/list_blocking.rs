@@ -73,5 +73,6 @@ fn move_or_wait(call: &mut Call, from: End, to: End, deadline_ms: Option<i64>) -
         needs_keys: false,
         request: None,
         refused_with_value: true,
+        acknowledgement: None,
     })
 }

@@ -78,6 +78,11 @@ impl<'b> Prepared<'b> {
         self.has_all_keys.then(|| shards_of(self.keys))
     }
 
+    /// Whether the table has the command.
+    pub fn is_command(&self) -> bool {
+        self.spec.is_some()
+    }
+
     pub(super) fn foreknown(&self) -> Foreknown<'b> {
         Foreknown { keys: self.keys, buffer: self.buffer, latest: Cell::new(0) }
     }

@@ -1,6 +1,7 @@
 //! Commands about the server as a whole that have no file of their own.
 
 use super::call::{Call, Mode};
+use crate::append_file;
 use crate::config::ShutdownFlags;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::saving::{self, Refusal, SaveFailed};
@@ -89,6 +90,22 @@ pub fn save(call: &mut Call) -> CommandResult {
         Ok(()) => call.reply.ok(),
         Err(SaveFailed) => Err(ErrorReply::fixed("ERR")),
     }
+}
+
+/// `BGREWRITEAOF`
+pub fn bgrewriteaof(call: &mut Call) -> CommandResult {
+    let state = call.state;
+    if state.append_file.rewrites().begun_ms.is_some() {
+        return Err(ErrorReply::fixed("ERR Background append only file rewriting already in progress"));
+    }
+    let shared = state.to_shared().map_err(|_| ErrorReply::fixed("ERR Can't execute an AOF background rewriting."))?;
+    let is_scheduled = state.keyspace.snapshot_progress().is_some();
+    append_file::rewrite::begin(&shared);
+    call.reply.simple(if is_scheduled {
+        "Background append only file rewriting scheduled"
+    } else {
+        "Background append only file rewriting started"
+    })
 }
 
 /// `BGSAVE [SCHEDULE|CANCEL]`

@@ -31,8 +31,8 @@ const IO_THREADS: &str = "`threads` sets the number of threads, and each serves 
 const LAZY_FREE: &str = "whatever takes long to free is freed off the request path";
 const MODULES: &str = "there are no modules";
 const NOT_YET_ACL: &str = "users other than the default one are not there yet";
-const NOT_YET_PERSISTENCE: &str = "persistence is not there yet";
-const NOT_YET_REPLICATION: &str = "replication is not there yet";
+const ONE_LINK: &str = "a replica is fed over one connection, as fast as it takes what it is sent";
+const NO_WAIT_AT_END: &str = "the end of the process does not wait for replicas yet";
 const NOT_YET_SCRIPTS: &str = "scripts are not there yet";
 const NOT_YET_TRACKING: &str = "client tracking is not there yet";
 const NOT_YET_TYPES: &str = "the data type is not there yet";
@@ -108,7 +108,7 @@ directives! {
     /// Addresses to listen on; `-` before one that may be missing on this machine.
     Bind = Entry::list("bind", &["*", "-::*"], checks::bind);
     /// Address from which outgoing connections are made.
-    BindSourceAddr = Entry::text("bind-source-addr", "").without_effect(NOT_YET_REPLICATION);
+    BindSourceAddr = Entry::text("bind-source-addr", "");
     /// Path of the Unix socket; empty for none.
     Unixsocket = Entry::text("unixsocket", "").immutable();
     /// Mode of the Unix socket; 0 leaves it to the umask.
@@ -205,7 +205,7 @@ directives! {
     /// Whether the allocator gives memory back from a thread of its own.
     JemallocBgThread = Entry::yes_no("jemalloc-bg-thread", true);
     /// Seconds that a shutdown waits for replicas.
-    ShutdownTimeout = Entry::integer("shutdown-timeout", 10, 0, INT_MAX).without_effect(NOT_YET_REPLICATION);
+    ShutdownTimeout = Entry::integer("shutdown-timeout", 10, 0, INT_MAX).without_effect(NO_WAIT_AT_END);
     ShutdownOnSigint = Entry::shutdown_flags("shutdown-on-sigint", ShutdownFlags::NAMES);
     ShutdownOnSigterm = Entry::shutdown_flags("shutdown-on-sigterm", ShutdownFlags::NAMES);
     /// Who may set protected directives.
@@ -336,7 +336,7 @@ directives! {
     Rdbcompression = Entry::yes_no("rdbcompression", true);
     Rdbchecksum = Entry::yes_no("rdbchecksum", true).immutable();
     RdbVersionCheck = Entry::words("rdb-version-check", 0, &[("strict", 0), ("relaxed", 1)]);
-    RdbDelSyncFiles = Entry::yes_no("rdb-del-sync-files", false).without_effect(NOT_YET_REPLICATION);
+    RdbDelSyncFiles = Entry::yes_no("rdb-del-sync-files", false);
     RdbSaveIncrementalFsync = Entry::yes_no("rdb-save-incremental-fsync", true);
     RdbKeySaveDelay = Entry::integer("rdb-key-save-delay", 0, INT_MIN, INT_MAX).hidden();
     KeyLoadDelay = Entry::integer("key-load-delay", 0, INT_MIN, INT_MAX).hidden();
@@ -345,58 +345,59 @@ directives! {
     StopWritesOnBgsaveError = Entry::yes_no("stop-writes-on-bgsave-error", true);
     SanitizeDumpPayload = Entry::words("sanitize-dump-payload", 0, &[("no", 0), ("yes", 1), ("clients", 2)])
         .without_effect("what is loaded is always checked");
-    Appendonly = Entry::yes_no("appendonly", false).denied_while_loading().unsupported("the append-only file is not there yet");
-    Appendfilename = Entry::checked("appendfilename", "appendonly.aof", checks::appendfilename).immutable().without_effect(NOT_YET_PERSISTENCE);
-    Appenddirname = Entry::checked("appenddirname", "appendonlydir", checks::appenddirname).immutable().without_effect(NOT_YET_PERSISTENCE);
-    Appendfsync = Entry::choice::<AppendFsync>("appendfsync", AppendFsync::Everysec.number()).without_effect(NOT_YET_PERSISTENCE);
-    NoAppendfsyncOnRewrite = Entry::yes_no("no-appendfsync-on-rewrite", false).without_effect(NOT_YET_PERSISTENCE);
-    AutoAofRewritePercentage = Entry::integer("auto-aof-rewrite-percentage", 100, 0, INT_MAX).without_effect(NOT_YET_PERSISTENCE);
-    AutoAofRewriteMinSize = Entry::memory("auto-aof-rewrite-min-size", 64 * MB, 0, MAX).without_effect(NOT_YET_PERSISTENCE);
-    AofLoadTruncated = Entry::yes_no("aof-load-truncated", true).without_effect(NOT_YET_PERSISTENCE);
-    AofUseRdbPreamble = Entry::yes_no("aof-use-rdb-preamble", true).without_effect(NOT_YET_PERSISTENCE);
-    AofTimestampEnabled = Entry::yes_no("aof-timestamp-enabled", false).without_effect(NOT_YET_PERSISTENCE);
-    AofRewriteIncrementalFsync = Entry::yes_no("aof-rewrite-incremental-fsync", true).without_effect(NOT_YET_PERSISTENCE);
-    AofDisableAutoGc = Entry::yes_no("aof-disable-auto-gc", false).hidden().without_effect(NOT_YET_PERSISTENCE);
+    Appendonly = Entry::yes_no("appendonly", false).denied_while_loading();
+    Appendfilename = Entry::checked("appendfilename", "appendonly.aof", checks::appendfilename).immutable();
+    Appenddirname = Entry::checked("appenddirname", "appendonlydir", checks::appenddirname).immutable();
+    Appendfsync = Entry::choice::<AppendFsync>("appendfsync", AppendFsync::Everysec.number());
+    NoAppendfsyncOnRewrite = Entry::yes_no("no-appendfsync-on-rewrite", false);
+    AutoAofRewritePercentage = Entry::integer("auto-aof-rewrite-percentage", 100, 0, INT_MAX);
+    AutoAofRewriteMinSize = Entry::memory("auto-aof-rewrite-min-size", 64 * MB, 0, MAX);
+    AofLoadTruncated = Entry::yes_no("aof-load-truncated", true);
+    AofUseRdbPreamble = Entry::yes_no("aof-use-rdb-preamble", true);
+    AofTimestampEnabled = Entry::yes_no("aof-timestamp-enabled", false).without_effect("no time is written to the append-only file yet");
+    AofRewriteIncrementalFsync = Entry::yes_no("aof-rewrite-incremental-fsync", true).without_effect("a new base is synced once it is whole");
+    AofDisableAutoGc = Entry::yes_no("aof-disable-auto-gc", false).hidden();
 
     // Replication.
 
-    Replicaof = Entry::list("replicaof", &[], checks::replicaof).alias("slaveof").immutable().left_out_if_empty()
-        .unsupported(NOT_YET_REPLICATION);
-    Masterauth = Entry::text("masterauth", "").alias("primaryauth").sensitive().without_effect(NOT_YET_REPLICATION);
-    Masteruser = Entry::text("masteruser", "").alias("primaryuser").sensitive().without_effect(NOT_YET_REPLICATION);
+    Replicaof = Entry::list("replicaof", &[], checks::replicaof).alias("slaveof").immutable().left_out_if_empty();
+    Masterauth = Entry::text("masterauth", "").alias("primaryauth").sensitive();
+    Masteruser = Entry::text("masteruser", "").alias("primaryuser").sensitive();
     ReplicaServeStaleData = Entry::yes_no("replica-serve-stale-data", true)
-        .alias("slave-serve-stale-data").without_effect(NOT_YET_REPLICATION);
-    ReplicaReadOnly = Entry::yes_no("replica-read-only", true).alias("slave-read-only").without_effect(NOT_YET_REPLICATION);
+        .alias("slave-serve-stale-data");
+    ReplicaReadOnly = Entry::yes_no("replica-read-only", true).alias("slave-read-only");
     ReplicaIgnoreMaxmemory = Entry::yes_no("replica-ignore-maxmemory", true)
-        .alias("slave-ignore-maxmemory").without_effect(NOT_YET_REPLICATION);
-    ReplicaLazyFlush = Entry::yes_no("replica-lazy-flush", true).alias("slave-lazy-flush").without_effect(NOT_YET_REPLICATION);
-    ReplicaPriority = Entry::integer("replica-priority", 100, 0, INT_MAX).alias("slave-priority").without_effect(NOT_YET_REPLICATION);
-    ReplicaAnnounced = Entry::yes_no("replica-announced", true).without_effect(NOT_YET_REPLICATION);
-    ReplicaAnnounceIp = Entry::text("replica-announce-ip", "").alias("slave-announce-ip").without_effect(NOT_YET_REPLICATION);
+        .alias("slave-ignore-maxmemory");
+    ReplicaLazyFlush = Entry::yes_no("replica-lazy-flush", true).alias("slave-lazy-flush");
+    ReplicaPriority = Entry::integer("replica-priority", 100, 0, INT_MAX).alias("slave-priority");
+    ReplicaAnnounced = Entry::yes_no("replica-announced", true);
+    ReplicaAnnounceIp = Entry::text("replica-announce-ip", "").alias("slave-announce-ip");
     ReplicaAnnouncePort = Entry::integer("replica-announce-port", 0, 0, 65535)
-        .alias("slave-announce-port").without_effect(NOT_YET_REPLICATION);
-    ReplicaIgnoreDiskWriteErrors = Entry::yes_no("replica-ignore-disk-write-errors", false).without_effect(NOT_YET_REPLICATION);
-    ReplicaFullSyncBufferLimit = Entry::memory("replica-full-sync-buffer-limit", 0, 0, MAX).without_effect(NOT_YET_REPLICATION);
+        .alias("slave-announce-port");
+    ReplicaIgnoreDiskWriteErrors = Entry::yes_no("replica-ignore-disk-write-errors", false)
+        .without_effect("a replica does what its primary says, whatever its disk does");
+    ReplicaFullSyncBufferLimit = Entry::memory("replica-full-sync-buffer-limit", 0, 0, MAX).without_effect(ONE_LINK);
     MinReplicasToWrite = Entry::integer("min-replicas-to-write", 0, 0, INT_MAX)
         .alias("min-slaves-to-write");
     MinReplicasMaxLag = Entry::integer("min-replicas-max-lag", 10, 0, INT_MAX)
         .alias("min-slaves-max-lag");
-    ReplBacklogSize = Entry::memory("repl-backlog-size", 10 * MB, 1, MAX).without_effect(NOT_YET_REPLICATION);
-    ReplBacklogTtl = Entry::integer("repl-backlog-ttl", 3600, 0, MAX).without_effect(NOT_YET_REPLICATION);
-    ReplTimeout = Entry::integer("repl-timeout", 60, 1, INT_MAX).without_effect(NOT_YET_REPLICATION);
+    ReplBacklogSize = Entry::memory("repl-backlog-size", 10 * MB, 1, MAX);
+    ReplBacklogTtl = Entry::integer("repl-backlog-ttl", 3600, 0, MAX);
+    ReplTimeout = Entry::integer("repl-timeout", 60, 1, INT_MAX);
     ReplPingReplicaPeriod = Entry::integer("repl-ping-replica-period", 10, 1, INT_MAX)
-        .alias("repl-ping-slave-period").without_effect(NOT_YET_REPLICATION);
-    ReplDisableTcpNodelay = Entry::yes_no("repl-disable-tcp-nodelay", false).without_effect(NOT_YET_REPLICATION);
-    ReplDisklessSync = Entry::yes_no("repl-diskless-sync", true).without_effect(NOT_YET_REPLICATION);
-    ReplDisklessSyncDelay = Entry::integer("repl-diskless-sync-delay", 5, 0, INT_MAX).without_effect(NOT_YET_REPLICATION);
-    ReplDisklessSyncMaxReplicas = Entry::integer("repl-diskless-sync-max-replicas", 0, 0, INT_MAX).without_effect(NOT_YET_REPLICATION);
+        .alias("repl-ping-slave-period");
+    ReplDisableTcpNodelay = Entry::yes_no("repl-disable-tcp-nodelay", false).without_effect(ONE_LINK);
+    ReplDisklessSync = Entry::yes_no("repl-diskless-sync", true);
+    ReplDisklessSyncDelay = Entry::integer("repl-diskless-sync-delay", 5, 0, INT_MAX);
+    ReplDisklessSyncMaxReplicas = Entry::integer("repl-diskless-sync-max-replicas", 0, 0, INT_MAX);
     ReplDisklessLoad = Entry::words("repl-diskless-load", 0,
         &[("disabled", 0), ("on-empty-db", 1), ("swapdb", 2), ("flush-before-load", 3)])
-        .denied_while_loading().without_effect(NOT_YET_REPLICATION);
-    ReplRdbChannel = Entry::yes_no("repl-rdb-channel", true).hidden().without_effect(NOT_YET_REPLICATION);
-    DualChannelReplicationEnabled = Entry::yes_no("dual-channel-replication-enabled", false).without_effect(NOT_YET_REPLICATION);
+        .denied_while_loading();
+    ReplRdbChannel = Entry::yes_no("repl-rdb-channel", true).hidden().without_effect(ONE_LINK);
+    DualChannelReplicationEnabled = Entry::yes_no("dual-channel-replication-enabled", false).without_effect(ONE_LINK);
     PropagationErrorBehavior = Entry::choice::<PropagationErrorBehavior>(
-        "propagation-error-behavior", PropagationErrorBehavior::Ignore.number()).without_effect(NOT_YET_REPLICATION);
+        "propagation-error-behavior", PropagationErrorBehavior::Ignore.number())
+        .without_effect("what a replica cannot do is told to its log");
 
     // Cluster mode.
 

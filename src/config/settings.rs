@@ -180,6 +180,12 @@ impl Settings {
         self.store(Directive::Maxclients, Value::Integer(clients as i64));
     }
 
+    /// Notes which server is followed, as `CONFIG GET` and `CONFIG REWRITE` tell it.
+    pub fn note_primary(&self, primary: Option<(&str, u16)>) {
+        let words = primary.map(|(host, port)| vec![host.as_bytes().to_vec(), port.to_string().into_bytes()]);
+        self.store(Directive::Replicaof, Value::List(words.unwrap_or_default().into()));
+    }
+
     /// Keeps the first path that it is given.
     pub(super) fn set_config_file(&self, path: &Path) {
         self.config_file.get_or_init(|| path.to_owned());

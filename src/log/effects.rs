@@ -1,5 +1,6 @@
 //! What a command did, gathered until it is over.
 
+use crate::resp::write_command;
 use smallvec::SmallVec;
 
 /// For whom an effect is.
@@ -8,22 +9,6 @@ pub enum Audience {
     All,
     /// Published messages, and what keeps a link alive: nothing that a file has to keep.
     Replicas,
-}
-
-/// Appends a command as an array of bulk strings.
-pub fn write_command<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
-    let mut number = itoa::Buffer::new();
-    let mut head = |out: &mut Vec<u8>, kind: u8, value: usize| {
-        out.push(kind);
-        out.extend_from_slice(number.format(value).as_bytes());
-        out.extend_from_slice(b"\r\n");
-    };
-    head(out, b'*', args.len());
-    for arg in args {
-        head(out, b'$', arg.len());
-        out.extend_from_slice(arg);
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 /// Commands that repeat what one command or transaction did, in their order.

@@ -10,8 +10,9 @@ mod effects;
 #[cfg(test)]
 mod tests;
 
-pub use effects::{Audience, Effects, write_command};
+pub use effects::{Audience, Effects};
 
+use crate::resp::write_command;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -159,6 +160,22 @@ impl Log {
         self.publish(&mut ring);
     }
 
+    /// Has replicas say what they have.
+    pub fn ask_for_acknowledgements(&self) {
+        let words = [b"REPLCONF".as_slice(), b"GETACK", b"*"];
+        self.append_outside(words.into_iter());
+    }
+
+    /// Appends a command that concerns no database, and only replicas.
+    pub fn append_outside<'a>(&self, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+        let mut ring = self.ring.lock();
+        ring.make_room();
+        let start = ring.end();
+        write_command(&mut ring.tail, args);
+        ring.note_audience(start, Audience::Replicas);
+        self.publish(&mut ring);
+    }
+
     fn publish(&self, ring: &mut Ring) {
         self.end.store(ring.end(), Ordering::Release);
         self.has_news.store(true, Ordering::Release);
@@ -219,16 +236,19 @@ impl Log {
         self.is_on.store(is_on, Ordering::Relaxed);
     }
 
-    /// What comes next for a reader, who then has it; `None` if there is nothing yet.
-    pub fn read(&self, reader: &Reader) -> Option<Bytes> {
+    /// What comes next for a reader before `end`, who then has it; `None` if there is nothing yet.
+    pub fn read(&self, reader: &Reader, mut end: u64) -> Option<Bytes> {
         let mut ring = self.ring.lock();
         let mut position = reader.position();
-        let mut end = u64::MAX;
         if reader.kind == ReaderKind::File {
             while let Some(hidden) = ring.hidden.front() {
                 if position < hidden.start {
-                    end = hidden.start;
+                    end = end.min(hidden.start);
                     break;
+                }
+                if hidden.end > end {
+                    // The rest is passed over with what comes behind the end.
+                    return None;
                 }
                 position = position.max(hidden.end);
                 ring.hidden.pop_front();

@@ -10,7 +10,7 @@ fn append(log: &Log, database: usize, words: &[&str]) {
 
 fn read_all(log: &Log, reader: &Reader) -> String {
     let mut text = Vec::new();
-    while let Some(bytes) = log.read(reader) {
+    while let Some(bytes) = log.read(reader, u64::MAX) {
         text.extend_from_slice(&bytes);
     }
     String::from_utf8(text).expect("text").replace("\r\n", " ")
@@ -72,7 +72,7 @@ fn blocks_are_kept_for_the_slowest_reader_and_for_the_backlog() {
     let value = "x".repeat(1000);
     for _ in 0..1000 {
         append(&log, 0, &["SET", "a", &value]);
-        while log.read(&fast).is_some() {}
+        while log.read(&fast, u64::MAX).is_some() {}
     }
     assert!(log.memory() > 1_000_000, "the slow one has read nothing");
     let backlog = log.backlog().expect("it is kept");

@@ -13,6 +13,15 @@ pub trait Disk: Send + Sync {
     /// Makes a file, or empties the one that is there.
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
+    /// Opens a file to be written behind what it has.
+    fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Cuts a file off behind so many bytes, for good.
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
+
+    /// Makes a directory, unless it is there.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+
     /// Opens a file to be read from its begin, and says how many bytes it has.
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)>;
 
@@ -37,6 +46,20 @@ pub struct FileSystem;
 impl Disk for FileSystem {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(File::create(path)?))
+    }
+
+    fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(File::options().append(true).create(true).open(path)?))
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = File::options().write(true).open(path)?;
+        file.set_len(bytes)?;
+        file.sync_all()
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(path)
     }
 
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)> {

@@ -9,4 +9,4 @@ mod tests;
 
 pub use error::{CommandResult, ErrorReply};
 pub use reply::{Deferred, Protocol, Reply};
-pub use request::{Args, OwnedRequest, Progress, ProtocolError, RequestLimits, Span, parse_request};
+pub use request::{Args, OwnedRequest, Progress, ProtocolError, RequestLimits, Span, parse_request, write_command};

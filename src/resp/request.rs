@@ -112,6 +112,22 @@ impl OwnedRequest {
     }
 }
 
+/// Appends a command as an array of bulk strings.
+pub fn write_command<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+    let mut number = itoa::Buffer::new();
+    let mut head = |out: &mut Vec<u8>, kind: u8, value: usize| {
+        out.push(kind);
+        out.extend_from_slice(number.format(value).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    };
+    head(out, b'*', args.len());
+    for arg in args {
+        head(out, b'$', arg.len());
+        out.extend_from_slice(arg);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// How far the parser came in a request that is not complete yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {

@@ -4,12 +4,14 @@
 //! - `background`: `BGSAVE` and save points.
 
 mod background;
+mod copy;
 mod encoder;
 mod file;
 #[cfg(test)]
 mod tests;
 
 pub use background::{Background, Figures, Refusal, cancel, save_in_background, start, stop, tick};
+pub use copy::{Copy, Form, adopt_file, write_empty};
 pub use file::open;
 
 use crate::config::Directive;

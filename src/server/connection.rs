@@ -28,6 +28,8 @@ use tokio::time::Sleep;
 
 /// Reads after which a connection lets the others of its thread have a turn.
 const READS_PER_TURN: usize = 8;
+/// Pieces of the log after which a replica's connection does so.
+const PIECES_PER_TURN: usize = 16;
 /// Nanoseconds after which it does so between two batches of requests.
 const TURN_NS_MAX: u64 = 1_000_000;
 /// Replies are sent at the latest when so many bytes have gathered.
@@ -60,6 +62,8 @@ pub struct Connection {
     unsent: Unsent,
     /// What was read is in the thread's pipeline.
     is_read: bool,
+    /// What is unsent tells of what the log has before this offset, which has to be on the disk first; 0 if of nothing.
+    held_until: u64,
     /// Ends a wait or a pause.
     timer: Option<Pin<Box<Sleep>>>,
     /// What the first request in `pending`, which is complete, must wait for.
@@ -80,6 +84,7 @@ pub async fn serve(connection: Connection) {
         if worker.pipeline.is_full() {
             worker.pipeline.serve(&worker.state);
         }
+        worker.state.log.wake_readers();
         // Buffers have grown or shrunk, and this thread may be idle from now on.
         crate::memory::publish();
         polled
@@ -99,6 +104,7 @@ impl Connection {
             pending: Pending::default(),
             unsent: Unsent::default(),
             is_read: false,
+            held_until: 0,
             timer: None,
             postponed: None,
             turn_begun: 0,
@@ -123,6 +129,18 @@ impl Connection {
             }
             let flushed = self.flush(cx);
             if let Poll::Ready(Err(Ended)) = flushed {
+                return Poll::Ready(Ended);
+            }
+            if flushed.is_pending() && self.is_held() {
+                // What is done now would be told only behind what waits for the disk already.
+                if self.session.client.mailbox.has_mail() {
+                    continue;
+                }
+                return Poll::Pending;
+            }
+            if self.session.replica.is_some()
+                && let Err(Ended) = self.feed_replica(cx)
+            {
                 return Poll::Ready(Ended);
             }
             if self.session.close_after_reply {
@@ -163,6 +181,9 @@ impl Connection {
             return;
         }
         for message in self.session.client.mailbox.take() {
+            if !matches!(message, Message::Wake) {
+                self.hold();
+            }
             match message {
                 Message::Push(bytes) => self.unsent.push(bytes),
                 Message::Unblocked(reply) => {
@@ -464,7 +485,8 @@ impl Connection {
             reply.clear();
             return;
         }
-        if self.unsent.is_empty() {
+        self.hold();
+        if self.unsent.is_empty() && !self.is_held() {
             while sent < reply.len() {
                 match Pin::new(&mut self.stream).poll_write(cx, &reply.as_bytes()[sent..]) {
                     Poll::Ready(Ok(count)) if count > 0 => sent += count,
@@ -503,11 +525,44 @@ impl Connection {
         }
     }
 
+    /// Has what is sent from now on wait until everything that it may tell of is on the disk, if that was promised.
+    #[inline]
+    fn hold(&mut self) {
+        let state = &self.worker.state;
+        if state.append_file.is_on() {
+            let end = state.log.end();
+            if !state.append_file.is_durable(end) {
+                self.held_until = end;
+            }
+        }
+    }
+
+    /// Whether what is unsent waits for the disk; then the connection is told when more has come there.
+    #[inline]
+    fn is_held(&self) -> bool {
+        self.held_until > 0 && self.waits_for_disk()
+    }
+
+    #[cold]
+    fn waits_for_disk(&self) -> bool {
+        let append_file = &self.worker.state.append_file;
+        if append_file.is_durable(self.held_until) {
+            return false;
+        }
+        append_file.wake_when_durable(&self.session.client);
+        // It may have come there before somebody could know who waits.
+        !append_file.is_durable(self.held_until)
+    }
+
     /// Sends what was kept; ready when nothing is left.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         if self.unsent.is_empty() {
             return Poll::Ready(Ok(()));
         }
+        if self.is_held() {
+            return Poll::Pending;
+        }
+        self.held_until = 0;
         while !self.unsent.is_empty() {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = self.unsent.fill(&mut slices);
@@ -527,6 +582,28 @@ impl Connection {
         self.unsent = Unsent::default();
         self.note_output();
         Poll::Ready(Ok(()))
+    }
+
+    /// Sends a replica what comes next, as long as its socket takes it.
+    fn feed_replica(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        let Some(replica) = self.session.replica.clone() else { return Ok(()) };
+        let worker = Rc::clone(&self.worker);
+        for _ in 0..PIECES_PER_TURN {
+            if !self.unsent.is_empty() {
+                break;
+            }
+            let Some(bytes) = replica.next(&worker.state.log) else { return Ok(()) };
+            worker.state.stats.add(Figure::NetReplOutputBytes, bytes.len() as u64);
+            self.unsent.push(bytes);
+            if let Poll::Ready(Err(Ended)) = self.flush(cx) {
+                return Err(Ended);
+            }
+        }
+        // There may be more once the socket takes it, or the others have had their turn.
+        if self.unsent.is_empty() {
+            replica.tell();
+        }
+        Ok(())
     }
 
     /// Tells the client that nothing more comes. Were the socket closed over requests that nobody will read, the client
@@ -572,6 +649,10 @@ impl Connection {
         let client = &self.session.client;
         client.output_bytes.store(self.unsent.bytes(), Ordering::Relaxed);
         client.output_blocks.store(self.unsent.blocks(), Ordering::Relaxed);
+        if let Some(replica) = &self.session.replica {
+            let behind = replica.behind(&self.worker.state.log);
+            client.output_bytes.store(self.unsent.bytes() + behind, Ordering::Relaxed);
+        }
         if !self.unsent.is_empty() || client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
             self.check_output(client.output_memory());
         }

@@ -7,10 +7,12 @@ use crate::config::Directive;
 use crate::eviction::Room;
 use crate::log::Audience;
 use crate::removal::{self, Removal};
+use crate::replication::{Replica, Stage};
 use crate::saving;
 use crate::state::{State, unix_time_ms, unix_time_us};
 use crate::store::{Database, Onlookers, Shard};
 use crate::value::Value;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,6 +38,7 @@ pub async fn expire(state: Arc<State>, first: usize) {
         ticks.tick().await;
         let is_off = !state.active_expire.load(Ordering::Relaxed)
             || state.cron_paused.load(Ordering::Relaxed)
+            || state.replication.is_replica()
             || state.loading.is_on();
         if is_off {
             continue;
@@ -56,6 +59,7 @@ pub async fn expire(state: Arc<State>, first: usize) {
                 }
             }
         }
+        state.log.wake_readers();
         crate::memory::publish();
     }
 }
@@ -94,7 +98,10 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     let Shard { databases, due_fields, watched, waiters } = &mut *guard;
     let tree = &mut databases[database];
     // Behind the lock: whoever begins a pause holds all of them once, and nothing expires after that.
-    if state.pause.is_on() || tree.next_deadline().is_none_or(|deadline| deadline > now_ms) {
+    if state.pause.is_on()
+        || state.replication.is_replica()
+        || tree.next_deadline().is_none_or(|deadline| deadline > now_ms)
+    {
         return 0;
     }
     let onlookers = Onlookers { watched, waiters };
@@ -122,7 +129,7 @@ fn expire_fields_batch(state: &State, shard: usize, database: usize) -> usize {
     let mut owned = Vec::new();
     let mut guard = state.keyspace.lock_one(shard);
     // Behind the lock, as for keys.
-    if state.pause.is_on() {
+    if state.pause.is_on() || state.replication.is_replica() {
         return 0;
     }
     let find = |tree: &Database, key: &[u8]| tree.find(state.keyspace.key(key));
@@ -147,6 +154,81 @@ fn expire_fields_batch(state: &State, shard: usize, database: usize) -> usize {
         state.lazy_free.free_value(value);
     }
     removed
+}
+
+/// Rewrites the append-only file when it is time. Never ends.
+pub async fn append_file(state: Arc<State>) {
+    let mut ticks = every(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        if !state.cron_paused.load(Ordering::Relaxed) {
+            crate::append_file::look_after(&state);
+        }
+    }
+}
+
+/// Looks after replicas, and the log that they follow, once a second. Never ends.
+pub async fn replication(state: Arc<State>) {
+    let mut ticks = every(Duration::from_secs(1));
+    let (mut pinged_ms, mut alone_since_ms) = (unix_time_ms(), None);
+    loop {
+        ticks.tick().await;
+        if state.cron_paused.load(Ordering::Relaxed) {
+            continue;
+        }
+        let (settings, now_ms) = (&state.settings, unix_time_ms());
+        let replicas = state.replication.replicas();
+        let is_time = now_ms - pinged_ms >= settings.int(Directive::ReplPingReplicaPeriod) * 1000;
+        if is_time && !state.replication.is_replica() && !replicas.is_empty() && !state.pause.is_on() {
+            state.log.append_outside([b"PING".as_slice()].into_iter());
+            state.log.wake_readers();
+            pinged_ms = now_ms;
+        }
+        replicas.iter().for_each(|replica| look_after_replica(&state, replica, now_ms));
+        command::replication::count_good(&state);
+        if replicas.is_empty() && !state.replication.is_replica() {
+            let ttl_ms = settings.int(Directive::ReplBacklogTtl) * 1000;
+            let since = *alone_since_ms.get_or_insert(now_ms);
+            if ttl_ms > 0 && now_ms - since > ttl_ms && state.log.backlog().is_some() {
+                drop_backlog(&state, ttl_ms / 1000);
+            }
+        } else {
+            alone_since_ms = None;
+        }
+    }
+}
+
+/// Gives the backlog back that no replica has asked for. Who comes later could be told anything: the history ends with it.
+fn drop_backlog(state: &State, seconds: i64) {
+    let all = state.keyspace.lock(state.keyspace.all_shards());
+    if state.replication.replica_count() == 0 {
+        state.replication.begin_history();
+        state.log.drop_backlog();
+        tracing::info!(
+            target: "notice",
+            "Replication backlog freed after {seconds} seconds without connected replicas."
+        );
+    }
+    drop(all);
+}
+
+fn look_after_replica(state: &State, replica: &Arc<Replica>, now_ms: i64) {
+    match replica.stage() {
+        Stage::Waiting | Stage::Prepared if !replica.is_gone() => {
+            // So that it knows that somebody is there.
+            replica.client.mailbox.post(Message::Push(Bytes::from_static(b"\n")));
+        }
+        Stage::Online => {
+            let silent_ms = now_ms - replica.acknowledged_ms();
+            if silent_ms > state.settings.int(Directive::ReplTimeout) * 1000 && !replica.is_plain {
+                tracing::warn!("Disconnecting timedout replica (streaming sync): {}", replica.client.address);
+                state.clients.kill(&replica.client);
+            }
+        }
+        Stage::Waiting | Stage::Prepared | Stage::Transfer | Stage::Loading => {}
+    }
+    // Its connection looks at its limits only when it is told something.
+    replica.tell();
 }
 
 /// Samples the figures ten times a second. Never ends.
@@ -190,6 +272,7 @@ pub async fn evict(state: Arc<State>) {
         if state.departed.is_any() {
             command::serve_departed(&state);
         }
+        state.log.wake_readers();
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod connection;
 mod cron;
+mod full_sync;
 mod intake;
 mod listen;
 mod listeners;
+mod primary_link;
 mod requests;
 mod signals;
 mod stream;
@@ -12,6 +14,7 @@ mod unsent;
 mod worker;
 
 use crate::config::{Directive, error_text};
+use crate::replication::Address;
 use crate::shutdown;
 use crate::state::State;
 use listeners::Listeners;
@@ -95,6 +98,7 @@ async fn serve(
     workers: Rc<[WorkerHandle]>,
 ) -> io::Result<()> {
     signals::listen(Arc::clone(&state))?;
+    begin_as_configured(&state);
     let (tcp_state, tcp_workers) = (Arc::clone(&state), Rc::clone(&workers));
     tokio::task::spawn_local(async move {
         while let Some(listener) = opened.recv().await {
@@ -124,6 +128,10 @@ async fn serve(
         // If its end is not told, the process is ending.
         let _ = loaded.await;
     }
+    tokio::task::spawn_local(cron::replication(Arc::clone(&state)));
+    tokio::task::spawn_local(cron::append_file(Arc::clone(&state)));
+    tokio::task::spawn_local(full_sync::serve(Arc::clone(&state)));
+    tokio::task::spawn_local(primary_link::follow(Arc::clone(&state)));
     if has_tcp {
         tracing::info!(target: "notice", "Ready to accept connections tcp");
     }
@@ -132,6 +140,19 @@ async fn serve(
     }
     crate::daemon::notify_supervisor(&state.settings);
     std::future::pending().await
+}
+
+/// Follows a primary from the start, if the configuration names one.
+fn begin_as_configured(state: &State) {
+    let words = state.settings.words(Directive::Replicaof);
+    if let [host, port] = words.as_slice()
+        && let Ok(port) = port.parse()
+    {
+        let all = state.keyspace.lock(state.keyspace.all_shards());
+        state.replication.follow(Address { host: host.clone(), port }, crate::state::unix_time_ms());
+        crate::logging::set_role(crate::logging::Role::Replica);
+        drop(all);
+    }
 }
 
 /// Ends the process when a signal asks for it, but not while what happens by itself is suspended. Never ends.

@@ -161,7 +161,7 @@ pub fn hpersist(call: &mut Call) -> CommandResult {
 
 /// Takes the deadlines of fields away.
 fn persist(call: &mut Call, found: Found, key: &[u8], names: Args<'_>) {
-    let now_ms = call.keys.now_ms();
+    let now_ms = call.keys.over_ms();
     let has_deadline = |hash: &Hash, name: &[u8]| matches!(hash.view().at(now_ms).deadline(name), Some(Some(_)));
     let edited = edit(call.keys, found, key, |hash: &mut Hash| {
         let mut changes = 0;

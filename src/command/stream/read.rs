@@ -140,6 +140,7 @@ impl<'a> Request<'a> {
             needs_keys: self.group.is_some(),
             request: self.resolved(call, &from),
             refused_with_value: false,
+            acknowledgement: None,
         })
     }
 

@@ -86,7 +86,7 @@ fn set_with_options(call: &mut Call) -> CommandResult {
     match (holds, deadline) {
         (false, _) if options.get => return Ok(()),
         (false, _) => return call.reply.null(),
-        (true, Some(deadline)) if deadline < call.keys.now_ms() => {
+        (true, Some(deadline)) if deadline < call.keys.over_ms() => {
             if let Some(found) = found {
                 call.keys.expire_now(found, key);
             }
@@ -170,7 +170,7 @@ pub fn getex(call: &mut Call) -> CommandResult {
     write_found(call, found)?;
     let Some(found) = found else { return Ok(()) };
     match (expiry, deadline) {
-        (_, Some(deadline)) if deadline < call.keys.now_ms() => call.keys.expire_now(found, key),
+        (_, Some(deadline)) if deadline < call.keys.over_ms() => call.keys.expire_now(found, key),
         (_, Some(milliseconds)) => {
             call.keys.set_deadline(found, key, deadline);
             call.keys.changed(key, Event::EXPIRE);

@@ -94,6 +94,26 @@ impl Disk for SimulatedDisk {
         Ok(Box::new(SimulatedFile { disk: self.clone(), contents }))
     }
 
+    fn append(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let contents = self.0.lock().named.get(path).cloned();
+        match contents {
+            Some(contents) => Ok(Box::new(SimulatedFile { disk: self.clone(), contents })),
+            None => self.create(path),
+        }
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let files = self.0.lock();
+        let mut contents = files.named.get(path).ok_or(error(libc::ENOENT))?.lock();
+        contents.bytes.truncate(bytes as usize);
+        contents.synced = contents.bytes.clone();
+        Ok(())
+    }
+
+    fn create_directory(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)> {
         let files = self.0.lock();
         let contents = files.named.get(path).ok_or(error(libc::ENOENT))?;

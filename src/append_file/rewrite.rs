@@ -1,0 +1,169 @@
+//! Rewriting the append-only file: a base out of a snapshot takes the place of all files before it.
+
+use super::{Order, directory, file_name, new_increment, remove_history, store_manifest};
+use crate::config::{Directive, error_text};
+use crate::persistence::aof::manifest::{Manifest, Part};
+use crate::persistence::disk::DiskFile;
+use crate::persistence::rdb::file::write::Output;
+use crate::saving::{self, Form};
+use crate::state::{State, unix_time_ms};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The name of the base of a number.
+pub(super) fn base_name(state: &State, number: u64) -> String {
+    let kind = if state.settings.flag(Directive::AofUseRdbPreamble) { "rdb" } else { "aof" };
+    format!("{}.{number}.base.{kind}", file_name(state))
+}
+
+/// Writes a base that has no data.
+pub(super) fn write_nothing(state: &State, file: &mut Box<dyn DiskFile>) -> io::Result<()> {
+    if state.settings.flag(Directive::AofUseRdbPreamble) {
+        saving::write_empty(state, Output::new(file, state.settings.flag(Directive::Rdbchecksum)))?;
+    }
+    Ok(())
+}
+
+/// Begins a rewrite on a thread of its own, or has one begin as soon as it can.
+pub fn begin(state: &Arc<State>) {
+    let mut rewrites = state.append_file.rewrites.lock();
+    if rewrites.begun_ms.is_some() {
+        return;
+    }
+    rewrites.is_scheduled = true;
+    if state.keyspace.snapshot_progress().is_some() {
+        return;
+    }
+    rewrites.begun_ms = Some(unix_time_ms());
+    drop(rewrites);
+    let job = Arc::clone(state);
+    let spawned = std::thread::Builder::new().name("rewrite".into()).spawn(move || run(&job));
+    if let Err(error) = spawned {
+        tracing::warn!("Can't rewrite append only file in background: {}", error_text(&error));
+        finish(state, Err(error));
+    }
+}
+
+fn run(state: &Arc<State>) {
+    tracing::info!(target: "notice", "Background append only file rewriting started");
+    let temporary = state.settings.resolve(format!("temp-rewriteaof-bg-{}.aof", std::process::id()).as_ref());
+    let result = rewrite(state, &temporary);
+    if result.is_err()
+        && let Err(error) = state.disk.remove(&temporary)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!("Could not remove {}: {}", temporary.display(), error_text(&error));
+    }
+    finish(state, result);
+}
+
+/// What became of a rewrite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// A snapshot was under way: it is tried again.
+    PutOff,
+}
+
+fn finish(state: &State, result: io::Result<Outcome>) {
+    let mut rewrites = state.append_file.rewrites.lock();
+    let Some(begun_ms) = rewrites.begun_ms.take() else { return };
+    rewrites.is_scheduled = matches!(result, Ok(Outcome::PutOff));
+    match result {
+        Ok(Outcome::PutOff) => {}
+        Ok(Outcome::Done) => {
+            rewrites.count += 1;
+            rewrites.has_failed = false;
+            rewrites.failures = 0;
+            rewrites.last_s = Some((unix_time_ms() - begun_ms) / 1000);
+            tracing::info!(target: "notice", "Background AOF rewrite finished successfully");
+        }
+        Err(error) => {
+            rewrites.has_failed = true;
+            rewrites.failures += 1;
+            tracing::warn!("Background AOF rewrite terminated with error: {}", error_text(&error));
+        }
+    }
+}
+
+/// What goes on while the base is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// What happens is written to a new increment.
+    Switch,
+    /// What happens is written from now on.
+    Enable,
+    /// Nothing is written (`appendonly no`).
+    Alone,
+}
+
+fn rewrite(state: &Arc<State>, temporary: &std::path::Path) -> io::Result<Outcome> {
+    let append_file = &state.append_file;
+    let mode = match (append_file.is_on(), state.settings.flag(Directive::Appendonly)) {
+        (true, _) => Mode::Switch,
+        (false, true) => Mode::Enable,
+        (false, false) => Mode::Alone,
+    };
+    state.disk.create_directory(&directory(state))?;
+    let mut manifest = append_file.manifest.lock().clone();
+    let outdated = manifest.clone();
+    let file = if mode == Mode::Alone { None } else { Some(new_increment(state, &mut manifest)?) };
+    if mode == Mode::Switch {
+        // Were the process to end now, both increments would be read.
+        store_manifest(state, &manifest)?;
+    }
+    let form = if state.settings.flag(Directive::AofUseRdbPreamble) { Form::Rdb } else { Form::Commands };
+    let mut locked = state.keyspace.lock(state.keyspace.all_shards());
+    let Some(copy) = saving::Copy::begin(state, &mut locked, form) else {
+        drop(locked);
+        return Ok(Outcome::PutOff);
+    };
+    match (mode, file) {
+        (Mode::Enable, Some(file)) => super::begin(state, file)?,
+        (Mode::Switch, Some(file)) if append_file.is_on() => {
+            state.log.forget_database();
+            append_file.order(Order::Switch { at: state.log.end(), file });
+        }
+        (Mode::Alone, _) => {}
+        (Mode::Switch | Mode::Enable, _) => return Err(io::ErrorKind::Interrupted.into()),
+    }
+    drop(locked);
+    if mode == Mode::Switch {
+        *append_file.manifest.lock() = manifest.clone();
+    }
+    let mut output = state.disk.create(temporary)?;
+    if form == Form::Rdb {
+        let has_checksum = state.settings.flag(Directive::Rdbchecksum);
+        copy.write(None, true, Output::new(&mut output, has_checksum))?;
+    } else {
+        copy.write_commands(&mut output)?;
+    }
+    output.sync()?;
+    drop(output);
+    replace(state, manifest, &outdated, temporary)?;
+    Ok(Outcome::Done)
+}
+
+/// Makes what was written the base, in place of all files before it.
+fn replace(state: &State, mut manifest: Manifest, outdated: &Manifest, temporary: &std::path::Path) -> io::Result<()> {
+    let number = manifest.next_base();
+    let base = Part { name: base_name(state, number), number };
+    let path = directory(state).join(&base.name);
+    state.disk.rename(temporary, &path)?;
+    manifest.history.extend(manifest.base.replace(base));
+    manifest.history.extend(outdated.increments.iter().cloned());
+    manifest.increments.retain(|part| !outdated.increments.contains(part));
+    store_manifest(state, &manifest)?;
+    *state.append_file.manifest.lock() = manifest.clone();
+    let bytes = state.disk.open(&path)?.1;
+    let last = manifest
+        .increments
+        .last()
+        .map_or(Ok(0), |part| state.disk.open(&directory(state).join(&part.name)).map(|(_, bytes)| bytes))?;
+    state.append_file.size.store(bytes + last, Ordering::Relaxed);
+    state.append_file.base_size.store(bytes + last, Ordering::Relaxed);
+    remove_history(state, &mut manifest)?;
+    *state.append_file.manifest.lock() = manifest;
+    Ok(())
+}

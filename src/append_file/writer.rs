@@ -1,0 +1,224 @@
+//! The thread that writes the append-only file.
+
+use super::Order;
+use crate::command;
+use crate::config::{AppendFsync, Directive, error_text};
+use crate::log::Reader;
+use crate::persistence::disk::DiskFile;
+use crate::state::State;
+use bytes::Bytes;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Bytes that are written at once.
+const WRITE_BYTES: usize = 64 * 1024;
+/// How late what is written may come unless replies wait for it.
+const GATHER: Duration = Duration::from_millis(10);
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// How long nothing is tried after an error.
+const RETRY: Duration = Duration::from_secs(1);
+
+struct Writer<'s> {
+    state: &'s State,
+    reader: &'s Reader,
+    file: Box<dyn DiskFile>,
+    buffer: Vec<u8>,
+    /// The offset behind what is in the file or the buffer.
+    position: u64,
+    /// Something was written and not synced.
+    is_dirty: bool,
+    synced: Instant,
+    policy: AppendFsync,
+}
+
+/// Writes until it is told to stop.
+pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>) {
+    let mut writer = Writer {
+        state,
+        reader,
+        file,
+        buffer: Vec::with_capacity(2 * WRITE_BYTES),
+        position: reader.position(),
+        is_dirty: false,
+        synced: Instant::now(),
+        policy: AppendFsync::Everysec,
+    };
+    loop {
+        writer.policy = state.settings.choice(Directive::Appendfsync);
+        writer.write_all();
+        if writer.obey() {
+            return;
+        }
+        writer.sync_in_time();
+        writer.wait();
+    }
+}
+
+impl Writer<'_> {
+    /// Where the file ends and another begins, if that has been ordered.
+    fn switch_at(&self) -> u64 {
+        match self.state.append_file.orders.lock().front() {
+            Some(Order::Switch { at, .. }) => *at,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Writes everything that the log has for this file.
+    fn write_all(&mut self) {
+        let sleep_us = self.state.append_file.sleep_us.load(Ordering::Relaxed);
+        if sleep_us > 0 {
+            std::thread::sleep(Duration::from_micros(sleep_us as u64));
+        }
+        let end = self.switch_at();
+        loop {
+            while self.buffer.len() < WRITE_BYTES
+                && let Some(bytes) = self.next(end)
+            {
+                self.buffer.extend_from_slice(&bytes);
+            }
+            // What is only for replicas has been passed over.
+            self.position = self.reader.position();
+            if self.buffer.is_empty() {
+                break;
+            }
+            self.write_buffer();
+        }
+        self.state.append_file.written.store(self.position, Ordering::Relaxed);
+        if !self.is_dirty {
+            self.state.append_file.settle(self.position);
+        } else if self.policy == AppendFsync::Always {
+            self.sync();
+        }
+    }
+
+    fn next(&self, end: u64) -> Option<Bytes> {
+        self.state.log.read(self.reader, end)
+    }
+
+    /// Writes what has been gathered, however long it takes.
+    fn write_buffer(&mut self) {
+        let mut done = 0;
+        while done < self.buffer.len() {
+            match self.file.write(&self.buffer[done..]) {
+                Ok(0) => self.fail("writing to", &io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    done += written;
+                    self.is_dirty = true;
+                    self.state.append_file.size.fetch_add(written as u64, Ordering::Relaxed);
+                    self.recover();
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.fail("writing to", &error),
+            }
+        }
+        self.buffer.clear();
+        if self.buffer.capacity() > 16 * WRITE_BYTES {
+            self.buffer.shrink_to(2 * WRITE_BYTES);
+        }
+    }
+
+    /// Says that the disk does not do what it should. Ends the process if replies have been promised otherwise; else writes are
+    /// refused until it does, and the caller tries again.
+    fn fail(&self, what: &str, error: &io::Error) {
+        if self.policy == AppendFsync::Always {
+            tracing::warn!("Error {what} the AOF file: {}", error_text(error));
+            tracing::warn!("Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...");
+            std::process::exit(1);
+        }
+        let append_file = &self.state.append_file;
+        if append_file.error().is_none() {
+            tracing::warn!("Error {what} the AOF file: {}", error_text(error));
+        }
+        append_file.error.store(error.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed);
+        append_file.settle(0);
+        std::thread::sleep(RETRY);
+    }
+
+    /// The disk does what it should again.
+    fn recover(&self) {
+        if self.state.append_file.error.swap(0, Ordering::Relaxed) != 0 {
+            tracing::warn!("AOF write error looks solved. The server can write again.");
+        }
+    }
+
+    /// Has everything that was written last.
+    fn sync(&mut self) {
+        loop {
+            match self.file.sync() {
+                Ok(()) => break,
+                Err(error) => self.fail("syncing", &error),
+            }
+        }
+        self.recover();
+        self.is_dirty = false;
+        self.synced = Instant::now();
+        self.state.append_file.settle(self.position);
+        if self.state.replication.has_waits.load(Ordering::Acquire) {
+            command::serve_acknowledged(self.state);
+        }
+    }
+
+    fn sync_in_time(&mut self) {
+        let is_put_off = self.state.settings.flag(Directive::NoAppendfsyncOnRewrite)
+            && self.state.append_file.rewrites().begun_ms.is_some();
+        let is_time = self.synced.elapsed() >= SYNC_INTERVAL;
+        if self.is_dirty && self.policy == AppendFsync::Everysec && is_time && !is_put_off {
+            self.sync();
+        }
+    }
+
+    /// Does what was ordered, as far as its time has come. Returns whether it is to stop.
+    fn obey(&mut self) -> bool {
+        loop {
+            let order = {
+                let mut orders = self.state.append_file.orders.lock();
+                match orders.front() {
+                    Some(Order::Switch { at, .. }) if *at > self.position => return false,
+                    Some(Order::Sync(offset)) if *offset > self.position => return false,
+                    _ => orders.pop_front(),
+                }
+            };
+            match order {
+                None => return false,
+                Some(Order::Switch { file, .. }) => {
+                    if self.is_dirty {
+                        self.sync();
+                    }
+                    self.file = file;
+                }
+                Some(Order::Sync(_)) => {
+                    if self.is_dirty {
+                        self.sync();
+                    } else {
+                        self.state.append_file.settle(self.position);
+                    }
+                }
+                Some(Order::Stop) => {
+                    if self.is_dirty {
+                        self.sync();
+                    }
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// Waits until there is something to be done.
+    fn wait(&self) {
+        let append_file = &self.state.append_file;
+        let mut orders = append_file.orders.lock();
+        append_file.is_idle.store(true, Ordering::Release);
+        let has_news = self.state.log.end() > self.position || !orders.is_empty();
+        if !has_news {
+            let limit = if self.is_dirty { SYNC_INTERVAL.saturating_sub(self.synced.elapsed()) } else { SYNC_INTERVAL };
+            append_file.told.wait_for(&mut orders, limit.max(Duration::from_millis(1)));
+        }
+        append_file.is_idle.store(false, Ordering::Release);
+        // More may come soon, which is then written together; but not if somebody waits for it.
+        if self.policy != AppendFsync::Always && orders.is_empty() {
+            append_file.told.wait_for(&mut orders, GATHER);
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! Replication as clients and other servers ask for it: who follows whom, what a replica wants and has, and waiting for it.
+
+use super::call::{Acknowledgement, Mode};
+use super::{Call, blocking};
+use crate::client::{ClientFlags, Endpoint};
+use crate::config::Directive;
+use crate::log::ReaderKind;
+use crate::logging;
+use crate::replication::{Address, LinkState, Replica, Stage};
+use crate::resp::{CommandResult, ErrorReply};
+use crate::state::{State, unix_time_ms};
+use crate::value::number;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+const NOT_LINKED: ErrorReply = ErrorReply::fixed("NOMASTERLINK Can't SYNC while not connected with my master");
+
+/// `REPLICAOF host port | NO ONE`
+pub fn replicaof(call: &mut Call) -> CommandResult {
+    let client = describe(call);
+    if call.is_word(1, "NO") && call.is_word(2, "ONE") {
+        if call.state.replication.is_replica() {
+            promote(call.state);
+            tracing::info!(target: "notice", "MASTER MODE enabled (user request from '{client}')");
+        }
+        return call.reply.ok();
+    }
+    let error = ErrorReply::fixed("ERR Invalid master port");
+    let port = call.integer_in(2, 0..=65535, error)? as u16;
+    let address = Address { host: String::from_utf8_lossy(call.arg(1)).into_owned(), port };
+    if call.state.replication.primary().as_ref() == Some(&address) {
+        tracing::info!(target: "notice", "REPLICAOF would result into synchronization with the master we are already \
+             connected with. No operation performed.");
+        return call.reply.simple("OK Already connected to specified master");
+    }
+    if !call.state.replication.is_replica() {
+        // Whoever waits would wait for what cannot come.
+        blocking::unblock_all(call.state, call.keys);
+    }
+    follow(call.state, address.clone());
+    tracing::info!(target: "notice", "REPLICAOF {}:{} enabled (user request from '{client}')", address.host, address.port);
+    call.reply.ok()
+}
+
+/// A client as the log names it.
+fn describe(call: &Call) -> String {
+    let client = &call.session.client;
+    format!("id={} addr={} laddr={}", client.id, client.address, client.local_address)
+}
+
+/// Follows a primary from now on. All shards must be locked.
+pub fn follow(state: &State, address: Address) {
+    let was_primary = !state.replication.is_replica();
+    state.settings.note_primary(Some((&address.host, address.port)));
+    logging::set_role(logging::Role::Replica);
+    state.replication.follow(address, unix_time_ms());
+    if was_primary {
+        state.replication.set_has_history(true);
+        tracing::info!(
+            target: "notice",
+            "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be able to \
+             synchronize with the new master with just a partial transfer."
+        );
+    }
+    // They have to learn whose data they get from now on.
+    disconnect_replicas(state);
+}
+
+/// Follows nobody any more. All shards must be locked.
+pub fn promote(state: &State) {
+    state.replication.promote(state.log.end());
+    state.settings.note_primary(None);
+    logging::set_role(logging::Role::Primary);
+    state.log.forget_database();
+    disconnect_replicas(state);
+}
+
+/// Ends the connections of all replicas, which will come back.
+pub fn disconnect_replicas(state: &State) {
+    for replica in state.replication.replicas() {
+        state.clients.kill(&replica.client);
+    }
+}
+
+/// `SYNC`
+pub fn sync(call: &mut Call) -> CommandResult {
+    if let Some(error) = refusal(call) {
+        return Err(error);
+    }
+    if call.session.replica.is_some() {
+        return Ok(());
+    }
+    tracing::info!(target: "notice", "Replica {} asks for synchronization", replica_name(call));
+    begin_full(call, true)
+}
+
+/// `PSYNC replicationid offset`
+pub fn psync(call: &mut Call) -> CommandResult {
+    if let Some(error) = refusal(call) {
+        return Err(error);
+    }
+    if call.session.replica.is_some() {
+        return Ok(());
+    }
+    let next = call.integer(2)?;
+    tracing::info!(target: "notice", "Replica {} asks for synchronization", replica_name(call));
+    if continue_partial(call, next)? {
+        return Ok(());
+    }
+    if call.arg(1) != b"?" {
+        call.state.replication.partial_refusals.fetch_add(1, Ordering::Relaxed);
+    }
+    begin_full(call, false)
+}
+
+fn refusal(call: &Call) -> Option<ErrorReply> {
+    let replication = &call.state.replication;
+    if replication.is_replica() && replication.link().state != LinkState::Connected {
+        return Some(NOT_LINKED);
+    }
+    if call.mode != Mode::Direct {
+        return Some(ErrorReply::fixed("ERR Command not allowed inside a transaction"));
+    }
+    None
+}
+
+/// The address of a replica, as the log names it.
+fn replica_name(call: &Call) -> String {
+    let capabilities = &call.session.capabilities;
+    let ip = capabilities.ip.clone().unwrap_or_else(|| call.session.client.address.ip());
+    match capabilities.port {
+        0 => format!("client id #{}", call.session.client.id),
+        port => format!("{ip}:{port}"),
+    }
+}
+
+/// Registers the client as a replica.
+fn enlist(call: &mut Call, is_plain: bool) -> Arc<Replica> {
+    let session = &mut *call.session;
+    let replica =
+        Arc::new(Replica::new(Arc::clone(&session.client), session.capabilities.clone(), is_plain, unix_time_ms()));
+    session.client.set(ClientFlags::REPLICA, true);
+    session.replica = Some(Arc::clone(&replica));
+    call.state.replication.add_replica(Arc::clone(&replica));
+    replica
+}
+
+/// Lets a replica go on where it was, if what it lacks is still there; `next`, counted from 1, is what it wants first.
+fn continue_partial(call: &mut Call, next: i64) -> Result<bool, ErrorReply> {
+    let state = call.state;
+    let id = String::from_utf8_lossy(call.arg(1)).into_owned();
+    let Ok(next) = u64::try_from(next) else { return Ok(false) };
+    let history = state.replication.history();
+    if !history.has(&id, next) {
+        if id != "?" {
+            if !id.eq_ignore_ascii_case(&history.id) && !id.eq_ignore_ascii_case(&history.previous_id) {
+                tracing::info!(target: "notice", "Partial resynchronization not accepted: Replication ID mismatch (Replica \
+                     asked for '{id}', my replication IDs are '{}' and '{}')", history.id, history.previous_id);
+            } else {
+                tracing::info!(target: "notice", "Partial resynchronization not accepted: Requested offset for second ID was \
+                     {next}, but I can reply up to {}", history.previous_end.unwrap_or(0));
+            }
+        } else {
+            tracing::info!(target: "notice", "Full resync requested by replica {}", replica_name(call));
+        }
+        return Ok(false);
+    }
+    let start = next.saturating_sub(1);
+    let is_kept =
+        state.log.backlog().is_some_and(|backlog| start >= backlog.start && start <= backlog.start + backlog.len);
+    if !is_kept || next == 0 {
+        tracing::info!(target: "notice", "Unable to partial resync with replica {} for lack of backlog (Replica request was: \
+             {next}).", replica_name(call));
+        return Ok(false);
+    }
+    let name = replica_name(call);
+    let replica = enlist(call, false);
+    let Some(reader) = state.log.open(ReaderKind::Replica, start, wake(&replica)) else {
+        unlist(state, &replica);
+        call.session.replica = None;
+        call.session.client.set(ClientFlags::REPLICA, false);
+        return Ok(false);
+    };
+    replica.attach(reader);
+    replica.complete(false);
+    if replica.capabilities.psync2 {
+        call.reply.simple(&format!("CONTINUE {}", history.id))?;
+    } else {
+        call.reply.simple("CONTINUE")?;
+    }
+    let bytes = state.log.end() - start;
+    tracing::info!(target: "notice", "Partial resynchronization request from {name} accepted. Sending {bytes} bytes of \
+         backlog starting from offset {next}.");
+    state.replication.partial_syncs.fetch_add(1, Ordering::Relaxed);
+    Ok(true)
+}
+
+/// How a replica is told that the log has something for it.
+pub fn wake(replica: &Arc<Replica>) -> Box<dyn Fn() + Send + Sync> {
+    let replica = Arc::downgrade(replica);
+    Box::new(move || {
+        if let Some(replica) = replica.upgrade() {
+            replica.tell();
+        }
+    })
+}
+
+/// Has a replica get a copy of everything.
+fn begin_full(call: &mut Call, is_plain: bool) -> CommandResult {
+    let state = call.state;
+    state.replication.full_syncs.fetch_add(1, Ordering::Relaxed);
+    if state.log.backlog().is_none() && !state.replication.is_replica() {
+        // What was before the log had a reader cannot be followed.
+        state.replication.begin_history();
+        let bytes = state.settings.int(Directive::ReplBacklogSize) as u64;
+        state.log.keep_backlog(bytes);
+        let history = state.replication.history();
+        tracing::info!(target: "notice", "Replication backlog created, my new replication IDs are '{}' and '{}'",
+            history.id, history.previous_id);
+    }
+    enlist(call, is_plain);
+    state.replication.copy_wanted.notify_one();
+    Ok(())
+}
+
+/// Takes a replica off the list, and its place in the log away.
+pub fn unlist(state: &State, replica: &Arc<Replica>) {
+    replica.leave();
+    state.replication.remove_replica(replica);
+    if let Some(reader) = replica.detach() {
+        state.log.close(&reader);
+    }
+}
+
+/// `REPLCONF option value [option value ...]`
+pub fn replconf(call: &mut Call) -> CommandResult {
+    if call.args.len().is_multiple_of(2) {
+        return Err(ErrorReply::SYNTAX);
+    }
+    let mut index = 1;
+    while index < call.args.len() {
+        let value = call.arg(index + 1);
+        if call.is_word(index, "listening-port") {
+            call.session.capabilities.port = call.integer_in(index + 1, 0..=65535, ErrorReply::NOT_INTEGER)? as u16;
+        } else if call.is_word(index, "ip-address") {
+            if value.len() >= 46 {
+                return Err(ErrorReply::new(format!(
+                    "ERR REPLCONF ip-address provided by replica instance is too long: {} bytes",
+                    value.len()
+                )));
+            }
+            call.session.capabilities.ip = Some(String::from_utf8_lossy(value).into_owned());
+        } else if call.is_word(index, "capa") {
+            call.session.capabilities.eof |= call.is_word(index + 1, "eof");
+            call.session.capabilities.psync2 |= call.is_word(index + 1, "psync2");
+        } else if call.is_word(index, "ack") {
+            return acknowledge(call, index);
+        } else if call.is_word(index, "getack") {
+            // A primary asks, and is answered on its own link.
+            if call.session.obeys {
+                call.session.wants_acknowledgement = true;
+            }
+            return Ok(());
+        } else if call.is_word(index, "rdb-only") {
+            let flag = call.integer_in(index + 1, 0..=1, ErrorReply::NOT_INTEGER)?;
+            call.session.capabilities.rdb_only = flag == 1;
+        } else if !call.is_word(index, "version")
+            && !call.is_word(index, "rdb-filter-only")
+            && !call.is_word(index, "rdb-channel")
+        {
+            return Err(ErrorReply::about("ERR Unrecognized REPLCONF option: ", call.arg(index), ""));
+        }
+        index += 2;
+    }
+    call.reply.ok()
+}
+
+/// A replica says what it has: `ACK offset [FACK offset]`. It gets no reply.
+fn acknowledge(call: &mut Call, index: usize) -> CommandResult {
+    let Some(replica) = call.session.replica.clone() else { return Ok(()) };
+    let number = |index: usize| call.args.get(index).and_then(number::parse_i64).and_then(|n| u64::try_from(n).ok());
+    let Some(offset) = number(index + 1) else { return Ok(()) };
+    let stored = if call.is_word(index + 2, "fack") { number(index + 3) } else { None };
+    if replica.acknowledge(offset, stored, unix_time_ms()) {
+        tracing::info!(target: "notice", "Synchronization with replica {} succeeded", replica_name(call));
+        count_good(call.state);
+    }
+    if call.state.replication.has_waits.load(Ordering::Acquire) {
+        blocking::serve_acknowledged(call.state);
+    }
+    Ok(())
+}
+
+/// Counts the replicas that are good enough to write (`min-replicas-max-lag`).
+pub fn count_good(state: &State) {
+    let lag_max_ms = state.settings.int(Directive::MinReplicasMaxLag).saturating_mul(1000).saturating_add(999);
+    state.replication.count_good_replicas(unix_time_ms(), lag_max_ms);
+}
+
+/// `ROLE`
+pub fn role(call: &mut Call) -> CommandResult {
+    let state = call.state;
+    let offset = state.log.end() as i64;
+    if let Some(primary) = state.replication.primary() {
+        let link = state.replication.link();
+        call.reply.array(5)?;
+        call.reply.bulk(b"slave")?;
+        call.reply.bulk(primary.host.as_bytes())?;
+        call.reply.integer(i64::from(primary.port))?;
+        call.reply.bulk(link.state.name().as_bytes())?;
+        let is_known = link.state == LinkState::Connected;
+        return call.reply.integer(if is_known { offset } else { -1 });
+    }
+    let online = state.replication.replicas();
+    let online: Vec<_> = online.iter().filter(|replica| replica.stage() == Stage::Online).collect();
+    call.reply.array(3)?;
+    call.reply.bulk(b"master")?;
+    call.reply.integer(offset)?;
+    call.reply.array(online.len())?;
+    for replica in online {
+        let (ip, port) = place(replica);
+        call.reply.array(3)?;
+        call.reply.bulk(ip.as_bytes())?;
+        call.reply.bulk_integer(i64::from(port))?;
+        call.reply.bulk_integer(replica.acknowledged() as i64)?;
+    }
+    Ok(())
+}
+
+/// Where a replica is to be found.
+pub fn place(replica: &Replica) -> (String, u16) {
+    let ip = replica.capabilities.ip.clone().unwrap_or_else(|| match &replica.client.address {
+        Endpoint::Tcp(_) => replica.client.address.ip(),
+        Endpoint::Unix(_) => "?".into(),
+    });
+    (ip, replica.capabilities.port)
+}
+
+/// `WAIT numreplicas timeout`: how many replicas have what this client wrote.
+pub fn wait(call: &mut Call) -> CommandResult {
+    let state = call.state;
+    if state.replication.is_replica() {
+        return Err(ErrorReply::fixed(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+             configured to be writable (which is not the default) writes to replicas are just local and are not propagated.",
+        ));
+    }
+    let wanted = call.integer_in(1, 0..=i64::MAX, ErrorReply::fixed("ERR value is out of range, must be positive"));
+    let wanted = match call.integer(1) {
+        Ok(_) => wanted.unwrap_or(0) as usize,
+        Err(error) => return Err(error),
+    };
+    let timeout_ms = timeout_ms(call, 2)?;
+    let wanted = Acknowledgement { offset: call.session.written, replicas: wanted, local: None };
+    wait_until_met(call, wanted, timeout_ms)
+}
+
+/// Answers how many have what the client wrote, once that are enough or the time is over.
+fn wait_until_met(call: &mut Call, wanted: Acknowledgement, timeout_ms: Option<i64>) -> CommandResult {
+    let state = call.state;
+    if wanted.is_met(state) || call.mode != Mode::Direct {
+        return wanted.write(state, call.reply);
+    }
+    if wanted.replicas > 0 {
+        state.log.ask_for_acknowledgements();
+    }
+    let deadline_ms = timeout_ms.map(|timeout| call.keys.now_ms().saturating_add(timeout));
+    call.wait_for_acknowledgements(deadline_ms, wanted);
+    Ok(())
+}
+
+/// `WAITAOF numlocal numreplicas timeout`: whether what this client wrote is on the disk, and on those of how many replicas.
+pub fn waitaof(call: &mut Call) -> CommandResult {
+    let state = call.state;
+    let out_of_range = ErrorReply::fixed("ERR value is out of range, must be between 0 and 1");
+    call.integer(1)?;
+    let local = call.integer_in(1, 0..=1, out_of_range)? as usize;
+    call.integer(2)?;
+    let not_positive = ErrorReply::fixed("ERR value is out of range, must be positive");
+    let replicas = call.integer_in(2, 0..=i64::MAX, not_positive)? as usize;
+    let timeout_ms = timeout_ms(call, 3)?;
+    if state.replication.is_replica() {
+        return Err(ErrorReply::fixed(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and \
+             are not propagated.",
+        ));
+    }
+    if local > 0 && !state.settings.flag(Directive::Appendonly) {
+        return Err(ErrorReply::fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
+    }
+    let wanted = Acknowledgement { offset: call.session.written, replicas, local: Some(local) };
+    wait_until_met(call, wanted, timeout_ms)
+}
+
+/// A timeout in milliseconds; `None`: for ever.
+fn timeout_ms(call: &Call, index: usize) -> Result<Option<i64>, ErrorReply> {
+    match number::parse_i64(call.arg(index)) {
+        None => Err(ErrorReply::fixed("ERR timeout is not an integer or out of range")),
+        Some(i64::MIN..0) => Err(ErrorReply::TIMEOUT_NEGATIVE),
+        Some(0) => Ok(None),
+        Some(timeout) => Ok(Some(timeout)),
+    }
+}

@@ -1,0 +1,165 @@
+//! A copy of all data as they are at one moment, made while they go on changing.
+
+use super::encoder::Encoder;
+use crate::config::Directive;
+use crate::delay;
+use crate::persistence::aof;
+use crate::persistence::rdb::file::write::{self, About, Output, Replication};
+use crate::resp::write_command;
+use crate::state::{State, unix_time_ms};
+use crate::store::Locked;
+use crate::store::snapshot::{Image, Snapshot, Step};
+use crate::value::ValueRef;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What records are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// RDB data.
+    Rdb,
+    /// The commands that make them.
+    Commands,
+}
+
+/// Makes records of a file from those of the keyspace.
+struct Records {
+    encoder: Encoder,
+    form: Form,
+}
+
+impl Image for Records {
+    fn record(
+        &self,
+        out: &mut Vec<u8>,
+        _database: usize,
+        key: &[u8],
+        deadline_ms: Option<i64>,
+        clock: u32,
+        value: ValueRef<'_>,
+    ) {
+        match self.form {
+            Form::Rdb => self.encoder.record(out, key, deadline_ms, clock, value),
+            Form::Commands => aof::write::record(out, key, deadline_ms, value),
+        }
+    }
+}
+
+/// A copy that has begun.
+pub struct Copy<'s> {
+    state: &'s State,
+    snapshot: Snapshot,
+    /// Says that nobody wants it any more.
+    is_unwanted: Option<Box<dyn Fn() -> bool + Send>>,
+}
+
+impl<'s> Copy<'s> {
+    /// Begins a copy of what is there now; all shards are held. `None` if another one is under way.
+    pub fn begin(state: &'s Arc<State>, locked: &mut Locked<'_>, form: Form) -> Option<Self> {
+        let snapshot = Snapshot::begin(locked, Box::new(Records { encoder: Encoder::new(&state.settings), form }))?;
+        state.saving.count();
+        Some(Copy { state, snapshot, is_unwanted: None })
+    }
+
+    /// Has the copy end when `is_unwanted` says so.
+    pub fn unless(self, is_unwanted: impl Fn() -> bool + Send + 'static) -> Self {
+        Copy { is_unwanted: Some(Box::new(is_unwanted)), ..self }
+    }
+
+    fn is_unwanted(&self) -> bool {
+        self.is_unwanted.as_ref().is_some_and(|is_unwanted| is_unwanted())
+    }
+
+    /// Writes it as a file, and returns what it was written to. Errors: it cannot be written, or somebody has ended the copy.
+    pub fn write<W: Write>(
+        mut self,
+        place: Option<Replication<'_>>,
+        is_aof_base: bool,
+        mut output: Output<W>,
+    ) -> io::Result<W> {
+        let mut bytes = Vec::new();
+        let counts = self.snapshot.counts().to_vec();
+        let about = About {
+            has_field_deadlines: counts.iter().any(|count| count.hashes_with_deadlines > 0),
+            created_s: unix_time_ms() / 1000,
+            used_memory: crate::eviction::used_memory(self.state),
+            is_aof_base,
+            replication: place,
+            functions: &self.state.saving.functions.lock(),
+        };
+        write::begin(&about, &mut bytes);
+        let (mut selected, mut has_begun, mut keys_done) = (None, vec![false; counts.len()], 0);
+        loop {
+            output.write(&bytes)?;
+            bytes.clear();
+            let done = self.snapshot.progress().keys_done;
+            for _ in std::mem::replace(&mut keys_done, done)..done {
+                delay::after_key(&self.state.settings, Directive::RdbKeySaveDelay, || self.is_unwanted());
+            }
+            if self.is_unwanted() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            match self.snapshot.next(&mut bytes) {
+                Step::Records { database } if selected != Some(database) => {
+                    let mut head = Vec::new();
+                    write::select(database, &mut head);
+                    if !std::mem::replace(&mut has_begun[database], true) {
+                        write::sizes(counts[database].keys, counts[database].expiring, &mut head);
+                    }
+                    output.write(&head)?;
+                    selected = Some(database);
+                }
+                Step::Records { .. } => {}
+                Step::Done => return output.finish(),
+                Step::Aborted => return Err(io::ErrorKind::Interrupted.into()),
+            }
+        }
+    }
+}
+
+impl Copy<'_> {
+    /// Writes it as commands. Errors: it cannot be written, or somebody has ended the copy.
+    pub fn write_commands(mut self, output: &mut impl Write) -> io::Result<()> {
+        let (mut bytes, mut selected) = (Vec::new(), None);
+        loop {
+            match self.snapshot.next(&mut bytes) {
+                Step::Records { database } if selected != Some(database) => {
+                    let mut head = Vec::new();
+                    let mut number = itoa::Buffer::new();
+                    write_command(&mut head, [b"SELECT", number.format(database).as_bytes()].into_iter());
+                    output.write_all(&head)?;
+                    selected = Some(database);
+                }
+                Step::Records { .. } => {}
+                Step::Done => return Ok(()),
+                Step::Aborted => return Err(io::ErrorKind::Interrupted.into()),
+            }
+            output.write_all(&bytes)?;
+            bytes.clear();
+        }
+    }
+}
+
+/// Writes a file that has no data.
+pub fn write_empty<W: Write>(state: &State, mut output: Output<W>) -> io::Result<W> {
+    let mut bytes = Vec::new();
+    let about = About {
+        has_field_deadlines: false,
+        created_s: unix_time_ms() / 1000,
+        used_memory: crate::eviction::used_memory(state),
+        is_aof_base: true,
+        replication: None,
+        functions: &[],
+    };
+    write::begin(&about, &mut bytes);
+    output.write(&bytes)?;
+    output.finish()
+}
+
+/// Makes a file that was received the database file.
+pub fn adopt_file(state: &State, from: &Path) -> io::Result<()> {
+    let path = state.settings.path(Directive::Dbfilename).unwrap_or_default();
+    state.disk.rename(from, &path)?;
+    path.parent().map_or(Ok(()), |directory| state.disk.sync_directory(directory))
+}
