@@ -25,6 +25,7 @@ mod readme;
 mod saving;
 mod serving;
 mod sets;
+mod snapshots;
 mod sort;
 mod sorted_set_onlookers;
 mod sorted_sets;

@@ -9,14 +9,34 @@ use std::ops::ControlFlow;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use radish::tree::{Entry, Key, Layout, MAX_INLINE, NewPayload, NoRecorder, Payload, Seed, Tree};
+use radish::tree::{Entry, Key, Layout, MAX_INLINE, NewPayload, Payload, PayloadMut, Recorder, Seed, Tree};
 
 struct Keyspace;
 
 impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
-    type Recorder = NoRecorder;
+    type Recorder = Seen;
+}
+
+/// What a capture has given: kinds, bytes and deadlines.
+#[derive(Default)]
+struct Seen {
+    records: Moment,
+    wanted: usize,
+}
+
+type Moment = BTreeMap<Vec<u8>, (Option<u8>, Vec<u8>, Option<i64>)>;
+
+impl Recorder<Vec<u8>> for Seen {
+    fn record(&mut self, key: &[u8], payload: PayloadMut<'_, Vec<u8>>, deadline: Option<i64>, _: u32) {
+        let (kind, bytes) = match payload {
+            PayloadMut::Inline { kind, bytes } => (Some(kind), bytes.to_vec()),
+            PayloadMut::Boxed(bytes) => (None, bytes.clone()),
+        };
+        assert!(self.records.insert(key.to_vec(), (kind, bytes, deadline)).is_none(), "a record is given once");
+        self.wanted = self.wanted.saturating_sub(1);
+    }
 }
 
 /// A key, described briefly so that few bytes of input make large trees.
@@ -79,6 +99,11 @@ enum Change {
         max: u8,
     },
     Prefix(Name),
+    BeginCapture,
+    AdvanceCapture(u8),
+    EndCapture,
+    Image,
+    DropImage,
 }
 
 #[derive(PartialEq, Debug)]
@@ -102,6 +127,10 @@ impl Record {
 struct Both {
     tree: Tree<Keyspace>,
     map: BTreeMap<Vec<u8>, Record>,
+    /// What there was when the capture began.
+    moment: Moment,
+    /// An image, and what there was when it was made.
+    image: Option<(Tree<Keyspace>, Moment)>,
     seed: Seed,
     /// With fewer bits, tags collide.
     hash_mask: u64,
@@ -180,7 +209,46 @@ impl Both {
                 assert!(taken == max || !due);
             }
             Change::Prefix(name) => self.check(&name.bytes()),
+            Change::BeginCapture if self.tree.is_captured() => {}
+            Change::BeginCapture => {
+                self.moment = self.moment();
+                self.tree.begin_capture(Seen::default());
+            }
+            Change::AdvanceCapture(wanted) => {
+                let Some(seen) = self.tree.recorder_mut() else { return };
+                seen.wanted = wanted.into();
+                if self.tree.advance_capture(|seen| seen.wanted == 0) {
+                    let seen = self.tree.end_capture().expect("it was captured").into_recorder();
+                    assert_eq!(seen.records, self.moment);
+                }
+            }
+            Change::EndCapture => drop(self.tree.end_capture()),
+            Change::Image => {
+                let image = self.tree.image();
+                assert_eq!(image.is_some(), self.image.is_none());
+                if let Some(image) = image {
+                    self.image = Some((image, self.moment()));
+                }
+            }
+            Change::DropImage => self.drop_image(),
         }
+    }
+
+    fn moment(&self) -> Moment {
+        let record = |record: &Record| (record.kind, record.bytes.clone(), record.deadline);
+        self.map.iter().map(|(key, value)| (key.clone(), record(value))).collect()
+    }
+
+    fn drop_image(&mut self) {
+        let Some((image, moment)) = self.image.take() else { return };
+        let mut seen = Moment::new();
+        let flow = image.for_each(b"", |entry| {
+            let Record { kind, bytes, deadline, .. } = Record::of(&entry);
+            seen.insert(entry.key.to_vec(), (kind, bytes, deadline));
+            ControlFlow::Continue(())
+        });
+        assert!(flow.is_continue());
+        assert_eq!(seen, moment);
     }
 
     /// Compares all keys with a prefix, by a walk and by a scan.
@@ -208,11 +276,18 @@ impl Both {
 
 fuzz_target!(|input: (u8, Vec<Change>)| {
     let (bits, changes) = input;
-    let mut both =
-        Both { tree: Tree::new(), map: BTreeMap::new(), seed: Seed::from_u64(1), hash_mask: u64::MAX >> (bits % 64) };
+    let mut both = Both {
+        tree: Tree::new(),
+        map: BTreeMap::new(),
+        moment: Moment::new(),
+        image: None,
+        seed: Seed::from_u64(1),
+        hash_mask: u64::MAX >> (bits % 64),
+    };
     for change in changes.into_iter().take(64) {
         both.apply(change);
         both.tree.verify(None);
     }
     both.check(b"");
+    both.drop_image();
 });

@@ -72,6 +72,8 @@ pub(super) struct Moment {
     is_aborted: AtomicBool,
     keys: u64,
     keys_done: AtomicU64,
+    /// A bit for each shard of which much is kept, to be fetched before its turn.
+    full_shards: AtomicU64,
     /// Databases that have been emptied; `None` once the snapshot takes no more.
     retired: Mutex<Option<Vec<Database>>>,
 }
@@ -89,6 +91,8 @@ impl Moment {
 /// What is kept in a tree for the snapshot that captures it: records that had to be handed over before their turn.
 pub struct Keeper {
     moment: Arc<Moment>,
+    /// The bit of the shard that the tree is of.
+    shard: u64,
     /// Where the tree was at the moment.
     database: usize,
     kept: Kept,
@@ -125,13 +129,19 @@ impl Recorder<Value> for Keeper {
             PayloadMut::Inline { kind, bytes } => ValueRef::Inline(InlineKind::stored(kind), bytes),
             PayloadMut::Boxed(value) => {
                 if let Some(image) = value.image() {
-                    return self.kept.large.push(Large { key: key.into(), deadline_ms, clock, image });
+                    self.kept.large.push(Large { key: key.into(), deadline_ms, clock, image });
+                    // What changes of the value until then is there twice.
+                    self.moment.full_shards.fetch_or(self.shard, Ordering::Relaxed);
+                    return;
                 }
                 ValueRef::Boxed(value)
             }
         };
         let kept = &mut self.kept;
         if kept.buffers.last().is_none_or(|last| last.len() >= BUFFER_LEN) {
+            if !kept.buffers.is_empty() {
+                self.moment.full_shards.fetch_or(self.shard, Ordering::Relaxed);
+            }
             kept.buffers.push(Vec::new());
         }
         let Some(buffer) = kept.buffers.last_mut() else { return };
@@ -148,8 +158,9 @@ pub struct Snapshot {
     running: Arc<Mutex<Option<Arc<Moment>>>>,
     moment: Arc<Moment>,
     counts: Vec<Count>,
-    /// The shard whose turn it is.
+    /// The shard whose turn it is, and the database that is walked there, unless it has been exchanged.
     shard: usize,
+    database: usize,
     /// A database that was emptied, and that is walked first.
     retired: Option<Database>,
     /// Records that are still to become bytes, all of the database that the last step was of.
@@ -183,12 +194,14 @@ impl Snapshot {
             is_aborted: AtomicBool::new(false),
             keys: counts.iter().map(|count| count.keys).sum(),
             keys_done: AtomicU64::new(0),
+            full_shards: AtomicU64::new(0),
             retired: Mutex::new(Some(Vec::new())),
         });
-        for (_, shard) in locked.shards() {
+        for (number, shard) in locked.shards() {
             for (database, tree) in shard.databases.iter_mut().enumerate() {
                 if !tree.is_empty() {
-                    tree.begin_capture(Keeper { moment: Arc::clone(&moment), database, kept: Kept::default() });
+                    let moment = Arc::clone(&moment);
+                    tree.begin_capture(Keeper { moment, shard: 1 << number, database, kept: Kept::default() });
                 }
             }
         }
@@ -199,6 +212,7 @@ impl Snapshot {
             moment,
             counts,
             shard: 0,
+            database: 0,
             retired: None,
             large: (0, Vec::new()),
         })
@@ -228,7 +242,9 @@ impl Snapshot {
             if self.retired.is_none() {
                 self.retired = self.moment.retired.lock().as_mut().and_then(Vec::pop);
             }
-            let (database, kept) = if let Some(tree) = &mut self.retired {
+            let (database, kept) = if let Some(step) = self.fetch() {
+                step
+            } else if let Some(tree) = &mut self.retired {
                 let Some(step) = walk(tree) else {
                     self.retired = None;
                     crate::memory::publish();
@@ -237,10 +253,16 @@ impl Snapshot {
                 step
             } else if let Some(shard) = self.shards.get(self.shard) {
                 let mut guard = shard.lock();
-                let Some(tree) = guard.databases.iter_mut().find(|tree| tree.is_captured()) else {
-                    self.shard += 1;
-                    continue;
-                };
+                if !guard.databases[self.database].is_captured() {
+                    match guard.databases.iter().position(Database::is_captured) {
+                        Some(database) => self.database = database,
+                        None => {
+                            self.shard += 1;
+                            continue;
+                        }
+                    }
+                }
+                let tree = &mut guard.databases[self.database];
                 let step = walk(tree);
                 // Whoever waits for the shard has it first.
                 MutexGuard::unlock_fair(guard);
@@ -258,6 +280,27 @@ impl Snapshot {
                 kept.buffers.iter().for_each(|buffer| out.extend_from_slice(buffer));
                 return Step::Records { database };
             }
+        }
+    }
+
+    /// Takes out what is kept in a shard of which that is much, and the database that it belongs to.
+    fn fetch(&self) -> Option<(usize, Kept)> {
+        let full_shards = &self.moment.full_shards;
+        loop {
+            let number = full_shards.load(Ordering::Relaxed).trailing_zeros();
+            if number == u64::BITS {
+                return None;
+            }
+            full_shards.fetch_and(!(1 << number), Ordering::Relaxed);
+            let mut guard = self.shards[number as usize].lock();
+            let keepers = guard.databases.iter_mut().filter_map(Database::recorder_mut);
+            let mut keepers = keepers.filter(|keeper| !keeper.kept.is_empty());
+            let Some(keeper) = keepers.next() else { continue };
+            let step = (keeper.database, std::mem::take(&mut keeper.kept));
+            if keepers.next().is_some() {
+                full_shards.fetch_or(1 << number, Ordering::Relaxed);
+            }
+            return Some(step);
         }
     }
 
@@ -292,6 +335,8 @@ impl Drop for Snapshot {
         }
         let retired = self.moment.retired.lock().take();
         drop(retired);
+        // The next snapshot finds no value of which there is an image still.
+        self.large.1.clear();
         *self.running.lock() = None;
     }
 }

@@ -41,7 +41,7 @@ impl Digest {
         } else if let Some(set) = value.as_sorted_set() {
             self.mix(&3u32.to_be_bytes());
             let mut text = Vec::new();
-            set.for_each(|member, score| {
+            set.for_each_unordered(|member, score| {
                 let mut entry = Digest::default();
                 entry.mix(member.as_bytes(&mut IntegerText::default()));
                 text.clear();

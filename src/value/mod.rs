@@ -55,19 +55,17 @@ pub enum Value {
     Hash(Hash),
 }
 
-/// A list of so many nodes, or a stream of so many blocks, takes long to read.
-const IMAGE_PARTS_MIN: usize = 8;
-/// A hash, set or sorted set of so many bytes takes long to read.
-const IMAGE_BYTES_MIN: usize = 64 << 10;
+/// A value of so many bytes takes long to read.
+const IMAGE_BYTES_MIN: usize = 16 << 10;
 
 impl Value {
     /// A copy, if the value takes long to read: it costs little, since it has all parts in common with the value until these
-    /// change. It is to be read as a whole, and sorted sets without regard to their order.
+    /// change (a string of one part is copied). It is to be read as a whole, and sorted sets without regard to their order.
     pub fn image(&mut self) -> Option<Value> {
         let is_large = match self {
-            Value::String(string) => string.has_parts(),
-            Value::List(list) => list.node_count() >= IMAGE_PARTS_MIN,
-            Value::Stream(stream) => stream.block_count() >= IMAGE_PARTS_MIN,
+            Value::String(string) => string.len() >= IMAGE_BYTES_MIN,
+            Value::List(list) => list.memory(1) >= IMAGE_BYTES_MIN,
+            Value::Stream(stream) => stream.memory(1) >= IMAGE_BYTES_MIN,
             Value::SortedSet(set) => return set.image().map(Value::SortedSet),
             Value::Set(set) => return set.image().map(Value::Set),
             Value::Hash(hash) => return hash.image().map(Value::Hash),

@@ -172,11 +172,6 @@ impl LongString {
         before * PIECE_LEN + self.piece(before).map_or(0, Piece::len)
     }
 
-    /// Whether the string is more than one piece: then a copy costs little.
-    pub fn has_parts(&self) -> bool {
-        matches!(self.0, Pieces::Many(_))
-    }
-
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
