@@ -64,6 +64,7 @@ fn what_was_there_is_there_again_after_a_restart() {
     for signal in ["TERM", "INT"] {
         let mut server = start(directory.path(), &[]);
         let mut client = server.connect();
+        eventually("the data", || client.info("loading") == "0");
         client.ask("FLUSHALL");
         fill(&mut client);
         let digest = client.ask("DEBUG DIGEST");
