@@ -411,6 +411,7 @@ impl<'a> SortedSetRef<'a> {
         match self {
             SortedSetRef::Packed(packed) => packed.visit(ranks, reversed, each),
             SortedSetRef::Large(large) => {
+                assert!(!large.is_image(), "an image has no order");
                 large.visit(ranks, reversed, |member, score| each(Element::Bytes(member), score))
             }
         }

@@ -23,7 +23,7 @@ pub fn record(out: &mut Vec<u8>, key: &[u8], deadline_ms: Option<i64>, value: Va
         members.end(out);
     } else if let Some(set) = value.as_sorted_set() {
         let mut members = Batch::new(&[b"ZADD", key], 2);
-        set.for_each(|member, score| {
+        set.for_each_unordered(|member, score| {
             let mut text = Vec::new();
             double::append_shortest(score, &mut text);
             members.add(out, &[&text, &owned(member)]);
@@ -133,5 +133,30 @@ fn group_commands(out: &mut Vec<u8>, key: &[u8], name: &[u8], group: &Group) {
             ];
             command(out, &words);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Value;
+    use crate::value::zset::{SortedSet, ZsetLimits};
+
+    #[test]
+    fn an_image_is_written_like_its_value() {
+        let mut set = SortedSet::default();
+        for number in 0..2000 {
+            set.update(format!("member:{number}").as_bytes(), &ZsetLimits::default(), |_| Some(number.into()));
+        }
+        let mut value = Value::SortedSet(set);
+        let image = value.image().expect("the set is large");
+        let written = [&value, &image].map(|value| {
+            let mut out = Vec::new();
+            record(&mut out, b"key", None, ValueRef::Boxed(value));
+            let mut lines: Vec<_> = out.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+            lines.sort();
+            lines
+        });
+        assert!(written[0].len() > 8000 && written[0] == written[1]);
     }
 }
