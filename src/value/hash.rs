@@ -317,12 +317,9 @@ impl<'a> HashRef<'a> {
         matches!(self.form, Form::Tree(_))
     }
 
-    /// The entries of a packed hash: fields and values in turn.
-    pub fn packed_entries(&self) -> Option<&'a [u8]> {
-        match self.form {
-            Form::Packed(pairs) => Some(pairs.entries()),
-            Form::Tree(_) => None,
-        }
+    /// Whether it is small enough to be packed.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.form, Form::Packed(_))
     }
 
     /// A field's value.

@@ -5,6 +5,8 @@
 //! written to an RDB file, and read from one, as it is. Integers are always packed as integers: equal elements have
 //! equal bytes.
 
+pub(super) mod forward;
+
 use super::number::{self, INTEGER_LEN_MAX};
 
 /// One element of a packed sequence.
@@ -68,14 +70,19 @@ pub(super) struct Encoded<'a> {
 impl<'a> Encoded<'a> {
     #[inline]
     pub(super) fn new(element: Element<'a>) -> Self {
+        let mut entry = Self::without_back_len(element);
+        entry.tail_len = write_back_len(&mut entry.tail, usize::from(entry.head_len) + entry.data.len()) as u8;
+        entry
+    }
+
+    #[inline]
+    fn without_back_len(element: Element<'a>) -> Self {
         let mut head = [0; 9];
         let (head_len, data): (usize, &[u8]) = match element {
             Element::Bytes(bytes) => (string_head(&mut head, bytes.len()), bytes),
             Element::Integer(value) => (integer_head(&mut head, value), &[]),
         };
-        let mut tail = [0; 5];
-        let tail_len = write_back_len(&mut tail, head_len + data.len());
-        Encoded { head, head_len: head_len as u8, tail_len: tail_len as u8, tail, data }
+        Encoded { head, head_len: head_len as u8, tail_len: 0, tail: [0; 5], data }
     }
 
     /// Bytes that the entry takes.
@@ -202,9 +209,21 @@ pub(super) fn next(bytes: &[u8], at: usize) -> usize {
 
 /// Where the first entry is that holds `element`, of every `step`-th entry from the one at `at` on. `step` is not zero,
 /// and divides the number of those entries.
-pub fn find(bytes: &[u8], mut at: usize, element: Element<'_>, step: usize) -> Option<usize> {
+#[inline]
+pub fn find(bytes: &[u8], at: usize, element: Element<'_>, step: usize) -> Option<usize> {
+    find_by(bytes, at, element, step, next)
+}
+
+#[inline]
+fn find_by(
+    bytes: &[u8],
+    mut at: usize,
+    element: Element<'_>,
+    step: usize,
+    next: impl Fn(&[u8], usize) -> usize,
+) -> Option<usize> {
     // Equal elements have equal entries.
-    let entry = Encoded::new(element);
+    let entry = Encoded::without_back_len(element);
     let head = &entry.head[..usize::from(entry.head_len)];
     while at < bytes.len() {
         if bytes[at] == head[0] && bytes[at..].starts_with(head) && bytes[at + head.len()..].starts_with(entry.data) {
@@ -239,11 +258,19 @@ pub(super) fn previous(bytes: &[u8], end: usize) -> usize {
 /// The element of the entry at `at`, and where the next one begins.
 #[inline(always)]
 pub(super) fn decode(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
+    let (element, end) = decode_body(bytes, at);
+    let is_short = bytes[at] & 0xC0 == 0x80;
+    (element, if is_short { end + 1 } else { end + back_len_size(end - at) })
+}
+
+/// The element of the entry at `at`, and where its backward length begins.
+#[inline(always)]
+fn decode_body(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
     // Most elements are short strings.
     let tag = bytes[at];
     if tag & 0xC0 == 0x80 {
         let end = at + 1 + usize::from(tag & 0x3F);
-        return (Element::Bytes(&bytes[at + 1..end]), end + 1);
+        return (Element::Bytes(&bytes[at + 1..end]), end);
     }
     decode_any(bytes, at)
 }
@@ -261,7 +288,12 @@ fn decode_any(bytes: &[u8], at: usize) -> (Element<'_>, usize) {
         INTEGER_16..=INTEGER_64 => Element::Integer(number::integer_from_bytes(&bytes[at + 1..body])),
         _ => Element::Bytes(&bytes[body..body + data]),
     };
-    (element, body + data + back_len_size(head + data))
+    (element, body + data)
+}
+
+/// Appends an element to a packed sequence.
+pub fn push(out: &mut Vec<u8>, element: Element<'_>) {
+    Encoded::new(element).append_to(out);
 }
 
 /// What [`decode`] tells of the entry at `at` in bytes that are not trusted; `None` if there is none as it should be.

@@ -1,7 +1,7 @@
-//! A small hash: fields and their values in turn, as they were added, as entries of a packed sequence.
+//! A small hash: fields and their values in turn, as they were added, as entries of a packed sequence that is walked forwards.
 
 use super::Field;
-use crate::value::packed::{self, Element, Encoded};
+use crate::value::packed::{Element, Encoded, forward};
 use std::ops::Range;
 
 /// Read access to a packed hash.
@@ -38,20 +38,20 @@ impl<'a> PairsRef<'a> {
     /// Where a field's entry is, and its value's.
     #[inline]
     fn find(&self, field: &[u8]) -> Option<(usize, usize)> {
-        let at = packed::find(self.entries, 0, Element::new(field), 2)?;
-        Some((at, packed::next(self.entries, at)))
+        let at = forward::find(self.entries, 0, Element::new(field), 2)?;
+        Some((at, forward::next(self.entries, at)))
     }
 
     #[inline]
     pub(super) fn get(&self, field: &[u8]) -> Option<Element<'a>> {
-        self.find(field).map(|(_, value)| packed::decode(self.entries, value).0)
+        self.find(field).map(|(_, value)| forward::decode(self.entries, value).0)
     }
 
     /// The field that begins at `at`, and where the next one does.
     #[inline]
     fn decode(&self, at: usize) -> (Field<'a>, usize) {
-        let (name, at) = packed::decode(self.entries, at);
-        let (value, at) = packed::decode(self.entries, at);
+        let (name, at) = forward::decode(self.entries, at);
+        let (value, at) = forward::decode(self.entries, at);
         (Field { name, value, deadline: None }, at)
     }
 
@@ -88,13 +88,13 @@ impl Pairs {
 
     /// Gives a field a value; says whether the field is new.
     pub(super) fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
-        let entry = Encoded::new(Element::new(value));
+        let entry = forward::encode(Element::new(value));
         if let Some((_, at)) = self.view().find(field) {
-            let end = packed::next(&self.entries, at);
+            let end = forward::next(&self.entries, at);
             self.replace(at..end, &entry);
             return false;
         }
-        let name = Encoded::new(Element::new(field));
+        let name = forward::encode(Element::new(field));
         self.reserve(name.len() + entry.len());
         name.append_to(&mut self.entries);
         entry.append_to(&mut self.entries);
@@ -118,7 +118,7 @@ impl Pairs {
     /// Removes a field; says whether it was there.
     pub(super) fn remove(&mut self, field: &[u8]) -> bool {
         let Some((at, value)) = self.view().find(field) else { return false };
-        let end = packed::next(&self.entries, value);
+        let end = forward::next(&self.entries, value);
         self.entries.drain(at..end);
         self.count -= 1;
         if self.entries.len() < self.entries.capacity() / 2 {

@@ -4,13 +4,13 @@ use super::super::read::{Reader, Source};
 use super::super::{Corrupt, forms, kind, write};
 use super::pairs;
 use crate::value::collection::Collection;
-use crate::value::hash::{Hash, HashRef, HashRules, Lifetime};
-use crate::value::packed::{Element, IntegerText};
+use crate::value::hash::{Field, Hash, HashRef, HashRules, Lifetime};
+use crate::value::packed::{self, Element, IntegerText};
 
 pub(super) fn kind_of(hash: HashRef<'_>) -> u8 {
     if first_deadline(hash).is_some() {
         kind::HASH_METADATA
-    } else if hash.packed_entries().is_some() {
+    } else if hash.is_packed() {
         kind::HASH_LISTPACK
     } else {
         kind::HASH
@@ -19,15 +19,20 @@ pub(super) fn kind_of(hash: HashRef<'_>) -> u8 {
 
 fn first_deadline(hash: HashRef<'_>) -> Option<i64> {
     let mut first = None;
-    if hash.packed_entries().is_none() {
+    if !hash.is_packed() {
         hash.for_each(|field| first = first.into_iter().chain(field.deadline).min());
     }
     first
 }
 
 pub(super) fn write(hash: HashRef<'_>, compressed: bool, out: &mut Vec<u8>) {
-    if let Some(entries) = hash.packed_entries() {
-        return write::listpack(entries, 2 * hash.len(), compressed, out);
+    if hash.is_packed() {
+        let mut entries = Vec::new();
+        hash.for_each(|Field { name, value, .. }| {
+            packed::push(&mut entries, name);
+            packed::push(&mut entries, value);
+        });
+        return write::listpack(&entries, 2 * hash.len(), compressed, out);
     }
     let first = first_deadline(hash);
     if let Some(first) = first {
