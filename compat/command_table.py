@@ -36,7 +36,6 @@ ABSENT = [
     ("client|getredir", "pending: tracking"),
     ("client|tracking*", "pending: tracking"),
     ("bgrewriteaof", "pending: persistence"),
-    ("bgsave", "pending: persistence"),
     ("waitaof", "pending: persistence"),
     ("failover", "pending: replication"),
     ("psync", "pending: replication"),

@@ -168,12 +168,15 @@ impl LoadError {
                     ReadError::Checksum { expected, found } => {
                         tracing::warn!("Wrong RDB checksum expected: ({expected:x}) but got ({found:x}). Aborting now.")
                     }
-                    ReadError::Short | ReadError::Corrupt | ReadError::Input(_) => {
+                    ReadError::Short | ReadError::Corrupt | ReadError::Value(_) | ReadError::Input(_) => {
                         tracing::warn!("Short read or OOM loading DB. Unrecoverable error, aborting now.");
                     }
                     _ => {}
                 }
                 tracing::warn!("Internal error in RDB reading offset {offset} -> {error}");
+                // What redis-check-rdb would say of it.
+                tracing::warn!("--- RDB ERROR DETECTED ---");
+                tracing::warn!("[offset {offset}] {error}");
             }
             LoadError::Duplicate(key, database) => {
                 tracing::warn!("RDB has duplicated key '{}' in DB {database}", key.escape_ascii());

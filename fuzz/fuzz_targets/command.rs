@@ -7,10 +7,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use radish::client::{Client, Endpoint, Identity, Session};
-use radish::spec::Table;
 use radish::command::{self, Batch};
 use radish::config::{Arguments, Directive, Settings};
 use radish::resp::{Args, Progress, Protocol, Reply, RequestLimits, parse_request};
+use radish::spec::Table;
 use radish::state::{State, unix_time_ms};
 use std::sync::{Arc, LazyLock};
 

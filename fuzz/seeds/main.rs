@@ -1,8 +1,8 @@
 //! Writes what the fuzz targets start from: `seeds DIRECTORY` makes a directory of inputs for each target in it, and a
 //! dictionary of the words that commands and directives are made of. Run by `fuzz/run`.
 
-use radish::spec::{self, Argument};
 use radish::config::{Directive, Rewrite, Settings};
+use radish::spec::{self, Argument};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ fn main() -> io::Result<()> {
     write(&directory, "glob", globs())?;
     write(&directory, "number", numbers())?;
     write(&directory, "payload", payloads())?;
+    write(&directory, "rdb_file", files())?;
     write(&directory, "tree", noise())?;
     std::fs::write(directory.join("dictionary"), dictionary())
 }
@@ -132,6 +133,14 @@ fn configurations() -> Vec<Vec<u8>> {
         inputs.push(line.into());
     }
     inputs
+}
+
+/// Database files without their first nine bytes: a field, a database, a deadline and a use in front of each value.
+fn files() -> Vec<Vec<u8>> {
+    let head = b"\xfa\x09redis-ver\x067.0.15\xfe\x01\xfb\x01\x01\xfc\0\xd8\xc3,\xbb\x03\0\0\xf8\x05";
+    let end = [0xff, 0, 0, 0, 0, 0, 0, 0, 0];
+    let with_key = |value: Vec<u8>| [head, &value[..1], b"\x01k", &value[1..], &end].concat();
+    payloads().into_iter().map(with_key).collect()
 }
 
 /// Values in the encodings of new and old versions, without version and checksum.

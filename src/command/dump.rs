@@ -3,6 +3,7 @@
 use super::{Call, stored};
 use crate::access;
 use crate::config::Directive;
+use crate::persistence::rdb::complaint;
 use crate::persistence::rdb::payload::{self, Refusal};
 use crate::persistence::rdb::value::Loaded;
 use crate::pubsub::Event;
@@ -74,7 +75,11 @@ pub fn restore(call: &mut Call) -> CommandResult {
     let limits = crate::forms::all(call.state, call.keys.now_ms());
     let loaded = payload::read(call.arg(3), checks, &limits).map_err(|refusal| match refusal {
         Refusal::VersionOrChecksum => ErrorReply::fixed("ERR DUMP payload version or checksum are wrong"),
-        Refusal::BadFormat => ErrorReply::fixed("ERR Bad data format"),
+        Refusal::BadFormat => {
+            let complaint = call.arg(3).first().map_or("", |kind| complaint(*kind));
+            tracing::debug!("Internal error in RDB reading -> {complaint}");
+            ErrorReply::fixed("ERR Bad data format")
+        }
     })?;
     let now_ms = call.keys.now_ms();
     let deadline = match lifetime {

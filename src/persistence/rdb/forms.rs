@@ -119,7 +119,12 @@ fn zipmap_text(bytes: &[u8], is_value: bool) -> Option<(&[u8], &[u8])> {
     let (len, rest) = match bytes.split_first()? {
         (0xFE, rest) => {
             let (len, rest) = rest.split_first_chunk()?;
-            (u32::from_le_bytes(*len) as usize, rest)
+            let len = u32::from_le_bytes(*len) as usize;
+            // Shorter ones have a byte for it.
+            if len < 0xFE {
+                return None;
+            }
+            (len, rest)
         }
         (0xFF, _) => return None,
         (len, rest) => (usize::from(*len), rest),

@@ -46,6 +46,32 @@ fn is_known_version(version: u16) -> bool {
     matches!(version, 1..=REDIS_VERSION_MAX | VALKEY_VERSION_MIN..=VALKEY_VERSION_MAX)
 }
 
+/// What is wrong with bytes that make no value of a kind, in the words of Redis.
+pub fn complaint(kind: u8) -> &'static str {
+    match kind {
+        kind::LIST_ZIPLIST => "List ziplist integrity check failed.",
+        kind::LIST_QUICKLIST => "Ziplist integrity check failed.",
+        kind::LIST_QUICKLIST_2 => "Listpack integrity check failed.",
+        kind::SET_INTSET => "Intset integrity check failed.",
+        kind::SET_LISTPACK => "Set listpack integrity check failed.",
+        kind::ZSET_ZIPLIST => "Zset ziplist integrity check failed.",
+        kind::ZSET_LISTPACK => "Zset listpack integrity check failed.",
+        kind::HASH_ZIPMAP => "Zipmap integrity check failed.",
+        kind::HASH_ZIPLIST => "Hash ziplist integrity check failed.",
+        kind::HASH_LISTPACK | kind::HASH_LISTPACK_EX => "Hash listpack integrity check failed.",
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => "Stream listpack integrity check failed.",
+        kind::STRING
+        | kind::LIST
+        | kind::SET
+        | kind::ZSET
+        | kind::ZSET_2
+        | kind::HASH
+        | kind::HASH_2
+        | kind::HASH_METADATA => "The bytes of a value are not what they should be.",
+        _ => "Unknown RDB encoding type.",
+    }
+}
+
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;

@@ -9,6 +9,8 @@ pub mod write;
 
 /// What files begin with, before four digits of their version.
 const MAGIC: &[u8; 5] = b"REDIS";
+/// What those of Valkey begin with since it has versions of its own, before three digits.
+const MAGIC_OF_VALKEY: &[u8; 6] = b"VALKEY";
 
 /// How lately, or how often, a record was used, if the policy of eviction has files keep that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::super::read::{Reader, Source};
 use super::super::value::{self, Limits, Loaded};
-use super::super::{CHECKSUM, Corrupt, is_known_version, is_of_valkey, kind};
-use super::{MAGIC, Usage, opcode};
+use super::super::{CHECKSUM, Corrupt, complaint, is_known_version, is_of_valkey, kind};
+use super::{MAGIC, MAGIC_OF_VALKEY, Usage, opcode};
 use crc::{Digest, Table};
 use std::fmt;
 use std::io::{self, Read};
@@ -25,6 +25,8 @@ pub enum ReadError {
     Short,
     /// What is there makes no file.
     Corrupt,
+    /// What is there makes no value of its kind.
+    Value(u8),
     Checksum {
         expected: u64,
         found: u64,
@@ -45,6 +47,7 @@ impl fmt::Display for ReadError {
             ReadError::Input(error) => write!(f, "Read error: {}", crate::config::error_text(error)),
             ReadError::Short => f.write_str("Unexpected EOF reading RDB file"),
             ReadError::Corrupt => f.write_str("The RDB file has bytes that make no record"),
+            ReadError::Value(kind) => f.write_str(complaint(*kind)),
             ReadError::Checksum { .. } => f.write_str("RDB CRC error"),
             ReadError::ModuleAux(name) => {
                 write!(f, "The RDB file contains AUX module data I can't load: no matching module '{name}'")
@@ -99,12 +102,17 @@ impl<R: Read> FileReader<R> {
         let mut reader = Reader::new(Stream::new(input, checks));
         let head: Result<[u8; 9], Corrupt> = reader.bytes();
         let head = head.map_err(|_| reader.source_mut().reason())?;
-        let digits = head.strip_prefix(MAGIC).ok_or(ReadError::Signature)?;
+        let (digits, is_by_valkey) = match (head.strip_prefix(MAGIC), head.strip_prefix(MAGIC_OF_VALKEY)) {
+            (Some(digits), _) => (digits, false),
+            (_, Some(digits)) => (digits, true),
+            _ => return Err(ReadError::Signature),
+        };
         // What follows the digits of a number does not count, as in Redis.
         let version = digits.iter().take_while(|digit| digit.is_ascii_digit());
         let version = version.fold(0, |number, digit| number * 10 + u16::from(digit - b'0'));
+        let is_known = is_known_version(version) && is_of_valkey(version) == is_by_valkey;
         let is_tried = any_version && version > 0;
-        if !is_tried && !is_known_version(version) {
+        if !is_known && !is_tried {
             return Err(ReadError::Version(version));
         }
         Ok(FileReader { reader, version, checks, limits })
@@ -178,7 +186,13 @@ impl<R: Read> FileReader<R> {
             kind::MODULE_2 => return Ok(Err(ReadError::Module(module_name(self.reader.length()?)))),
             _ => {}
         }
-        let value = value::read(&mut self.reader, kind, is_of_valkey(self.version), &self.limits)?;
+        let value = match value::read(&mut self.reader, kind, is_of_valkey(self.version), &self.limits) {
+            Ok(value) => value,
+            Err(Corrupt) => {
+                let ended = self.reader.source_mut().failure.take();
+                return Ok(Err(ended.unwrap_or(ReadError::Value(kind))));
+            }
+        };
         Ok(Ok(Part::Record(Record { key, deadline_ms, usage, value })))
     }
 

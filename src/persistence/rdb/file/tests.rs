@@ -107,7 +107,7 @@ fn what_cannot_be_read_is_named() {
     // The number of a module has nine letters of six bits, and ten bits of a version.
     let id = (0..9).fold(0u64, |id, letter| id << 6 | letter) << 10 | 3;
     let id = [&[0x81], id.to_be_bytes().as_slice()].concat();
-    let cases: [(Vec<u8>, &str); 4] = [
+    let cases: [(Vec<u8>, &str); 5] = [
         (
             [&[opcode::MODULE_AUX], &*id].concat(),
             "The RDB file contains AUX module data I can't load: no matching module 'ABCDEFGHI'",
@@ -117,14 +117,22 @@ fn what_cannot_be_read_is_named() {
             "The RDB file contains module data I can't load: no matching module type 'ABCDEFGHI'",
         ),
         (vec![opcode::FUNCTION], "Pre-release function format not supported."),
-        (b"\x63\x03key".to_vec(), "The RDB file has bytes that make no record"),
+        (b"\x63\x03key\x00".to_vec(), "Unknown RDB encoding type."),
+        (b"\x0b\x03key\x01\x00".to_vec(), "Intset integrity check failed."),
     ];
     for (rest, error) in cases {
         assert_eq!(file(&rest), error);
     }
     let error = |file: &[u8]| parts(file, 5).expect_err("no file").to_string();
     assert_eq!(error(b"RADISH010\xff"), "Wrong signature trying to load DB from file");
-    for (file, version) in [(b"REDIS0013\xff", 13), (b"REDIS0000\xff", 0), (b"REDIS0081\xff", 81)] {
+    let versions = [
+        (b"REDIS0013\xff", 13),
+        (b"REDIS0000\xff", 0),
+        (b"REDIS0080\xff", 80),
+        (b"VALKEY081\xff", 81),
+        (b"VALKEY010\xff", 10),
+    ];
+    for (file, version) in versions {
         assert_eq!(error(file), format!("Can't handle RDB format version {version}"));
     }
 }
@@ -132,6 +140,13 @@ fn what_cannot_be_read_is_named() {
 #[test]
 fn old_files_have_no_checksum() {
     assert_eq!(parts(b"REDIS0002\xfd\x01\x00\x00\x00\x00\x01a\x01b\xff", 3).unwrap(), ["a Some(1000) None b"]);
+}
+
+#[test]
+fn files_of_valkey_begin_with_its_own_name() {
+    let file = b"VALKEY080\xff\0\0\0\0\0\0\0\0";
+    let mut reader = FileReader::new(file.as_slice(), limits(), true, false).unwrap();
+    assert!(matches!(reader.read_next(), Ok(Part::End { lacks_checksum: true })));
 }
 
 #[test]

@@ -40,6 +40,10 @@ pub(super) fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &ListLim
             _ => false,
         };
         reader.string(&mut bytes)?;
+        if kind == kind::LIST_QUICKLIST_2 && bytes.is_empty() {
+            // No element that is kept by itself is empty.
+            return Err(Corrupt);
+        }
         if is_plain {
             list.push(End::Back, &bytes, limits);
             continue;
