@@ -4,6 +4,7 @@
 mod support;
 
 mod administration;
+mod append_file;
 mod bitmaps;
 mod client_memory;
 mod compression;
@@ -22,6 +23,7 @@ mod lists;
 mod messages;
 mod migrating;
 mod readme;
+mod replication;
 mod saving;
 mod serving;
 mod sets;

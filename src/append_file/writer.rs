@@ -5,7 +5,7 @@ use crate::command;
 use crate::config::{AppendFsync, Directive, error_text};
 use crate::log::Reader;
 use crate::persistence::disk::DiskFile;
-use crate::state::State;
+use crate::state::{State, unix_time_ms};
 use bytes::Bytes;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -30,6 +30,8 @@ struct Writer<'s> {
     /// Something was written and not synced.
     is_dirty: bool,
     synced: Instant,
+    /// The time that was written last, in seconds of Unix time.
+    noted_s: i64,
     policy: AppendFsync,
 }
 
@@ -43,6 +45,7 @@ pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>) 
         position: reader.position(),
         is_dirty: false,
         synced: Instant::now(),
+        noted_s: 0,
         policy: AppendFsync::Everysec,
     };
     loop {
@@ -76,6 +79,7 @@ impl Writer<'_> {
             while self.buffer.len() < WRITE_BYTES
                 && let Some(bytes) = self.next(end)
             {
+                self.note_time();
                 self.buffer.extend_from_slice(&bytes);
             }
             // What is only for replicas has been passed over.
@@ -93,6 +97,16 @@ impl Writer<'_> {
         }
     }
 
+    /// Writes when what follows was done, if that is wanted and has not been written yet.
+    fn note_time(&mut self) {
+        let now_s = unix_time_ms() / 1000;
+        if now_s > self.noted_s && self.state.settings.flag(Directive::AofTimestampEnabled) {
+            self.buffer.extend_from_slice(format!("#TS:{now_s}\r\n").as_bytes());
+            self.noted_s = now_s;
+        }
+    }
+
+    /// Whole commands, which come next.
     fn next(&self, end: u64) -> Option<Bytes> {
         self.state.log.read(self.reader, end)
     }
@@ -187,6 +201,7 @@ impl Writer<'_> {
                         self.sync();
                     }
                     self.file = file;
+                    self.noted_s = 0;
                 }
                 Some(Order::Sync(_)) => {
                     if self.is_dirty {

@@ -354,7 +354,7 @@ directives! {
     AutoAofRewriteMinSize = Entry::memory("auto-aof-rewrite-min-size", 64 * MB, 0, MAX);
     AofLoadTruncated = Entry::yes_no("aof-load-truncated", true);
     AofUseRdbPreamble = Entry::yes_no("aof-use-rdb-preamble", true);
-    AofTimestampEnabled = Entry::yes_no("aof-timestamp-enabled", false).without_effect("no time is written to the append-only file yet");
+    AofTimestampEnabled = Entry::yes_no("aof-timestamp-enabled", false);
     AofRewriteIncrementalFsync = Entry::yes_no("aof-rewrite-incremental-fsync", true).without_effect("a new base is synced once it is whole");
     AofDisableAutoGc = Entry::yes_no("aof-disable-auto-gc", false).hidden();
 

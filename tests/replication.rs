@@ -1,0 +1,253 @@
+//! Replication through sockets: what a primary sends, and servers that follow each other.
+
+use crate::support::{Connection, Server, eventually};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// Starts a server that serves its replicas at once.
+fn start(arguments: &[&str]) -> Server {
+    Server::start(&[&["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"], arguments].concat())
+}
+
+/// Has `replica` follow `primary`, and waits until it does.
+fn follow(replica: &mut Connection, primary: &Server) {
+    assert_eq!(replica.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port)), "OK");
+    eventually("the link", || replica.info("master_link_status") == "up");
+}
+
+/// Waits until a replica has all that its primary has.
+fn catch_up(replica: &mut Connection, primary: &mut Connection) {
+    eventually("the end of the stream", || replica.info("slave_repl_offset") == primary.info("master_repl_offset"));
+}
+
+/// A connection that gets what replicas get.
+struct Stream(TcpStream);
+
+impl Stream {
+    /// Becomes a replica; what there is already is passed over.
+    fn open(server: &Server) -> Stream {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).expect("the server accepts");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout can be set");
+        stream.write_all(b"SYNC\r\n").expect("it is taken");
+        let line = read_line(&mut stream);
+        let len: usize = line.strip_prefix('$').expect("a length").parse().expect("a number");
+        let mut data = vec![0; len];
+        stream.read_exact(&mut data).expect("the data");
+        assert!(data.starts_with(b"REDIS"));
+        Stream(stream)
+    }
+
+    /// The next command, its words separated by spaces; `PING` and `SELECT` are passed over.
+    fn next(&mut self) -> String {
+        loop {
+            let line = read_line(&mut self.0);
+            let count: usize = line.strip_prefix('*').expect("an array").parse().expect("a number");
+            let words: Vec<String> = (0..count)
+                .map(|_| {
+                    let head = read_line(&mut self.0);
+                    let len: usize = head.strip_prefix('$').expect("a bulk string").parse().expect("a number");
+                    let mut word = vec![0; len + 2];
+                    self.0.read_exact(&mut word).expect("a word");
+                    String::from_utf8_lossy(&word[..len]).into_owned()
+                })
+                .collect();
+            if !["PING", "SELECT"].contains(&words[0].as_str()) {
+                return words.join(" ");
+            }
+        }
+    }
+}
+
+/// A line without its end; empty ones are passed over.
+fn read_line(stream: &mut TcpStream) -> String {
+    let mut line = Vec::new();
+    loop {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a byte");
+        match byte[0] {
+            b'\n' if line.is_empty() => {}
+            b'\n' => return String::from_utf8(line).expect("text"),
+            b'\r' => {}
+            byte => line.push(byte),
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_repeated_as_it_came_is_said_in_other_words() {
+    let server = start(&[]);
+    let mut client = server.connect();
+    let mut stream = Stream::open(&server);
+    let far = 33_000_000_000_000_i64;
+    let cases = [
+        ("SET a 1", "SET a 1"),
+        ("SET a 1 NX", ""),
+        ("GET a", ""),
+        ("SET a 2 XX GET", "SET a 2"),
+        (&format!("SET a 3 PXAT {far}"), &format!("SET a 3 PXAT {far}")),
+        (&format!("SET a 3 EXAT {}", far / 1000), &format!("SET a 3 PXAT {far}")),
+        ("SET a 4 KEEPTTL", "SET a 4 KEEPTTL"),
+        ("GETSET a 5", "SET a 5"),
+        ("INCRBYFLOAT a 0.5", "SET a 5.5 KEEPTTL"),
+        (&format!("EXPIREAT a {}", far / 1000), &format!("PEXPIREAT a {far}")),
+        ("GETEX a PERSIST", "PERSIST a"),
+        ("GETEX a", ""),
+        ("GETDEL a", "DEL a"),
+        ("SET b 1", "SET b 1"),
+        ("EXPIRE b -1", "UNLINK b"),
+        ("RPUSH list a b c d", "RPUSH list a b c d"),
+        ("BLPOP nothing list 0", "LPOP list"),
+        ("BLMOVE list other LEFT RIGHT 0", "LMOVE list other LEFT RIGHT"),
+        ("LMPOP 2 nothing list RIGHT COUNT 5", "RPOP list 5"),
+        ("SADD set 7", "SADD set 7"),
+        ("SPOP set", "SREM set 7"),
+        ("ZADD sorted 1 a 2 b 3 c", "ZADD sorted 1 a 2 b 3 c"),
+        ("BZPOPMAX nothing sorted 0", "ZPOPMAX sorted"),
+        ("ZMPOP 1 sorted MIN", "ZPOPMIN sorted 1"),
+        ("HSET hash f 1 g 2", "HSET hash f 1 g 2"),
+        ("HINCRBYFLOAT hash f 0.5", "HSET hash f 1.5"),
+        (&format!("HEXPIREAT hash {} FIELDS 2 f none", far / 1000), &format!("HPEXPIREAT hash {far} FIELDS 1 f")),
+        ("HINCRBYFLOAT hash f 1", "HSETEX hash KEEPTTL FIELDS 1 f 2.5"),
+        ("HGETDEL hash FIELDS 1 g", "HDEL hash g"),
+        ("XADD stream 5-* f v", "XADD stream 5-0 f v"),
+        ("XADD stream MAXLEN ~ 1 6-1 f v", "XADD stream 6-1 f v"),
+        ("XGROUP CREATE stream group 0", "XGROUP CREATE stream group 0"),
+        ("MULTI", ""),
+        ("EXEC", ""),
+        ("FLUSHDB", "FLUSHDB"),
+        ("FLUSHALL", "FLUSHALL"),
+        ("PUBLISH channel text", "PUBLISH channel text"),
+    ];
+    for (command, expected) in cases {
+        let reply = client.ask(command);
+        assert!(!reply.starts_with("(ERR"), "{command}: {reply}");
+        if !expected.is_empty() {
+            assert_eq!(stream.next(), expected, "{command}");
+        }
+    }
+    client.ask("SET end 1");
+    assert_eq!(stream.next(), "SET end 1", "nothing else has been sent");
+}
+
+#[test]
+fn several_effects_of_one_command_are_a_transaction() {
+    let server = start(&["--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    let mut stream = Stream::open(&server);
+    client.ask("XADD stream 1-1 f v");
+    client.ask("XADD stream 1-2 f v");
+    client.ask("XGROUP CREATE stream group 0");
+    client.ask("XREADGROUP GROUP group me COUNT 10 STREAMS stream >");
+    let sent: Vec<String> = (0..8).map(|_| stream.next()).collect();
+    assert_eq!(sent[3..5], ["MULTI", "XGROUP CREATECONSUMER stream group me"]);
+    assert!(sent[5].starts_with("XCLAIM stream group me 0 1-1 1-2 TIME "), "{}", sent[5]);
+    assert_eq!(sent[6..], ["XGROUP SETID stream group 1-2 ENTRIESREAD 2", "EXEC"]);
+    // A transaction with one effect is none.
+    client.play(
+        "
+        > MULTI
+        OK
+        > SET a 1
+        QUEUED
+        > GET a
+        QUEUED
+        > EXEC
+        [OK 1]
+        ",
+    );
+    assert_eq!(stream.next(), "SET a 1");
+    // A key that is over goes first.
+    client.ask("DEBUG SET-ACTIVE-EXPIRE 0");
+    client.ask("SET over 1 PX 1");
+    assert!(stream.next().starts_with("SET over 1 PXAT "));
+    std::thread::sleep(Duration::from_millis(5));
+    assert_eq!(client.ask("APPEND over x"), "1");
+    let sent = [stream.next(), stream.next(), stream.next(), stream.next()];
+    assert_eq!(sent, ["MULTI", "UNLINK over", "APPEND over x", "EXEC"]);
+}
+
+#[test]
+fn a_replica_has_what_its_primary_has_and_takes_no_writes() {
+    for diskless in ["yes", "no"] {
+        let (primary, replica) = (start(&["--repl-diskless-sync", diskless]), start(&[]));
+        let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+        theirs.ask("SET before 1");
+        theirs.ask("RPUSH list a b c");
+        ours.ask("SET mine 1");
+        follow(&mut ours, &primary);
+        assert_eq!(ours.ask("GET before"), "1");
+        assert_eq!(ours.ask("EXISTS mine"), "0");
+        theirs.ask("SET after 2");
+        theirs.ask("LPOP list");
+        assert_eq!(theirs.ask("WAIT 1 30000"), "1");
+        assert_eq!(ours.ask("GET after"), "2");
+        assert_eq!(ours.ask("LLEN list"), "2");
+        assert_eq!(ours.ask("SET a 1"), "(READONLY You can't write against a read only replica.)");
+        assert_eq!(theirs.info("connected_slaves"), "1");
+        assert_eq!(ours.info("role"), "slave");
+        assert!(ours.ask("ROLE").contains("connected"));
+        assert_eq!(theirs.ask("WAIT 2 10"), "1");
+    }
+}
+
+#[test]
+fn a_link_that_breaks_goes_on_where_it_was() {
+    let (primary, replica) = (start(&[]), start(&[]));
+    let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+    follow(&mut ours, &primary);
+    for round in 1..=3 {
+        theirs.ask(&format!("SET a {round}"));
+        assert_eq!(theirs.ask("CLIENT KILL TYPE replica"), "1");
+        theirs.ask(&format!("SET b {round}"));
+        eventually("what was written meanwhile", || ours.ask("GET b") == round.to_string());
+        assert_eq!(ours.ask("GET a"), round.to_string());
+    }
+    assert_eq!(theirs.info("sync_full"), "1");
+    assert_eq!(theirs.info("sync_partial_ok"), "3");
+}
+
+#[test]
+fn a_promoted_replica_is_followed_without_a_new_copy() {
+    let servers = [start(&[]), start(&[]), start(&[])];
+    let [mut first, mut second, mut third] = [0, 1, 2].map(|index: usize| servers[index].connect());
+    follow(&mut second, &servers[0]);
+    follow(&mut third, &servers[0]);
+    first.ask("SET a 1");
+    assert_eq!(first.ask("WAIT 2 30000"), "2");
+    assert_eq!(second.ask("REPLICAOF NO ONE"), "OK");
+    follow(&mut third, &servers[1]);
+    follow(&mut first, &servers[1]);
+    second.ask("SET a 2");
+    assert_eq!(second.ask("WAIT 2 30000"), "2");
+    for client in [&mut first, &mut third] {
+        catch_up(client, &mut second);
+        assert_eq!(client.ask("GET a"), "2");
+    }
+    assert_eq!(second.info("sync_full"), "0", "all of them went on where they were");
+}
+
+#[test]
+fn keys_that_are_over_go_when_the_primary_says_so() {
+    let (primary, replica) = (start(&["--enable-debug-command", "yes"]), start(&[]));
+    let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+    follow(&mut ours, &primary);
+    theirs.ask("DEBUG SET-ACTIVE-EXPIRE 0");
+    theirs.ask("SET short 1 PX 20");
+    assert_eq!(theirs.ask("WAIT 1 30000"), "1");
+    std::thread::sleep(Duration::from_millis(40));
+    assert_eq!(ours.ask("GET short"), "nil", "it is not seen");
+    assert_eq!(ours.ask("DBSIZE"), "1", "but it is there");
+    theirs.ask("DEBUG SET-ACTIVE-EXPIRE 1");
+    eventually("the deletion", || ours.ask("DBSIZE") == "0");
+}
+
+#[test]
+fn writes_need_as_many_replicas_as_the_configuration_says() {
+    let (primary, replica) = (start(&["--min-replicas-to-write", "1"]), start(&[]));
+    let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+    assert_eq!(theirs.ask("SET a 1"), "(NOREPLICAS Not enough good replicas to write.)");
+    follow(&mut ours, &primary);
+    eventually("a good replica", || theirs.ask("SET a 1") == "OK");
+    assert_eq!(ours.ask("WAIT 0 0").split(' ').next(), Some("(ERR"));
+}
