@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -17,9 +18,39 @@ Sizes = collections.namedtuple("Sizes", "rounds requests items connections settl
 FULL = Sizes(rounds=3, requests=1_000_000, items=1_000_000, connections=10_000, settle_s=1.5)
 QUICK = Sizes(rounds=1, requests=20_000, items=20_000, connections=200, settle_s=0.3)
 
-# A workload: its name, the test of redis-benchmark, requests in a pipeline, further options, the command it needs.
-Workload = collections.namedtuple("Workload", "name test pipeline options command")
+# A workload: its name; the test of redis-benchmark, or the words of a request; requests in a pipeline; further options; the
+# command it needs; the share of the requests that is enough of it; and what is made for it before each turn, by their number.
+Workload = collections.namedtuple("Workload", "name test pipeline options command share fill", defaults=[1, None])
 RANDOM = "-r 1000000 -d 64"
+
+
+def members(requests):
+    """A set and a sorted set of as many members as are popped, and some more."""
+    for first in range(0, requests + 1000, 100):
+        numbers = range(first, first + 100)
+        yield ("SADD", "set", *(f"member:{number:08}" for number in numbers))
+        yield ("ZADD", "zset", *(word for number in numbers for word in (number * 7919 % 1_000_003, f"member:{number:08}")))
+
+
+def hash_of_100(_):
+    yield ("HSET", "hash", *(word for number in range(100) for word in (f"field:{number}", f"value:{number:010}")))
+
+
+def pending_100(_):
+    """A hundred entries that a consumer has been given and has not acknowledged."""
+    yield ("DEL", "stream")
+    for number in range(100):
+        yield ("XADD", "stream", "*", "sensor", number, "value", f"{number:010}")
+    yield ("XGROUP", "CREATE", "stream", "group", "0")
+    yield ("XREADGROUP", "GROUP", "group", "one", "COUNT", 100, "STREAMS", "stream", ">")
+
+
+def two_sets(_):
+    """Of 10,000 members each, half of which they have in common."""
+    for name, first in [("one", 0), ("other", 5000)]:
+        yield ("SADD", name, *(f"member:{number}" for number in range(first, first + 10_000)))
+
+
 WORKLOADS = [
     Workload("GET", "get", 1, RANDOM, "GET"),
     Workload("SET", "set", 1, RANDOM, "SET"),
@@ -34,21 +65,37 @@ WORKLOADS = [
     Workload("HSET, pipeline of 16", "hset", 16, RANDOM, "HSET"),
     Workload("SADD, pipeline of 16", "sadd", 16, RANDOM, "SADD"),
     Workload("ZADD, pipeline of 16", "zadd", 16, RANDOM, "ZADD"),
+    Workload("SPOP, pipeline of 16", ("SPOP", "set"), 16, "", "SPOP", 1 / 4, members),
+    Workload("ZPOPMIN, pipeline of 16", ("ZPOPMIN", "zset"), 16, "", "ZPOPMIN", 1 / 4, members),
+    Workload(
+        "ZRANGEBYSCORE of 100", ("ZRANGEBYSCORE", "zset", "__rand_int__", "+inf", "LIMIT", "0", "100"), 1,
+        "-r 900000", "ZRANGEBYSCORE", 1 / 4, members,
+    ),
+    Workload("HGETALL of 100", ("HGETALL", "hash"), 1, "", "HGETALL", 1 / 4, hash_of_100),
+    Workload("XADD, pipeline of 16", ("XADD", "stream", "*", "sensor", "7", "value", "0000000042"), 16, "", "XADD"),
+    Workload(
+        "XREADGROUP of 100", ("XREADGROUP", "GROUP", "group", "one", "COUNT", "100", "STREAMS", "stream", "0"), 1,
+        "", "XREADGROUP", 1 / 8, pending_100,
+    ),
+    Workload("LRANGE of 600", "lrange_600", 1, "", "LRANGE", 1 / 8),
+    Workload("SINTER of two of 10,000", ("SINTER", "one", "other"), 1, "", "SINTER", 1 / 1000, two_sets),
 ]
 
 CLIENTS = 50
 BATCH_COMMANDS = 1000
 
 
-def cpu(contenders, benchmark, sizes):
-    """By workload, and by contender: (thousands of requests a second, microseconds of the server's CPU for a request)."""
+def cpu(contenders, benchmark, sizes, wanted):
+    """By workload whose name contains `wanted`, and by contender: (thousands of requests a second, microseconds of the server's
+    CPU for a request)."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         raise Failed("the server and its clients need a core each")
     server_core, client_core = cores[0], cores[-1]
 
     def run(server, test, pipeline, options, requests):
-        command = f"{benchmark} -p {server.port} -t {test} -P {pipeline} -c {CLIENTS} -n {requests} {options} --csv".split()
+        command = f"{benchmark} -p {server.port} -P {pipeline} -c {CLIENTS} -n {requests} {options} --csv".split()
+        command += ["-t", test] if isinstance(test, str) else test
         done = subprocess.run(
             command, capture_output=True, text=True, preexec_fn=lambda: os.sched_setaffinity(0, {client_core})
         )
@@ -61,9 +108,9 @@ def cpu(contenders, benchmark, sizes):
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(contender.running(server_core)) for contender in contenders]
         for workload in WORKLOADS:
-            if not servers[0].has(workload.command):
+            if wanted not in workload.name or not servers[0].has(workload.command):
                 continue
-            requests = sizes.requests if workload.pipeline > 1 else sizes.requests // 3
+            requests = int((sizes.requests if workload.pipeline > 1 else sizes.requests // 3) * workload.share) or 1
             figures = [[] for _ in servers]
             for round_number in range(sizes.rounds):
                 for server, found in zip(servers, figures):
@@ -71,6 +118,8 @@ def cpu(contenders, benchmark, sizes):
                         run(server, "set", 32, RANDOM, 2 * sizes.requests)
                     if workload.test == "rpop":
                         run(server, "rpush", 32, "", requests)
+                    if workload.fill:
+                        send(server, workload.fill(requests))
                     before = server.cpu_s()
                     rate = run(server, workload.test, workload.pipeline, workload.options, requests)
                     found.append((rate / 1000, (server.cpu_s() - before) * 1e6 / requests))
@@ -154,11 +203,15 @@ def memory(contenders, sizes):
 
 def fill(server, kind, items):
     rng = random.Random(7)
+    send(server, (kind.make(rng, number) for number in range(items)))
+
+
+def send(server, commands):
     with server.connect() as connection:
-        for first in range(0, items, BATCH_COMMANDS):
-            numbers = range(first, min(first + BATCH_COMMANDS, items))
-            connection.socket.sendall(b"".join(request(*kind.make(rng, number)) for number in numbers))
-            for _ in numbers:
+        commands = iter(commands)
+        while batch := list(itertools.islice(commands, BATCH_COMMANDS)):
+            connection.socket.sendall(b"".join(request(*command) for command in batch))
+            for _ in batch:
                 connection.reply()
 
 
