@@ -1,5 +1,6 @@
 //! Loading data: from the database file at the start, while clients are told to wait, and from any other stream of RDB data.
 
+use crate::append_file::load::AppendFileError;
 use crate::config::{Directive, error_text};
 use crate::persistence::rdb::file::Usage;
 use crate::persistence::rdb::file::read::{FileReader, Part, ReadError, Record};
@@ -285,6 +286,18 @@ pub fn reload(state: &State, locked: &mut Locked<'_>, options: Options) -> io::R
     state.loading.begin(bytes);
     load(state, file, locked, options).unwrap_or_else(|error| end(&error));
     Ok(())
+}
+
+/// Loads the append-only file in place of what is there, while clients are told to wait (`DEBUG LOADAOF`). The caller holds no
+/// shard.
+pub fn reload_append_file(state: &Arc<State>) -> Result<(), AppendFileError> {
+    let manifest = append_file::load::find(state)?;
+    state.loading.begin(append_file::load::total_size(state, &manifest)?);
+    state.loading.is_on.store(true, Ordering::Relaxed);
+    crate::command::database::empty(state, false);
+    let result = append_file::load::load(state, &manifest);
+    state.loading.is_on.store(false, Ordering::Relaxed);
+    result
 }
 
 /// Loads a stream of RDB data and tells the log about it.

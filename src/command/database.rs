@@ -23,6 +23,7 @@ pub fn flushdb(call: &mut Call) -> CommandResult {
     let in_background = parse_flush(call)?;
     let database = call.keys.database();
     flush(call, database..database + 1, in_background);
+    log_flush(call);
     call.reply.ok()
 }
 
@@ -30,6 +31,7 @@ pub fn flushdb(call: &mut Call) -> CommandResult {
 pub fn flushall(call: &mut Call) -> CommandResult {
     let in_background = parse_flush(call)?;
     flush(call, 0..call.state.keyspace.databases(), in_background);
+    log_flush(call);
     saving::cancel(call.state);
     let uncounted = call.keys.changes();
     // What was removed must not come back at the next start. If that cannot be saved, the log says why, as in Redis.
@@ -37,6 +39,12 @@ pub fn flushall(call: &mut Call) -> CommandResult {
         let _ = saving::save(call.state, call.keys.locked(), uncounted);
     }
     call.reply.ok()
+}
+
+/// Logs that keys were removed, even if there were none: a replica may have what its primary has not.
+fn log_flush(call: &mut Call) {
+    let words: Vec<&[u8]> = call.args.iter().collect();
+    call.keys.log_as(&words);
 }
 
 /// Whether memory is to be freed on another thread.
@@ -104,9 +112,6 @@ pub(super) fn flush(call: &mut Call, databases: Range<usize>, in_background: boo
         }
     }
     call.keys.count_changes(removed);
-    // Even if there was nothing: a replica may have what its primary has not.
-    let words: Vec<&[u8]> = call.args.iter().collect();
-    call.keys.log_as(&words);
     signal_awaited(call, awaited);
 }
 

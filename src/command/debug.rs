@@ -1,7 +1,8 @@
 //! `DEBUG`: tools with which tests look into the server and bend it.
 
-use super::call::Call;
+use super::call::{Call, Mode};
 use super::string::put_bytes;
+use crate::append_file;
 use crate::config::{Directive, Rewrite, error_text};
 use crate::loading::{self, Options};
 use crate::memory;
@@ -144,7 +145,12 @@ pub fn debug(call: &mut Call) -> CommandResult {
         (b"REPLYBUFFER", 4) if call.is_word(2, "RESIZING") => call.reply.ok(),
         (b"DICT-RESIZING", 3) => call.reply.ok(),
         (b"RELOAD", _) => reload(call),
-        (b"LOADAOF", _) => Err(ErrorReply::fixed("ERR There is no append-only file yet, so none can be loaded")),
+        (b"LOADAOF", 2) => load_append_file(call),
+        (b"AOF-FLUSH-SLEEP", 3) => {
+            let microseconds = call.integer(2)?;
+            call.state.append_file.sleep_us.store(microseconds, Ordering::Relaxed);
+            call.reply.ok()
+        }
         _ => Err(errors::subcommand_syntax(call.args)),
     }
 }
@@ -180,6 +186,25 @@ fn reload(call: &mut Call) -> CommandResult {
     loading::reload(call.state, call.keys.locked(), options)
         .map_err(|_| ErrorReply::fixed("ERR Error trying to load the RDB dump, check server logs."))?;
     tracing::warn!("DB reloaded by DEBUG RELOAD");
+    call.reply.ok()
+}
+
+/// `DEBUG LOADAOF`: what is there is removed, and the append-only file loaded.
+fn load_append_file(call: &mut Call) -> CommandResult {
+    let failed = ErrorReply::fixed("ERR Error trying to load the AOF files, check server logs.");
+    if call.mode != Mode::Direct {
+        return Err(failed);
+    }
+    let state = call.state;
+    // What is loaded takes the locks that it needs.
+    call.let_go();
+    let shared = state.to_shared().map_err(|_| failed.clone())?;
+    append_file::flush(state);
+    if let Err(error) = loading::reload_append_file(&shared) {
+        tracing::warn!("{error}");
+        return Err(failed);
+    }
+    tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
     call.reply.ok()
 }
 
