@@ -28,6 +28,7 @@ static STATE: LazyLock<State> = LazyLock::new(|| {
 fn is_left_out(args: Args<'_>) -> bool {
     let is = |index: usize, name: &str| args.get(index).is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()));
     is(0, "shutdown")
+        || is(0, "save")
         || is(0, "config") && !is(1, "get") && !is(1, "resetstat")
         || is(0, "debug") && !is(1, "object") && !is(1, "digest") && !is(1, "digest-value") && !is(1, "protocol")
         || is(0, "memory") && (is(1, "malloc-stats") || is(1, "purge"))

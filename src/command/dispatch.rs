@@ -415,6 +415,7 @@ mod tests {
     use crate::command::Batch;
     use crate::command::prepare::Foreknown;
     use crate::config::Settings;
+    use crate::persistence::disk::simulated::SimulatedDisk;
     use crate::resp::{OwnedRequest, Protocol};
     use crate::spec::Table;
     use std::sync::Arc;
@@ -449,7 +450,8 @@ mod tests {
 
     #[test]
     fn locks_are_held_no_longer_and_by_no_more_than_it_takes() {
-        let state = State::new(Settings::new(), Table::new(&[]).unwrap(), 4).unwrap();
+        let mut state = State::new(Settings::new(), Table::new(&[]).unwrap(), 4).unwrap();
+        state.disk = Box::new(SimulatedDisk::default());
         run_and(&state, "MSET a some b other", Mode::Direct, |_, _| {});
         let all = state.keyspace.all_shards();
         for line in
