@@ -34,7 +34,7 @@ impl fmt::Display for AppendFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AppendFileError::Io(what, name, error) => {
-                write!(f, "Fatal error: can't {what} {name}: {}", error_text(error))
+                write!(f, "Fatal error: can't {what} {name} for reading: {}", error_text(error))
             }
             AppendFileError::Manifest(error) => write!(f, "Fatal error: {error}"),
             AppendFileError::Base(error) => error.fmt(f),
@@ -65,11 +65,25 @@ pub fn find(state: &State) -> Result<Manifest, AppendFileError> {
             input
                 .read_to_string(&mut text)
                 .map_err(|error| AppendFileError::Io("read the AOF manifest", manifest_name(state), error))?;
-            Manifest::parse(&text).map_err(AppendFileError::Manifest)
+            let manifest = Manifest::parse(&text).map_err(AppendFileError::Manifest)?;
+            go_on_adopting(state, &manifest)?;
+            Ok(manifest)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => adopt_old(state),
         Err(error) => Err(AppendFileError::Io("open the AOF manifest", manifest_name(state), error)),
     }
+}
+
+/// Moves the single file of an old server where the manifest says that it is, if the process ended before it could.
+fn go_on_adopting(state: &State, manifest: &Manifest) -> Result<(), AppendFileError> {
+    let name = file_name(state);
+    let is_only = manifest.increments.is_empty() && manifest.base.as_ref().is_some_and(|base| base.name == name);
+    let (old, new) = (state.settings.resolve(name.as_ref()), directory(state).join(&name));
+    if !is_only || state.disk.open(&new).is_ok() || state.disk.open(&old).is_err() {
+        return Ok(());
+    }
+    let moved = state.disk.rename(&old, &new).and_then(|()| state.disk.sync_directory(&directory(state)));
+    moved.map_err(|error| AppendFileError::Io("take over the old AOF file", name, error))
 }
 
 /// Makes the single file of an old server the base.
@@ -99,7 +113,8 @@ fn adopt_old(state: &State) -> Result<Manifest, AppendFileError> {
 pub fn total_size(state: &State, manifest: &Manifest) -> Result<u64, AppendFileError> {
     manifest.base.iter().chain(&manifest.increments).try_fold(0, |total, part| {
         let opened = state.disk.open(&directory(state).join(&part.name));
-        let (_, bytes) = opened.map_err(|error| AppendFileError::Io("open the AOF file", part.name.clone(), error))?;
+        let (_, bytes) =
+            opened.map_err(|error| AppendFileError::Io("open the append log file", part.name.clone(), error))?;
         Ok(total + bytes)
     })
 }
@@ -136,9 +151,9 @@ fn load_part(state: &Arc<State>, session: &mut Session, part: &Part, is_last: bo
     let path = directory(state).join(&part.name);
     let opened = state.disk.open(&path);
     let (mut input, bytes) =
-        opened.map_err(|error| AppendFileError::Io("open the AOF file", part.name.clone(), error))?;
+        opened.map_err(|error| AppendFileError::Io("open the append log file", part.name.clone(), error))?;
     let mut head = Vec::new();
-    let failed = |error| AppendFileError::Io("read the AOF file", part.name.clone(), error);
+    let failed = |error| AppendFileError::Io("read the append log file", part.name.clone(), error);
     (&mut input).take(RDB_MAGIC.len() as u64).read_to_end(&mut head).map_err(failed)?;
     let whole = io::Cursor::new(head.clone()).chain(input);
     if head != RDB_MAGIC {
@@ -174,7 +189,7 @@ fn run_commands(
             Ok(None) | Err(ReadError::Short) => return cut_off(state, session, part, valid, is_last, path),
             Err(ReadError::Format) => return Err(AppendFileError::Format(part.name.clone())),
             Err(ReadError::Input(error)) => {
-                return Err(AppendFileError::Io("read the AOF file", part.name.clone(), error));
+                return Err(AppendFileError::Io("read the append log file", part.name.clone(), error));
             }
         };
         batch.clear();

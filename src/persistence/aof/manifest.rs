@@ -133,7 +133,12 @@ fn words(line: &str) -> Option<Vec<String>> {
             let end = loop {
                 match letters.next()? {
                     (at, '"') => break at + 1,
-                    (_, '\\') => word.push(letters.next()?.1),
+                    (_, '\\') => match letters.next()?.1 {
+                        'n' => word.push('\n'),
+                        'r' => word.push('\r'),
+                        't' => word.push('\t'),
+                        other => word.push(other),
+                    },
                     (_, letter) => word.push(letter),
                 }
             };
@@ -152,8 +157,9 @@ impl fmt::Display for Manifest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |part: &Part, kind: char| {
             let Part { name, number } = part;
-            if name.contains([' ', '"', '\\']) {
+            if name.contains([' ', '"', '\\', '\n', '\r', '\t']) {
                 let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+                let name = name.replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
                 writeln!(f, "file \"{name}\" seq {number} type {kind}")
             } else {
                 writeln!(f, "file {name} seq {number} type {kind}")
@@ -177,7 +183,7 @@ mod tests {
     fn what_is_written_is_read() {
         let manifest = Manifest {
             base: Some(part("appendonly.aof.2.base.rdb", 2)),
-            increments: vec![part("appendonly.aof.3.incr.aof", 3), part("with \"space\".4.incr.aof", 4)],
+            increments: vec![part("appendonly.aof.3.incr.aof", 3), part("with \"space\" and\na line.4.incr.aof", 4)],
             history: vec![part("appendonly.aof.1.base.rdb", 1)],
         };
         let text = manifest.to_string();
