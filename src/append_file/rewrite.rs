@@ -129,6 +129,8 @@ fn rewrite(state: &Arc<State>, temporary: &std::path::Path) -> io::Result<Outcom
         (Mode::Switch | Mode::Enable, _) => return Err(io::ErrorKind::Interrupted.into()),
     }
     drop(locked);
+    let writing = Arc::clone(state);
+    let copy = copy.unless(move || mode != Mode::Alone && !writing.append_file.is_on());
     if mode == Mode::Switch {
         *append_file.manifest.lock() = manifest.clone();
     }

@@ -50,6 +50,7 @@ impl Image for Records {
 pub struct Copy<'s> {
     state: &'s State,
     snapshot: Snapshot,
+    keys_done: u64,
     /// Says that nobody wants it any more.
     is_unwanted: Option<Box<dyn Fn() -> bool + Send>>,
 }
@@ -59,7 +60,7 @@ impl<'s> Copy<'s> {
     pub fn begin(state: &'s Arc<State>, locked: &mut Locked<'_>, form: Form) -> Option<Self> {
         let snapshot = Snapshot::begin(locked, Box::new(Records { encoder: Encoder::new(&state.settings), form }))?;
         state.saving.count();
-        Some(Copy { state, snapshot, is_unwanted: None })
+        Some(Copy { state, snapshot, keys_done: 0, is_unwanted: None })
     }
 
     /// Has the copy end when `is_unwanted` says so.
@@ -89,55 +90,56 @@ impl<'s> Copy<'s> {
             functions: &self.state.saving.functions.lock(),
         };
         write::begin(&about, &mut bytes);
-        let (mut selected, mut has_begun, mut keys_done) = (None, vec![false; counts.len()], 0);
+        let (mut selected, mut has_begun) = (None, vec![false; counts.len()]);
         loop {
             output.write(&bytes)?;
             bytes.clear();
-            let done = self.snapshot.progress().keys_done;
-            for _ in std::mem::replace(&mut keys_done, done)..done {
-                delay::after_key(&self.state.settings, Directive::RdbKeySaveDelay, || self.is_unwanted());
-            }
-            if self.is_unwanted() {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            match self.snapshot.next(&mut bytes) {
-                Step::Records { database } if selected != Some(database) => {
-                    let mut head = Vec::new();
-                    write::select(database, &mut head);
-                    if !std::mem::replace(&mut has_begun[database], true) {
-                        write::sizes(counts[database].keys, counts[database].expiring, &mut head);
-                    }
-                    output.write(&head)?;
-                    selected = Some(database);
+            let Some(database) = self.step(&mut bytes)? else { return output.finish() };
+            if selected != Some(database) {
+                let mut head = Vec::new();
+                write::select(database, &mut head);
+                if !std::mem::replace(&mut has_begun[database], true) {
+                    write::sizes(counts[database].keys, counts[database].expiring, &mut head);
                 }
-                Step::Records { .. } => {}
-                Step::Done => return output.finish(),
-                Step::Aborted => return Err(io::ErrorKind::Interrupted.into()),
+                output.write(&head)?;
+                selected = Some(database);
             }
         }
     }
 }
 
 impl Copy<'_> {
+    /// Appends further records to `bytes`, and says of which database; `None` if there are no more. Errors: nobody wants them.
+    fn step(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        let done = self.snapshot.progress().keys_done;
+        for _ in std::mem::replace(&mut self.keys_done, done)..done {
+            delay::after_key(&self.state.settings, Directive::RdbKeySaveDelay, || self.is_unwanted());
+        }
+        if self.is_unwanted() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        match self.snapshot.next(bytes) {
+            Step::Records { database } => Ok(Some(database)),
+            Step::Done => Ok(None),
+            Step::Aborted => Err(io::ErrorKind::Interrupted.into()),
+        }
+    }
+
     /// Writes it as commands. Errors: it cannot be written, or somebody has ended the copy.
     pub fn write_commands(mut self, output: &mut impl Write) -> io::Result<()> {
         let (mut bytes, mut selected) = (Vec::new(), None);
-        loop {
-            match self.snapshot.next(&mut bytes) {
-                Step::Records { database } if selected != Some(database) => {
-                    let mut head = Vec::new();
-                    let mut number = itoa::Buffer::new();
-                    write_command(&mut head, [b"SELECT", number.format(database).as_bytes()].into_iter());
-                    output.write_all(&head)?;
-                    selected = Some(database);
-                }
-                Step::Records { .. } => {}
-                Step::Done => return Ok(()),
-                Step::Aborted => return Err(io::ErrorKind::Interrupted.into()),
+        while let Some(database) = self.step(&mut bytes)? {
+            if selected != Some(database) {
+                let mut head = Vec::new();
+                let mut number = itoa::Buffer::new();
+                write_command(&mut head, [b"SELECT", number.format(database).as_bytes()].into_iter());
+                output.write_all(&head)?;
+                selected = Some(database);
             }
             output.write_all(&bytes)?;
             bytes.clear();
         }
+        Ok(())
     }
 }
 
