@@ -141,6 +141,8 @@ fn wrong_requests_change_nothing() {
         (ERR value is not an integer or out of range)
         > HRANDFIELD h -9223372036854775808
         (ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807)
+        > HRANDFIELD h -2147483648
+        (ERR value is out of range)
         > HRANDFIELD h 4611686018427387904 WITHVALUES
         (ERR value is out of range)
         > HRANDFIELD h 1 x

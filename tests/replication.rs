@@ -251,3 +251,27 @@ fn writes_need_as_many_replicas_as_the_configuration_says() {
     eventually("a good replica", || theirs.ask("SET a 1") == "OK");
     assert_eq!(ours.ask("WAIT 0 0").split(' ').next(), Some("(ERR"));
 }
+
+#[test]
+fn the_append_only_file_of_a_replica_has_what_the_replica_has() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let arguments = ["--appendonly", "yes", "--dir", directory.path().to_str().expect("letters")];
+    let (primary, replica) = (start(&[]), start(&arguments));
+    let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+    eventually("the end of loading", || ours.info("loading") == "0");
+    ours.ask("SET mine 1");
+    theirs.ask("SET before 1");
+    follow(&mut ours, &primary);
+    theirs.ask("SET after 1");
+    theirs.ask("MULTI");
+    theirs.ask("RPUSH list a");
+    theirs.ask("RPUSH list b");
+    theirs.ask("EXEC");
+    assert_eq!(theirs.ask("WAITAOF 0 1 30000"), "[0 1]");
+    drop(replica);
+    let replica = start(&arguments);
+    let mut ours = replica.connect();
+    eventually("the end of loading", || ours.info("loading") == "0");
+    assert_eq!(ours.ask("MGET mine before after"), "[nil 1 1]");
+    assert_eq!(ours.ask("LRANGE list 0 -1"), "[a b]");
+}

@@ -159,6 +159,8 @@ pub struct Client {
     pub net_in: AtomicU64,
     pub net_out: AtomicU64,
     pub commands: AtomicU64,
+    /// The log's offset behind what the client wrote last.
+    pub written: AtomicU64,
     killed: AtomicBool,
     /// Its share of [`Registry::memory`].
     counted_bytes: AtomicUsize,
@@ -211,6 +213,7 @@ impl Client {
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             counted_bytes: AtomicUsize::new(0),
             leaving_bytes: AtomicUsize::new(0),

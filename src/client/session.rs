@@ -118,8 +118,6 @@ pub struct Session {
     pub unlogged_audience: Audience,
     /// The primary wants to know what this server has.
     pub wants_acknowledgement: bool,
-    /// The log's offset behind what the client wrote last.
-    pub written: u64,
     /// The fine clock at the end of the command before, if that was just now; 0 if not.
     pub clock: u64,
 }
@@ -147,7 +145,6 @@ impl Session {
             unlogged: Vec::new(),
             unlogged_audience: Audience::Replicas,
             wants_acknowledgement: false,
-            written: 0,
             clock: 0,
         }
     }

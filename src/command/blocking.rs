@@ -285,6 +285,9 @@ fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Waiter) {
     let (failed, still_waits) = run::call(state, &mut session, service.spec, args, keys, &mut reply, Mode::Serving);
     keys.set_no_touch(outer);
     keys.log_effects();
+    if keys.is_logged() {
+        service.identity.client.written.store(state.log.end(), Ordering::Relaxed);
+    }
     if still_waits.is_some() {
         return;
     }

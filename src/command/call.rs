@@ -10,6 +10,9 @@ use crate::value::long_double::LongDouble;
 use crate::value::{Type, number};
 use std::ops::Range;
 
+/// The least negative number of elements that is drawn: clients count the elements of a reply in 31 bits.
+const REPEATED_MIN: i64 = -(i32::MAX as i64);
+
 /// How a command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -137,6 +140,15 @@ impl<'c> Call<'c, '_> {
     pub fn signed_count(&self, index: usize) -> Result<i64, ErrorReply> {
         match self.integer(index)? {
             i64::MIN => Err(ErrorReply::MAGNITUDE),
+            count => Ok(count),
+        }
+    }
+
+    /// The argument at `index` as a number of elements to be drawn at random; if it is negative, each is drawn from all, so that
+    /// any number of them can be had, but no more than a reply can be.
+    pub fn drawn_count(&self, index: usize) -> Result<i64, ErrorReply> {
+        match self.signed_count(index)? {
+            i64::MIN..REPEATED_MIN => Err(ErrorReply::fixed("ERR value is out of range")),
             count => Ok(count),
         }
     }

@@ -368,7 +368,7 @@ fn run(
     let (failed, unanswered) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
     keys.log_effects();
     if keys.changes() > 0 && keys.is_logged() {
-        session.written = state.log.end();
+        session.client.written.store(state.log.end(), Ordering::Relaxed);
     }
     if session.obeys {
         log_as_it_came(state, session);

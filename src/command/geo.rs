@@ -461,5 +461,7 @@ fn store(call: &mut Call, search: &Search, key: &[u8], hits: Vec<Hit>) -> Comman
     let mut members: Vec<_> = hits.into_iter().map(|hit| (score(&hit), hit.member)).collect();
     members.sort_by(|one, other| one.0.total_cmp(&other.0).then_with(|| one.1.cmp(&other.1)));
     let event = if search.source == 2 { Event::GEOSEARCHSTORE } else { Event::GEORADIUSSTORE };
+    // Each member counts as a change, as in Redis; one has been counted when they were stored.
+    call.keys.count_changes(members.len().saturating_sub(1) as u64);
     zset::store(call, key, &members, event)
 }

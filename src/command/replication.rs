@@ -351,7 +351,8 @@ pub fn wait(call: &mut Call) -> CommandResult {
         Err(error) => return Err(error),
     };
     let timeout_ms = timeout_ms(call, 2)?;
-    let wanted = Acknowledgement { offset: call.session.written, replicas: wanted, local: None };
+    let wanted =
+        Acknowledgement { offset: call.session.client.written.load(Ordering::Relaxed), replicas: wanted, local: None };
     wait_until_met(call, wanted, timeout_ms)
 }
 
@@ -388,7 +389,8 @@ pub fn waitaof(call: &mut Call) -> CommandResult {
     if local > 0 && !state.settings.flag(Directive::Appendonly) {
         return Err(ErrorReply::fixed("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."));
     }
-    let wanted = Acknowledgement { offset: call.session.written, replicas, local: Some(local) };
+    let wanted =
+        Acknowledgement { offset: call.session.client.written.load(Ordering::Relaxed), replicas, local: Some(local) };
     wait_until_met(call, wanted, timeout_ms)
 }
 

@@ -246,11 +246,11 @@ impl Log {
                     end = end.min(hidden.start);
                     break;
                 }
+                position = position.max(hidden.end.min(end));
                 if hidden.end > end {
                     // The rest is passed over with what comes behind the end.
-                    return None;
+                    break;
                 }
-                position = position.max(hidden.end);
                 ring.hidden.pop_front();
             }
         }

@@ -64,6 +64,20 @@ fn the_file_gets_nothing_that_is_only_for_replicas() {
 }
 
 #[test]
+fn what_the_file_does_not_get_may_reach_beyond_where_it_reads_to() {
+    let log = Log::default();
+    let file = log.open(ReaderKind::File, 0, nobody()).expect("the end");
+    append(&log, 0, &["DEL", "a"]);
+    log.ask_for_acknowledgements();
+    let middle = log.end();
+    log.ask_for_acknowledgements();
+    append(&log, 0, &["DEL", "b"]);
+    while log.read(&file, middle).is_some() {}
+    assert_eq!(file.position(), middle);
+    assert_eq!(read_all(&log, &file), "*2 $3 DEL $1 b ");
+}
+
+#[test]
 fn blocks_are_kept_for_the_slowest_reader_and_for_the_backlog() {
     let log = Log::default();
     log.keep_backlog(100_000);

@@ -44,7 +44,7 @@ pub fn hrandfield(call: &mut Call) -> CommandResult {
         }
         return hash.draw(1, &mut rand::rng(), |field| write_element(call.reply, field.name));
     }
-    let count = call.signed_count(2)?;
+    let count = call.drawn_count(2)?;
     let with_values = call.args.len() == 4 && call.is_word(3, "WITHVALUES");
     if call.args.len() > 3 && !with_values {
         return Err(ErrorReply::SYNTAX);

@@ -6,9 +6,9 @@ use crate::command::Call;
 use crate::config::Directive;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
+use crate::value::Value;
 use crate::value::packed::IntegerText;
 use crate::value::set::Set;
-use crate::value::{Value, number};
 
 /// `SPOP key [count]`: removes random members and answers with them.
 pub fn spop(call: &mut Call) -> CommandResult {
@@ -93,10 +93,7 @@ pub fn srandmember(call: &mut Call) -> CommandResult {
     }
     let count = match call.args.get(2) {
         None => None,
-        Some(text) => match number::parse_i64(text).ok_or(ErrorReply::NOT_INTEGER)? {
-            i64::MIN => return Err(ErrorReply::MAGNITUDE),
-            count => Some(count),
-        },
+        Some(_) => Some(call.drawn_count(2)?),
     };
     let set = read::<Set>(call.keys, call.args.at(1))?.unwrap_or_default();
     let (reply, rng) = (&mut *call.reply, &mut rand::rng());

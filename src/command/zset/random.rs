@@ -18,7 +18,7 @@ pub fn zrandmember(call: &mut Call) -> CommandResult {
         let rank = rand::rng().random_range(0..set.len());
         return set.visit(rank..rank + 1, false, |member, _| write_member(call.reply, member));
     }
-    let count = call.signed_count(2)?;
+    let count = call.drawn_count(2)?;
     let listing = match call.args.len() {
         3 => Listing::Members,
         4 if call.is_word(3, "WITHSCORES") => Listing::WithScores,

@@ -2,6 +2,7 @@
 //! (`repl-diskless-load`).
 
 use super::{Broken, Link};
+use crate::append_file;
 use crate::command;
 use crate::config::{Directive, error_text};
 use crate::loading::{self, LoadError};
@@ -60,6 +61,9 @@ pub(super) async fn receive(link: &mut Link<'_>, place: Option<(String, u64)>) -
     state.replication.adopt(id);
     state.replication.set_has_history(true);
     state.log.restart(offset);
+    if state.settings.flag(Directive::Appendonly) {
+        append_file::enable(&state).map_err(Broken::Refused)?;
+    }
     tracing::info!(target: "notice", "MASTER <-> REPLICA sync: Finished with success");
     Ok(())
 }
@@ -200,6 +204,8 @@ async fn by_file(link: &mut Link<'_>, state: &Arc<State>, mut end: End) -> Resul
 /// Removes everything, since it is to be replaced.
 fn flush(state: &State) {
     tracing::info!(target: "notice", "MASTER <-> REPLICA sync: Flushing old data");
+    // What the file has is of no use once other data come.
+    append_file::disable(state);
     state.replication.set_has_history(false);
     command::replication::disconnect_replicas(state);
     command::database::empty(state, state.settings.flag(Directive::ReplicaLazyFlush));
