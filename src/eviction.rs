@@ -222,7 +222,7 @@ fn evict(state: &State, mut guard: MutexGuard<'_, Shard>, database: usize, posit
         shard.forget_fields(database, &key, value);
     }
     removal::tell(state, shard.onlookers(), database, &key, Removal::Evicted);
-    removal::log(state, database, &key, Removal::Evicted);
+    removal::log(state, database, &key);
     drop(guard);
     if let Some(value) = value {
         state.lazy_free.free_value(value);

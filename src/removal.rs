@@ -1,7 +1,6 @@
 //! Keys, and fields of hashes, that go without a client's asking for it: what follows is the same whoever finds that they
 //! have to.
 
-use crate::config::Directive;
 use crate::log::Audience;
 use crate::pubsub::Event;
 use crate::state::State;
@@ -32,26 +31,22 @@ pub fn tell(state: &State, onlookers: Onlookers<'_>, database: usize, key: &[u8]
     state.stats.add(figure, 1);
 }
 
-/// The command that removes a key which goes by itself, for the log.
-pub fn deletion<'a>(state: &State, key: &'a [u8], removal: Removal) -> [&'a [u8]; 2] {
-    let is_lazy = state.settings.flag(match removal {
-        Removal::Expired => Directive::LazyfreeLazyExpire,
-        Removal::Evicted => Directive::LazyfreeLazyEviction,
-    });
-    [if is_lazy { b"UNLINK" } else { b"DEL" }, key]
+/// The command that removes a key which goes by itself, for the log: as with Redis' default configuration.
+pub fn deletion(key: &[u8]) -> [&[u8]; 2] {
+    [b"DEL", key]
 }
 
 /// Logs that a key has gone outside of any command, while its shard is still locked.
-pub fn log(state: &State, database: usize, key: &[u8], removal: Removal) {
+pub fn log(state: &State, database: usize, key: &[u8]) {
     if state.log.is_on() {
-        state.log.append(database, deletion(state, key, removal).into_iter(), Audience::All);
+        state.log.append(database, deletion(key).into_iter(), Audience::All);
     }
 }
 
 /// The command that removes fields which have gone by themselves, for the log.
-pub fn deletion_of_fields<'a>(state: &State, key: &'a [u8], expired: &'a ExpiredFields) -> Vec<&'a [u8]> {
+pub fn deletion_of_fields<'a>(key: &'a [u8], expired: &'a ExpiredFields) -> Vec<&'a [u8]> {
     if expired.emptied.is_some() {
-        return deletion(state, key, Removal::Expired).to_vec();
+        return deletion(key).to_vec();
     }
     [b"HDEL", key].into_iter().chain(expired.names.iter().map(|name| &**name)).collect()
 }

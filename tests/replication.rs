@@ -95,7 +95,7 @@ fn what_cannot_be_repeated_as_it_came_is_said_in_other_words() {
         ("GETEX a", ""),
         ("GETDEL a", "DEL a"),
         ("SET b 1", "SET b 1"),
-        ("EXPIRE b -1", "UNLINK b"),
+        ("EXPIRE b -1", "DEL b"),
         ("RPUSH list a b c d", "RPUSH list a b c d"),
         ("BLPOP nothing list 0", "LPOP list"),
         ("BLMOVE list other LEFT RIGHT 0", "LMOVE list other LEFT RIGHT"),
@@ -164,7 +164,7 @@ fn several_effects_of_one_command_are_a_transaction() {
     std::thread::sleep(Duration::from_millis(5));
     assert_eq!(client.ask("APPEND over x"), "1");
     let sent = [stream.next(), stream.next(), stream.next(), stream.next()];
-    assert_eq!(sent, ["MULTI", "UNLINK over", "APPEND over x", "EXEC"]);
+    assert_eq!(sent, ["MULTI", "DEL over", "APPEND over x", "EXEC"]);
 }
 
 #[test]

@@ -441,7 +441,7 @@ impl<'k> Keys<'k> {
         self.begin_era();
         removal::tell(self.state, self.locked.at_ref(found.shard).onlookers(), found.database, key, Removal::Expired);
         if self.is_logged {
-            let words = removal::deletion(self.state, key, Removal::Expired);
+            let words = removal::deletion(key);
             self.effects.push(found.database, words.into_iter(), Audience::All);
         }
         self.discard(found.shard, found.database, key, boxed);
@@ -460,7 +460,7 @@ impl<'k> Keys<'k> {
         let Some(expired) = expired else { return false };
         removal::tell_fields(self.state, &shard.watched, database, key, &expired);
         if self.is_logged {
-            let words = removal::deletion_of_fields(self.state, key, &expired);
+            let words = removal::deletion_of_fields(key, &expired);
             self.effects.push(database, words.into_iter(), Audience::All);
         }
         let is_gone = expired.emptied.is_some();

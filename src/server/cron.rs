@@ -107,7 +107,7 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     let onlookers = Onlookers { watched, waiters };
     let expired = tree.pop_due(now_ms, EXPIRE_BATCH, |key, value| {
         removal::tell(state, onlookers, database, key, Removal::Expired);
-        removal::log(state, database, key, Removal::Expired);
+        removal::log(state, database, key);
         if let Some(Value::Hash(hash)) = value.as_deref() {
             due_fields[database].forget(key, hash);
         }
@@ -143,7 +143,7 @@ fn expire_fields_batch(state: &State, shard: usize, database: usize) -> usize {
         if let Some(expired) = expired {
             removal::tell_fields(state, &guard.watched, database, &key, &expired);
             if state.log.is_on() {
-                let words = removal::deletion_of_fields(state, &key, &expired);
+                let words = removal::deletion_of_fields(&key, &expired);
                 state.log.append(database, words.into_iter(), Audience::All);
             }
             owned.extend(expired.emptied);

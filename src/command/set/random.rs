@@ -3,7 +3,6 @@
 use super::super::stored::{edit, find, read};
 use super::{limits, write_member};
 use crate::command::Call;
-use crate::config::Directive;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::value::Value;
@@ -77,8 +76,7 @@ fn log_removal(call: &mut Call, key: &[u8], removed: &[Box<[u8]>]) {
     const MEMBERS_MAX: usize = 1024;
     call.keys.restate();
     if removed.is_empty() {
-        let is_lazy = call.state.settings.flag(Directive::LazyfreeLazyServerDel);
-        call.keys.log_also(&[if is_lazy { b"UNLINK" } else { b"DEL" }, key]);
+        call.keys.log_also(&[b"DEL", key]);
     }
     for members in removed.chunks(MEMBERS_MAX) {
         let words: Vec<&[u8]> = [b"SREM", key].into_iter().chain(members.iter().map(|member| &**member)).collect();
