@@ -170,9 +170,10 @@ pub fn lrange(call: &mut Call) -> CommandResult {
     let Some(list) = read::<List>(call.keys, call.args.at(1))? else { return call.reply.array(0) };
     let places = places(start, stop, list.len());
     call.reply.array(places.len())?;
+    let mut elements = call.reply.bulks();
     list.iter(places.start, places.len()).each(|element| match element {
-        Element::Bytes(bytes) => call.reply.bulk_of_many(bytes),
-        Element::Integer(value) => call.reply.bulk_integer(value),
+        Element::Bytes(bytes) => elements.bulk(bytes),
+        Element::Integer(value) => elements.bulk_integer(value),
     })
 }
 

@@ -8,5 +8,5 @@ mod request;
 mod tests;
 
 pub use error::{CommandResult, ErrorReply};
-pub use reply::{Deferred, Protocol, Reply};
+pub use reply::{Bulks, Deferred, Protocol, Reply};
 pub use request::{Args, OwnedRequest, Progress, ProtocolError, RequestLimits, Span, parse_request, write_command};

@@ -71,6 +71,65 @@ fn copy_short(from: &[u8], to: &mut [u8]) {
     }
 }
 
+/// Writes a bulk string of at most [`SHORT_BULK_MAX`] bytes, and returns how many bytes it took. Collections are full of
+/// these: parts of fixed size, some of which overlap, are written faster than parts of any size.
+#[inline(always)]
+fn short_bulk(bytes: &[u8], out: &mut [u8; SHORT_BULK_ROOM]) -> usize {
+    let len = bytes.len();
+    let head_len = if len < 10 { 4 } else { 5 };
+    out[..SHORT_HEAD_SIZE].copy_from_slice(&SHORT_HEADS[len]);
+    copy_short(bytes, &mut out[head_len..head_len + SHORT_BULK_MAX]);
+    out[head_len + len..head_len + len + 2].copy_from_slice(b"\r\n");
+    head_len + len + 2
+}
+
+/// Many bulk strings in a row, as the elements of a collection are: room is made for several short ones at once.
+#[derive(Debug)]
+pub struct Bulks<'a> {
+    /// Its buffer may reach past `end`, by zeros that are still to be written over.
+    reply: &'a mut Reply,
+    end: usize,
+}
+
+/// How many short bulk strings [`Bulks`] makes room for.
+const SHORT_BULKS_AHEAD: usize = 32;
+
+impl Bulks<'_> {
+    #[inline(always)]
+    pub fn bulk(&mut self, bytes: &[u8]) -> CommandResult {
+        if bytes.len() <= SHORT_BULK_MAX
+            && let Some(out) = self.reply.out.get_mut(self.end..).and_then(|room| room.first_chunk_mut())
+        {
+            self.end += short_bulk(bytes, out);
+            return Ok(());
+        }
+        self.bulk_without_room(bytes)
+    }
+
+    #[inline(never)]
+    fn bulk_without_room(&mut self, bytes: &[u8]) -> CommandResult {
+        self.reply.out.truncate(self.end);
+        let result = self.reply.bulk(bytes);
+        self.end = self.reply.out.len();
+        if bytes.len() <= SHORT_BULK_MAX && result.is_ok() {
+            let room = (SHORT_BULKS_AHEAD * SHORT_BULK_ROOM).min(self.reply.bytes_max.saturating_sub(self.end));
+            self.reply.out.resize(self.end + room, 0);
+        }
+        result
+    }
+
+    /// An integer as a bulk string.
+    pub fn bulk_integer(&mut self, value: i64) -> CommandResult {
+        self.bulk(itoa::Buffer::new().format(value).as_bytes())
+    }
+}
+
+impl Drop for Bulks<'_> {
+    fn drop(&mut self) {
+        self.reply.out.truncate(self.end);
+    }
+}
+
 /// A growing buffer of replies. Every method appends one element; all return [`CommandResult`] so that a handler can
 /// end with the reply that it gives.
 #[derive(Debug)]
@@ -227,20 +286,23 @@ impl Reply {
     }
 
     pub fn bulk(&mut self, bytes: &[u8]) -> CommandResult {
-        self.bulk_of_many(bytes)
-    }
-
-    /// The same for one of many, compiled into the loop that writes them.
-    #[inline(always)]
-    pub fn bulk_of_many(&mut self, bytes: &[u8]) -> CommandResult {
         if bytes.len() > SHORT_BULK_MAX {
             return self.long_bulk(bytes);
         }
         if bytes.len() + self.out.len() > self.bytes_max {
             return self.exceed();
         }
-        self.short_bulk(bytes);
+        let begin = self.out.len();
+        self.out.extend_from_slice(&[0; SHORT_BULK_ROOM]);
+        let written = self.out[begin..].first_chunk_mut().map_or(0, |out| short_bulk(bytes, out));
+        self.out.truncate(begin + written);
         Ok(())
+    }
+
+    /// For many bulk strings in a row.
+    pub fn bulks(&mut self) -> Bulks<'_> {
+        let end = self.out.len();
+        Bulks { reply: self, end }
     }
 
     fn long_bulk(&mut self, bytes: &[u8]) -> CommandResult {
@@ -250,22 +312,6 @@ impl Reply {
         self.out.reserve(bytes.len() + 16);
         self.header(b'$', bytes.len() as i64)?;
         self.line(bytes)
-    }
-
-    /// A bulk string of at most [`SHORT_BULK_MAX`] bytes. Collections are full of these: parts of fixed size, some of which
-    /// overlap, are written faster than parts of any size.
-    #[inline(always)]
-    fn short_bulk(&mut self, bytes: &[u8]) {
-        let begin = self.out.len();
-        self.out.extend_from_slice(&[0; SHORT_BULK_ROOM]);
-        let len = bytes.len();
-        let head_len = if len < 10 { 4 } else { 5 };
-        if let Some(out) = self.out[begin..].first_chunk_mut::<SHORT_BULK_ROOM>() {
-            out[..SHORT_HEAD_SIZE].copy_from_slice(&SHORT_HEADS[len]);
-            copy_short(bytes, &mut out[head_len..head_len + SHORT_BULK_MAX]);
-            out[head_len + len..head_len + len + 2].copy_from_slice(b"\r\n");
-        }
-        self.out.truncate(begin + head_len + len + 2);
     }
 
     /// A bulk string of `len` bytes, which `fill` writes where they go.
@@ -482,6 +528,24 @@ mod tests {
             expected.extend_from_slice(&[format!("${len}\r\n").as_bytes(), &text[..len], b"\r\n"].concat());
         }
         assert_eq!(reply.as_bytes(), expected);
+    }
+
+    #[test]
+    fn many_bulk_strings_are_those_of_each() {
+        let text = [b'x'; 2 * SHORT_BULK_MAX];
+        for limit in [usize::MAX, 3000, 200] {
+            let (mut one_by_one, mut together) = (Reply::default(), Reply::default());
+            one_by_one.set_limit(limit);
+            together.set_limit(limit);
+            let lens = (0..100).map(|place| (place * place + place / 7) % text.len());
+            let expected = lens.clone().try_for_each(|len| one_by_one.bulk(&text[..len]));
+            let mut bulks = together.bulks();
+            let result = lens.clone().try_for_each(|len| bulks.bulk(&text[..len]));
+            drop(bulks);
+            assert_eq!((&result, together.as_bytes()), (&expected, one_by_one.as_bytes()));
+            assert_eq!(together.is_exceeded(), one_by_one.is_exceeded());
+            assert_eq!(limit < usize::MAX, result.is_err());
+        }
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Connection {
     unsent: Unsent,
     /// What was read is in the thread's pipeline.
     is_read: bool,
+    /// What is to be sent first is there, too.
+    has_kept_reply: bool,
     /// What is unsent tells of what the log has before this offset, which has to be on the disk first; 0 if of nothing.
     held_until: u64,
     /// Ends a wait or a pause.
@@ -79,6 +81,9 @@ pub async fn serve(connection: Connection) {
     let Ended = std::future::poll_fn(|cx| {
         if connection.borrow().is_read {
             worker.pipeline.serve(&worker.state);
+        }
+        if connection.borrow().has_kept_reply {
+            worker.pipeline.send();
         }
         let polled = connection.borrow_mut().poll(cx, &connection);
         if worker.pipeline.is_full() {
@@ -104,6 +109,7 @@ impl Connection {
             pending: Pending::default(),
             unsent: Unsent::default(),
             is_read: false,
+            has_kept_reply: false,
             held_until: 0,
             timer: None,
             postponed: None,
@@ -300,13 +306,13 @@ impl Connection {
     }
 
     /// Executes what was read before: `bytes` of `buffer`, in which `part` of the `requests` are.
-    pub fn serve_read(&mut self, buffer: &[u8], bytes: Range<usize>, requests: &Requests, part: Part, waker: Waker) {
+    pub fn serve_read(&mut self, buffer: &[u8], bytes: Range<usize>, requests: &Requests, part: Part, waker: &Waker) {
         self.is_read = false;
         self.turn_begun = crate::access::ticks();
         self.worker.state.standstill.wait();
         if !self.session.client.is_killed() {
             let (start, end) = (bytes.start, bytes.end);
-            let cx = &mut Context::from_waker(&waker);
+            let cx = &mut Context::from_waker(waker);
             let consumed = self.execute(&buffer[..end], start, Some((requests, part)), cx);
             if consumed == end {
                 self.give_back_room();
@@ -315,7 +321,7 @@ impl Connection {
             self.note_query();
         }
         if self.has_more_to_do() {
-            waker.wake();
+            waker.wake_by_ref();
         }
     }
 
@@ -375,6 +381,7 @@ impl Connection {
         // What was sent to the client before these requests reached it.
         self.read_mail();
         let mut goes_on = true;
+        let is_one_of_many = first.is_some();
         if let Some((requests, part)) = first {
             (at, goes_on) = self.run(buffer, requests, part, &mut reply, bytes_max, cx);
         }
@@ -385,7 +392,11 @@ impl Connection {
             further.batch.prefetch(state, buffer, self.session.database);
             (at, goes_on) = self.run(buffer, &further, part, &mut reply, bytes_max, cx);
         }
-        self.send(&mut reply, cx);
+        if is_one_of_many {
+            self.send_later(&mut reply, cx);
+        } else {
+            self.send(&mut reply, cx);
+        }
         at
     }
 
@@ -464,7 +475,48 @@ impl Connection {
 
     /// Sends what is in `reply`, or keeps what the socket does not take.
     fn send(&mut self, reply: &mut Reply, cx: &mut Context<'_>) {
-        // What it takes is not counted to the next command.
+        if !self.may_send(reply) {
+            return;
+        }
+        let sent = if self.has_nothing_before() { self.write(reply.as_bytes(), cx) } else { 0 };
+        if sent == reply.len() {
+            reply.clear();
+        } else {
+            self.unsent.push(reply.take_from(sent));
+            self.note_output();
+        }
+    }
+
+    /// Has what is in `reply` sent when the other connections that have something have been served.
+    fn send_later(&mut self, reply: &mut Reply, cx: &mut Context<'_>) {
+        if reply.len() >= REPLY_BYTES_CHECKED {
+            self.send(reply, cx);
+        } else if self.may_send(reply) && self.has_nothing_before() {
+            self.worker.pipeline.send_later(reply.as_bytes());
+            self.has_kept_reply = true;
+            reply.clear();
+        } else if !reply.is_empty() {
+            self.unsent.push(reply.take_from(0));
+            self.note_output();
+        }
+    }
+
+    /// Sends what [`Connection::send_later`] kept.
+    pub fn send_kept(&mut self, reply: &[u8], waker: Waker) {
+        self.has_kept_reply = false;
+        let sent = self.write(reply, &mut Context::from_waker(&waker));
+        if sent < reply.len() {
+            self.unsent.push(reply[sent..].to_vec());
+            self.note_output();
+        }
+        if self.has_more_to_do() {
+            waker.wake();
+        }
+    }
+
+    /// Whether there is anything in `reply`, and the client may have it.
+    fn may_send(&mut self, reply: &mut Reply) -> bool {
+        // What sending takes is not counted to the next command.
         self.session.clock = 0;
         if reply.is_exceeded() {
             let bytes = self.unsent.bytes() + reply.len();
@@ -472,9 +524,8 @@ impl Connection {
             reply.clear();
         }
         if reply.is_empty() {
-            return;
+            return false;
         }
-        let mut sent = 0;
         if reply.len() > REPLY_BYTES_NOTED {
             self.session
                 .client
@@ -483,30 +534,34 @@ impl Connection {
         if reply.len() >= REPLY_BYTES_CHECKED && self.exceeds_limits(reply.len()) {
             // Nothing of it is sent: the client could not tell a part from the whole.
             reply.clear();
-            return;
+            return false;
         }
         self.hold();
-        if self.unsent.is_empty() && !self.is_held() {
-            while sent < reply.len() {
-                match Pin::new(&mut self.stream).poll_write(cx, &reply.as_bytes()[sent..]) {
-                    Poll::Ready(Ok(count)) if count > 0 => sent += count,
-                    Poll::Ready(_) => {
-                        self.session.client.kill();
-                        break;
-                    }
-                    Poll::Pending => break,
+        true
+    }
+
+    /// Whether the next reply may go to the socket at once.
+    fn has_nothing_before(&self) -> bool {
+        self.unsent.is_empty() && !self.is_held()
+    }
+
+    /// Offers `bytes` to the socket, and returns how many it took; the connection has ended if it takes nothing any more.
+    fn write(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> usize {
+        let mut sent = 0;
+        while sent < bytes.len() {
+            match Pin::new(&mut self.stream).poll_write(cx, &bytes[sent..]) {
+                Poll::Ready(Ok(count)) if count > 0 => sent += count,
+                Poll::Ready(_) => {
+                    self.session.client.kill();
+                    break;
                 }
+                Poll::Pending => break,
             }
-            self.worker.state.stats.add(Figure::NetOutputBytes, sent as u64);
-            self.worker.state.stats.add(Figure::WritesProcessed, 1);
-            self.session.client.net_out.fetch_add(sent as u64, Ordering::Relaxed);
         }
-        if sent == reply.len() {
-            reply.clear();
-        } else {
-            self.unsent.push(reply.take_from(sent));
-            self.note_output();
-        }
+        self.worker.state.stats.add(Figure::NetOutputBytes, sent as u64);
+        self.worker.state.stats.add(Figure::WritesProcessed, 1);
+        self.session.client.net_out.fetch_add(sent as u64, Ordering::Relaxed);
+        sent
     }
 
     /// Whether the output buffer's limits end the connection, were `bytes` more kept for it.

@@ -17,6 +17,11 @@ const READ_BUFFER_BYTES: usize = 64 * 1024;
 /// With less room than this, no further connection is read.
 const READ_ROOM_MIN: usize = 16 * 1024;
 
+/// Replies to several connections are sent when so many bytes have gathered,
+const OUTGOING_BYTES_MAX: usize = 64 * 1024;
+/// or when the first of them has waited so many nanoseconds, and further requests are to be executed.
+const OUTGOING_NS_MAX: u64 = 1_000_000;
+
 /// What was read from a connection that has not been served since.
 pub struct Read {
     pub connection: Rc<RefCell<Connection>>,
@@ -37,9 +42,29 @@ pub struct Group {
     database: usize,
 }
 
+/// Replies to one connection that have not been sent.
+struct Reply {
+    connection: Rc<RefCell<Connection>>,
+    /// The connection's task.
+    waker: Waker,
+    /// The bytes in the buffer.
+    bytes: Range<usize>,
+}
+
+/// Replies to several connections, sent together. Were each sent as soon as it is there, a client that has many connections
+/// would have dealt with it and gone to sleep before the next is there, and waking it takes longer than most requests.
+#[derive(Default)]
+struct Outgoing {
+    buffer: Vec<u8>,
+    replies: Vec<Reply>,
+    /// When the first of them was written, by the fine clock.
+    begun: u64,
+}
+
 /// The way of a thread's requests.
 pub struct Pipeline {
     group: RefCell<Group>,
+    outgoing: RefCell<Outgoing>,
     /// For the further requests of a connection that sent more than can be dealt with at once.
     pub further: RefCell<Requests>,
     /// The task that serves what has been read when no further connection has anything.
@@ -55,7 +80,12 @@ impl Pipeline {
             reads: Vec::new(),
             database: 0,
         };
-        Pipeline { group: RefCell::new(group), further: RefCell::default(), finisher: Cell::new(None) }
+        Pipeline {
+            group: RefCell::new(group),
+            outgoing: RefCell::default(),
+            further: RefCell::default(),
+            finisher: Cell::new(None),
+        }
     }
 
     /// The group, for what is read next, from a connection that uses `database`.
@@ -94,7 +124,16 @@ impl Pipeline {
         drop(group);
         let group = self.group.borrow();
         for Read { connection, waker, bytes, part } in reads.drain(..) {
-            connection.borrow_mut().serve_read(&group.buffer, bytes, &group.requests, part, waker);
+            if self.is_time_to_send() {
+                self.send();
+            }
+            let begin = self.outgoing.borrow().buffer.len();
+            connection.borrow_mut().serve_read(&group.buffer, bytes, &group.requests, part, &waker);
+            let mut outgoing = self.outgoing.borrow_mut();
+            let bytes = begin..outgoing.buffer.len();
+            if !bytes.is_empty() {
+                outgoing.replies.push(Reply { connection, waker, bytes });
+            }
         }
         drop(group);
         let mut group = self.group.borrow_mut();
@@ -103,9 +142,36 @@ impl Pipeline {
         group.requests.clear();
     }
 
-    /// What a task does that is to run behind those of the connections: serves those that have been read.
+    /// Keeps the `reply` to the connection that is being served until [`Pipeline::send`].
+    pub fn send_later(&self, reply: &[u8]) {
+        let mut outgoing = self.outgoing.borrow_mut();
+        if outgoing.buffer.is_empty() {
+            outgoing.begun = crate::access::ticks();
+        }
+        outgoing.buffer.extend_from_slice(reply);
+    }
+
+    fn is_time_to_send(&self) -> bool {
+        let outgoing = self.outgoing.borrow();
+        outgoing.buffer.len() >= OUTGOING_BYTES_MAX
+            || !outgoing.buffer.is_empty() && crate::access::nanoseconds_since(outgoing.begun) >= OUTGOING_NS_MAX
+    }
+
+    /// Sends what is to be sent. No connection may be borrowed.
+    pub fn send(&self) {
+        let mut outgoing = self.outgoing.take();
+        for Reply { connection, waker, bytes } in outgoing.replies.drain(..) {
+            connection.borrow_mut().send_kept(&outgoing.buffer[bytes], waker);
+        }
+        outgoing.buffer.clear();
+        self.outgoing.replace(outgoing);
+    }
+
+    /// What a task does that is to run behind those of the connections: serves those that have been read, and sends what they
+    /// are to get.
     pub fn poll_finish(&self, state: &State, cx: &mut Context<'_>) -> Poll<()> {
         self.serve(state);
+        self.send();
         crate::memory::publish();
         self.finisher.set(Some(cx.waker().clone()));
         Poll::Pending
