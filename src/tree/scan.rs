@@ -34,6 +34,8 @@ impl<'a, B> View<'a, B> {
 #[derive(Debug)]
 pub struct Entry<'a, B> {
     pub key: &'a [u8],
+    /// As much of the key's hash as trees use.
+    pub hash: u64,
     pub position: Position,
     pub record: View<'a, B>,
 }
@@ -112,7 +114,7 @@ impl<L: Layout> Tree<L> {
             if record.suffix_starts_with(rest) {
                 record.append_suffix(key);
                 let position = Position { page: page.header().id, slot: slot as u16 };
-                let flow = visit(Entry { key, position, record: View::new(&record) });
+                let flow = visit(Entry { key, hash: page.tag(slot).into(), position, record: View::new(&record) });
                 key.truncate(depth);
                 flow?;
             }
@@ -246,7 +248,8 @@ impl<L: Layout, V: FnMut(Entry<'_, L::Boxed>)> Scan<'_, '_, L, V> {
                 self.key.truncate(depth);
                 record.append_suffix(&mut self.key);
                 let position = Position { page: id, slot: slot as u16 };
-                (self.visit)(Entry { key: &self.key, position, record: View::new(&record) });
+                let hash = page.tag(slot).into();
+                (self.visit)(Entry { key: &self.key, hash, position, record: View::new(&record) });
             }
         }
         None

@@ -446,8 +446,33 @@ impl<'a> SetRef<'a> {
         match self {
             SetRef::Integers(integers) => integers.iter().try_for_each(|value| visit(Element::Integer(value))),
             SetRef::Packed(packed) => packed.iter().try_for_each(visit),
-            SetRef::Large(large) => large.visit(|member| visit(Element::Bytes(member))),
+            SetRef::Large(large) => large.visit(|member| visit(Element::Bytes(member.bytes))),
         }
+    }
+
+    /// Visits, as [`SetRef::visit`] does, those members that all `others` have, or that none has; members of
+    /// large sets without hashing them again.
+    #[inline]
+    pub(super) fn visit_compared(
+        self,
+        others: &[SetRef<'_>],
+        all_have: bool,
+        mut visit: impl FnMut(Element<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        let SetRef::Large(large) = self else {
+            return self.visit(|member| {
+                let is_wanted = others.iter().all(|set| set.contains(member) == all_have);
+                if is_wanted { visit(member) } else { ControlFlow::Continue(()) }
+            });
+        };
+        large.visit(|key| {
+            let member = Element::Bytes(key.bytes);
+            let is_wanted = others.iter().all(|set| match set {
+                SetRef::Large(other) => other.has(key) == all_have,
+                small => small.contains(member) == all_have,
+            });
+            if is_wanted { visit(member) } else { ControlFlow::Continue(()) }
+        })
     }
 
     /// Like [`SetRef::visit`], to the end.

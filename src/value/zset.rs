@@ -374,12 +374,19 @@ impl<'a> SortedSetRef<'a> {
 
     /// The ranks of the members between two others, but for the first `passed`, or the last if `reversed`; if all
     /// members have the same score. Else no order is promised, but in a packed set those are found that Redis would
-    /// find in a listpack.
+    /// find in a listpack, and there are none if the first or the last member stands outside.
     pub fn lex_range(&self, min: LexBound<'_>, max: LexBound<'_>, reversed: bool, passed: usize) -> Range<usize> {
         let large = match self {
             SortedSetRef::Packed(packed) => return packed.lex_range(min, max, reversed, passed),
             SortedSetRef::Large(large) => large,
         };
+        let holds = |rank: usize, is_within: &dyn Fn(&[u8]) -> bool| {
+            large.visit(rank..rank + 1, false, |member, _| if is_within(member) { Ok(()) } else { Err(()) }).is_ok()
+        };
+        let (first, last) = (0, large.len() - 1);
+        if !holds(first, &|member| max.ends_behind(member)) || !holds(last, &|member| min.begins_before(member)) {
+            return 0..0;
+        }
         let place = |bound, is_min| match (bound, is_min) {
             (LexBound::Min, _) => 0,
             (LexBound::Max, _) => large.len(),

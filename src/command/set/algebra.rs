@@ -1,12 +1,12 @@
 //! Intersections, unions and differences of sets.
 
 use super::super::stored::store;
-use super::{limits, write_member};
+use super::limits;
 use crate::command::{Call, Found};
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::value::Type;
-use crate::value::packed::Element;
+use crate::value::packed::{Element, IntegerText};
 use crate::value::set::{Set, SetLimits, SetRef, algebra};
 use smallvec::SmallVec;
 use std::ops::{ControlFlow, Range};
@@ -41,11 +41,13 @@ fn reply_set(
     let begin = reply.deferred_array();
     let mut count = 0;
     let mut written = Ok(());
+    let mut members = reply.bulks();
     let flow = walk(&mut |member| {
         count += 1;
-        written = write_member(reply, member);
+        written = members.bulk(member.as_bytes(&mut IntegerText::default()));
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });
+    drop(members);
     debug_assert_eq!(flow.is_continue(), written.is_ok());
     written?;
     reply.finish_set(begin, count)

@@ -9,15 +9,13 @@ use std::ops::ControlFlow;
 const UNITED_BY_LOOKUP_MAX: usize = 4;
 
 /// Visits what all `sets` have, until `visit` breaks. `sets` is brought into order of size.
-pub fn intersect(sets: &mut [SetRef<'_>], mut visit: impl FnMut(Element<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+pub fn intersect(sets: &mut [SetRef<'_>], visit: impl FnMut(Element<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
     sets.sort_by_key(|set| set.len());
     let Some((smallest, others)) = sets.split_first() else { return ControlFlow::Continue(()) };
     if smallest.is_empty() {
         return ControlFlow::Continue(());
     }
-    smallest.visit(|member| {
-        if others.iter().all(|set| set.contains(member)) { visit(member) } else { ControlFlow::Continue(()) }
-    })
+    smallest.visit_compared(others, true, visit)
 }
 
 /// What all `sets` have, as a set to be stored.
@@ -41,14 +39,7 @@ pub fn unite(sets: &[SetRef<'_>], mut visit: impl FnMut(Element<'_>) -> ControlF
     if sets.len() > UNITED_BY_LOOKUP_MAX {
         return union(sets, &SetLimits::default()).view().visit(visit);
     }
-    (0..sets.len()).try_for_each(|index| {
-        let (before, set) = (&sets[..index], sets[index]);
-        set.visit(
-            |member| {
-                if before.iter().any(|set| set.contains(member)) { ControlFlow::Continue(()) } else { visit(member) }
-            },
-        )
-    })
+    (0..sets.len()).try_for_each(|index| sets[index].visit_compared(&sets[..index], false, &mut visit))
 }
 
 /// What any of `sets` has, as a set to be stored.
@@ -75,18 +66,14 @@ fn is_looked_up(first: SetRef<'_>, others: &[SetRef<'_>]) -> bool {
 pub fn subtract(
     first: SetRef<'_>,
     others: &mut [SetRef<'_>],
-    mut visit: impl FnMut(Element<'_>) -> ControlFlow<()>,
+    visit: impl FnMut(Element<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     if !is_looked_up(first, others) {
         return difference(first, others, &SetLimits::default()).view().visit(visit);
     }
     // The largest is the likeliest to have a member.
     others.sort_by_key(|set| std::cmp::Reverse(set.len()));
-    first.visit(
-        |member| {
-            if others.iter().any(|set| set.contains(member)) { ControlFlow::Continue(()) } else { visit(member) }
-        },
-    )
+    first.visit_compared(others, false, visit)
 }
 
 /// What `first` has and none of `others`, as a set to be stored. `others` is brought into order of size.

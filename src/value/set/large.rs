@@ -1,6 +1,6 @@
 //! A set of any size: a tree of its members, like the one that has the keys.
 
-use crate::tree::{Entry, Layout, NewPayload, NoRecorder, Tree};
+use crate::tree::{Entry, Key, Layout, NewPayload, NoRecorder, Tree};
 use crate::value::collection::SEED;
 use crate::value::packed::{Element, IntegerText};
 use rand::Rng;
@@ -37,7 +37,7 @@ impl Clone for Large {
     fn clone(&self) -> Self {
         let mut copy = Large::default();
         let flow = self.visit(|member| {
-            copy.insert(member);
+            copy.insert(member.bytes);
             ControlFlow::Continue(())
         });
         debug_assert!(flow.is_continue());
@@ -62,6 +62,12 @@ impl Large {
         self.tree.find(SEED.key(member.as_bytes(&mut IntegerText::default()))).is_some()
     }
 
+    /// As [`contains`](Self::contains), for a member from a [`visit`](Self::visit) of any large set.
+    #[inline]
+    pub(super) fn has(&self, key: Key<'_>) -> bool {
+        self.tree.find(key).is_some()
+    }
+
     /// Adds a member; false if it is there already.
     #[inline]
     pub(super) fn insert(&mut self, member: &[u8]) -> bool {
@@ -76,8 +82,8 @@ impl Large {
     }
 
     /// Visits all members, in the order of the tree, until `visit` breaks.
-    pub(super) fn visit(&self, mut visit: impl FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
-        self.tree.for_each(&[], |entry| visit(entry.key))
+    pub(super) fn visit(&self, mut visit: impl FnMut(Key<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
+        self.tree.for_each(&[], |entry| visit(Key::new(entry.key, entry.hash)))
     }
 
     /// A step of a scan: see [`Tree::scan`].

@@ -230,6 +230,24 @@ fn ranges_of_members_with_different_scores_are_those_of_a_listpack() {
     assert_eq!(zset.view().lex_range(m1, LexBound::Max, true, 2), 1..2);
 }
 
+/// As with a skip list, whose first and last members tell whether anything can be between two bounds.
+#[test]
+fn ranges_of_members_with_different_scores_are_empty_if_an_end_stands_outside() {
+    let limits = ZsetLimits { entries_max: 0, ..ZsetLimits::default() };
+    let mut zset = SortedSet::default();
+    for (member, score) in [("m0", -2.0), ("a", -1.0), ("m2", 0.0), ("b", 1.0)] {
+        zset.update(member.as_bytes(), &limits, |_| Some(score));
+    }
+    assert!(matches!(zset, SortedSet::Large(_)));
+    let range = |min, max| zset.view().lex_range(min, max, false, 0);
+    let (b, m, z) = (LexBound::Inclusive(b"b"), LexBound::Exclusive(b"m"), LexBound::Inclusive(b"z"));
+    assert!(range(LexBound::Min, m).is_empty());
+    assert!(range(m, LexBound::Max).is_empty());
+    assert!(range(LexBound::Max, LexBound::Min).is_empty());
+    assert_eq!(range(LexBound::Min, z), 0..4);
+    assert_eq!(range(b, LexBound::Max).end, 4);
+}
+
 #[test]
 fn is_packed_as_a_listpack_is() {
     let mut zset = SortedSet::default();
