@@ -30,13 +30,13 @@ class Contender:
         return f"{self.name} {next(info[field] for field in versions if field in info)}", info["mem_allocator"]
 
     @contextlib.contextmanager
-    def running(self, cpu=None):
-        """The server, started on a core or on all, and ended when done."""
-        with tempfile.TemporaryDirectory() as directory, open(os.path.join(directory, "log"), "w+b") as log:
+    def running(self, cpu=None, options=(), directory=None):
+        """The server, started on a core or on all, with more `options`, in a directory of its own or another, and ended when done."""
+        with tempfile.TemporaryDirectory() as scratch, open(os.path.join(scratch, "log"), "w+b") as log:
             port = free_port()
             process = subprocess.Popen(
-                [self.binary, "--port", str(port), *COMMON, *self.options],
-                cwd=directory,
+                [self.binary, "--port", str(port), *COMMON, *self.options, *options],
+                cwd=directory or scratch,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -77,6 +77,16 @@ class Server:
         """Bytes of memory that it occupies."""
         with open(f"/proc/{self.process.pid}/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def proportional(self):
+        """Bytes of memory that it and its children occupy, those that they share counted once."""
+        with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children") as file:
+            pids = [self.process.pid, *map(int, file.read().split())]
+        total = 0
+        for pid in pids:
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/smaps_rollup") as file:
+                total += sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+        return total
 
     def has(self, command):
         with self.connect() as connection:
