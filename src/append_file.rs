@@ -25,12 +25,17 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
 /// Bytes of the log that may wait to be written before writers are held back.
 const BEHIND_BYTES_MAX: u64 = 256 << 20;
 
+/// How long the end of the process waits for the note that it leaves in the file.
+const NOTE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// What the thread that writes is told.
 enum Order {
     /// What comes from this offset on goes to another file.
     Switch { at: u64, file: Box<dyn DiskFile> },
     /// Everything up to this offset is to be on the disk.
     Sync(u64),
+    /// What is no command is to be in the file behind this offset.
+    Note(u64, String),
     /// Nothing is written any more.
     Stop,
 }
@@ -42,6 +47,8 @@ pub struct Rewrites {
     pub begun_ms: Option<i64>,
     /// One is to begin as soon as it can.
     pub is_scheduled: bool,
+    /// The one that is under way makes the first base: without it nothing can be loaded.
+    pub is_first: bool,
     pub has_failed: bool,
     /// How long the last one took, in seconds.
     pub last_s: Option<i64>,
@@ -76,6 +83,8 @@ pub struct AppendFile {
     is_idle: AtomicBool,
     /// Clients whose replies wait for the disk.
     waiting: Mutex<Vec<Arc<Client>>>,
+    /// The note that was ordered is in the file.
+    is_noted: AtomicBool,
     /// Something has become durable, or the thread has ended.
     settled: Condvar,
     settled_lock: Mutex<()>,
@@ -346,6 +355,25 @@ pub fn flush(state: &State) {
     let mut lock = append_file.settled_lock.lock();
     while append_file.durable() < end && append_file.error().is_none() && append_file.is_on() {
         append_file.settled.wait_for(&mut lock, std::time::Duration::from_millis(100));
+    }
+}
+
+/// Has everything on the disk, and that this is all, with its place in the history of the data: for as long as nothing follows,
+/// whoever loads the file can go on where it ends. All shards are locked.
+pub fn close(state: &State) {
+    flush(state);
+    let append_file = &state.append_file;
+    if let Some(place) = crate::saving::place(state)
+        && append_file.error().is_none()
+    {
+        append_file.is_noted.store(false, Ordering::Relaxed);
+        append_file.order(Order::Note(place.offset, place.note()));
+        let mut lock = append_file.settled_lock.lock();
+        let begun = std::time::Instant::now();
+        let is_noted = || append_file.is_noted.load(Ordering::Acquire);
+        while !is_noted() && append_file.error().is_none() && begun.elapsed() < NOTE_PATIENCE {
+            append_file.settled.wait_for(&mut lock, std::time::Duration::from_millis(10));
+        }
     }
 }
 

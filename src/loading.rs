@@ -2,6 +2,7 @@
 
 use crate::append_file::load::AppendFileError;
 use crate::config::{Directive, error_text};
+use crate::persistence::Place;
 use crate::persistence::rdb::file::Usage;
 use crate::persistence::rdb::file::read::{FileReader, Part, ReadError, Record};
 use crate::persistence::rdb::value::Loaded;
@@ -12,7 +13,8 @@ use crate::tree::NewPayload;
 use crate::value::Value;
 use crate::value::collection::PACKED_BYTES_MAX;
 use crate::value::string::NewString;
-use crate::{access, append_file, delay, forms};
+use crate::{access, append_file, command, delay, forms, removal};
+use parking_lot::Mutex;
 use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
+/// Bytes of data that are loaded while everybody waits, at most.
+const SHORT_BYTES_MAX: i64 = 2 << 20;
 /// Keys without elements of which the log tells one by one.
 const EMPTY_KEYS_LOGGED: u64 = 10;
 
@@ -27,6 +31,8 @@ const EMPTY_KEYS_LOGGED: u64 = 10;
 #[derive(Default)]
 pub struct Loading {
     is_on: AtomicBool,
+    /// Data are loaded beside those that are there, which are served meanwhile.
+    is_aside: AtomicBool,
     started_s: AtomicI64,
     total_bytes: AtomicU64,
     loaded_bytes: AtomicU64,
@@ -34,6 +40,8 @@ pub struct Loading {
     file_memory: AtomicU64,
     keys_loaded: AtomicU64,
     keys_expired: AtomicU64,
+    /// Where in a history the data are that were loaded last, as far as that is known.
+    place: Mutex<Option<Place>>,
 }
 
 /// How far loading has come (`INFO persistence`).
@@ -54,9 +62,25 @@ impl Loading {
         self.is_on.load(Ordering::Relaxed)
     }
 
+    /// Whether data are loaded beside those that are there, and clients need not wait.
+    #[inline]
+    pub fn is_aside(&self) -> bool {
+        self.is_aside.load(Ordering::Relaxed)
+    }
+
+    /// Notes where in a history the data are that were loaded.
+    pub fn note_place(&self, place: Place) {
+        *self.place.lock() = Some(place);
+    }
+
+    /// Where in a history the data are that were loaded last. It is said once.
+    pub fn take_place(&self) -> Option<Place> {
+        self.place.lock().take()
+    }
+
     /// How far it has come, if it is under way.
     pub fn progress(&self) -> Option<Progress> {
-        self.is_on().then(|| Progress {
+        (self.is_on() || self.is_aside()).then(|| Progress {
             started_s: self.started_s.load(Ordering::Relaxed),
             total_bytes: self.total_bytes.load(Ordering::Relaxed),
             loaded_bytes: self.loaded_bytes.load(Ordering::Relaxed),
@@ -79,9 +103,16 @@ impl Loading {
         self.loaded_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Whoever serves clients has to know.
+    fn note_under_way(&self, replacement: Replacement, is_under_way: bool) {
+        let flag = if replacement == Replacement::Served { &self.is_aside } else { &self.is_on };
+        flag.store(is_under_way, Ordering::Relaxed);
+    }
+
     fn begin(&self, total_bytes: u64) {
         self.started_s.store(unix_time_ms() / 1000, Ordering::Relaxed);
         self.total_bytes.store(total_bytes, Ordering::Relaxed);
+        self.take_place();
         for figure in [&self.loaded_bytes, &self.file_memory, &self.keys_loaded, &self.keys_expired] {
             figure.store(0, Ordering::Relaxed);
         }
@@ -100,6 +131,8 @@ pub struct Options {
     pub keeps_expired: bool,
     /// Keys that exist already are replaced, instead of ending it.
     pub replaces: bool,
+    /// Keys whose time is over are logged as removed: replicas that have them may follow.
+    pub logs_expired: bool,
 }
 
 /// Where records go: shards that are locked for each of them, or that are held already.
@@ -110,6 +143,13 @@ pub trait Shards {
 impl Shards for &Keyspace {
     fn with<R>(&mut self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
         work(&mut self.lock_one(shard))
+    }
+}
+
+/// Shards that nobody else sees yet.
+impl Shards for Vec<Shard> {
+    fn with<R>(&mut self, shard: usize, work: impl FnOnce(&mut Shard) -> R) -> R {
+        work(&mut self[shard])
     }
 }
 
@@ -187,11 +227,19 @@ impl LoadError {
     }
 }
 
-/// Begins to load the database file, if there is one, on a thread of its own, and returns what tells of the end. Clients are
-/// told to wait until then. If it cannot be loaded, the process ends.
+/// Whether data of so many bytes are loaded at once, while everybody waits, and not told to wait. As many as Redis loads before
+/// it looks at its clients.
+fn is_short(state: &State, bytes: u64) -> bool {
+    let settings = &state.settings;
+    let limit = settings.int(Directive::LoadingProcessEventsIntervalBytes).min(SHORT_BYTES_MAX);
+    bytes <= limit as u64 && settings.int(Directive::KeyLoadDelay) == 0
+}
+
+/// Loads the database file, if there is one. If it is not short, that is done on a thread of its own, and what tells of the
+/// end is returned; clients are told to wait until then. If it cannot be loaded, the process ends.
 pub fn start(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<()>>> {
     if state.settings.flag(Directive::Appendonly) {
-        return start_append_file(state).map(Some);
+        return start_append_file(state);
     }
     let (file, bytes) = match saving::open(state) {
         Ok(opened) => opened,
@@ -199,25 +247,69 @@ pub fn start(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<()>>> {
         Err(error) => end(&error.into()),
     };
     state.loading.begin(bytes);
+    if is_short(state, bytes) {
+        load_own_file(state, file);
+        return Ok(None);
+    }
     state.loading.is_on.store(true, Ordering::Relaxed);
     let (done, ended) = oneshot::channel();
     let state = Arc::clone(state);
     std::thread::Builder::new().name("loading".into()).spawn(move || {
-        let begun = Instant::now();
-        if let Err(error) = load(&state, file, &mut &state.keyspace, Options::default()) {
-            end(&error);
-        }
-        tracing::info!("DB loaded from disk: {:.3} seconds", begun.elapsed().as_secs_f64());
+        load_own_file(&state, file);
         state.loading.is_on.store(false, Ordering::Relaxed);
-        crate::memory::publish();
         // Nobody waits for it when the process ends.
         let _ = done.send(());
     })?;
     Ok(Some(ended))
 }
 
-/// Begins to load the append-only file, and to write it from then on. If that cannot be done, the process ends.
-fn start_append_file(state: &Arc<State>) -> io::Result<oneshot::Receiver<()>> {
+fn load_own_file(state: &State, file: impl Read) {
+    let begun = Instant::now();
+    let is_primary = !state.replication.is_replica();
+    if is_primary {
+        // Replicas that come back have to be told of keys whose time is over.
+        let all = state.keyspace.lock(state.keyspace.all_shards());
+        state.log.keep_backlog(state.settings.int(Directive::ReplBacklogSize) as u64);
+        drop(all);
+    }
+    let options = Options { logs_expired: is_primary, ..Options::default() };
+    if let Err(error) = load(state, file, &mut &state.keyspace, options) {
+        end(&error);
+    }
+    tracing::info!("DB loaded from disk: {:.3} seconds", begun.elapsed().as_secs_f64());
+    go_on_from_place(state);
+    crate::memory::publish();
+}
+
+/// Goes on with the history that the data were loaded with, if there is one.
+fn go_on_from_place(state: &State) {
+    let all = state.keyspace.lock(state.keyspace.all_shards());
+    let bytes = state.settings.int(Directive::ReplBacklogSize) as u64;
+    match (state.loading.take_place(), state.replication.is_replica()) {
+        (None, true) => {}
+        (None, false) => {
+            state.log.drop_backlog();
+            state.log.restart(0);
+        }
+        (Some(place), true) => {
+            state.replication.adopt(place.id);
+            state.replication.set_has_history(true);
+            state.replication.stream_database.store(place.database, Ordering::Release);
+            state.log.restart(place.offset);
+        }
+        (Some(place), false) => {
+            // Those who followed it before the end can go on, but with what is done from now on in a history of its own.
+            state.replication.succeed(place.id, place.offset);
+            state.log.keep_backlog(bytes);
+            state.log.rebase(place.offset);
+        }
+    }
+    drop(all);
+}
+
+/// Loads the append-only file, as [`start`] does with the database file, and has it written from then on. If that cannot be
+/// done, the process ends.
+fn start_append_file(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<()>>> {
     let end = |error: &dyn fmt::Display| -> ! {
         tracing::warn!("{error}");
         std::process::exit(1);
@@ -225,52 +317,104 @@ fn start_append_file(state: &Arc<State>) -> io::Result<oneshot::Receiver<()>> {
     let manifest = append_file::load::find(state).unwrap_or_else(|error| end(&error));
     let bytes = append_file::load::total_size(state, &manifest).unwrap_or_else(|error| end(&error));
     state.loading.begin(bytes);
-    state.loading.is_on.store(true, Ordering::Relaxed);
-    let (done, ended) = oneshot::channel();
-    let state = Arc::clone(state);
-    std::thread::Builder::new().name("loading".into()).spawn(move || {
+    let run = move |state: &Arc<State>| {
         let begun = Instant::now();
         let has_files = !manifest.is_empty();
-        if let Err(error) = append_file::load::load(&state, &manifest) {
+        if let Err(error) = append_file::load::load(state, &manifest) {
             end(&error);
         }
         if has_files {
             tracing::info!("DB loaded from append only file: {:.3} seconds", begun.elapsed().as_secs_f64());
         }
-        let started = append_file::load::total_size(&state, &manifest)
+        go_on_from_place(state);
+        let started = append_file::load::total_size(state, &manifest)
             .map_err(|error| error.to_string())
-            .and_then(|bytes| append_file::start(&state, manifest, bytes).map_err(|error| error_text(&error)));
+            .and_then(|bytes| append_file::start(state, manifest, bytes).map_err(|error| error_text(&error)));
         if let Err(error) = started {
             end(&format!("Can't open the append-only file: {error}"));
         }
-        state.loading.is_on.store(false, Ordering::Relaxed);
         crate::memory::publish();
-        // Nobody waits for it when the process ends.
-        let _ = done.send(());
-    })?;
-    Ok(ended)
-}
-
-/// Begins to load data that come from elsewhere, on a thread of its own, and returns what tells of the end. Clients are told to
-/// wait until then.
-pub fn receive(
-    state: &Arc<State>,
-    input: impl Read + Send + 'static,
-    bytes: u64,
-) -> io::Result<oneshot::Receiver<Result<(), LoadError>>> {
-    state.loading.begin(bytes);
+    };
+    if is_short(state, bytes) {
+        run(state);
+        return Ok(None);
+    }
     state.loading.is_on.store(true, Ordering::Relaxed);
     let (done, ended) = oneshot::channel();
     let state = Arc::clone(state);
     std::thread::Builder::new().name("loading".into()).spawn(move || {
-        let options = Options { keeps_expired: true, replaces: false };
-        let result = load(&state, input, &mut &state.keyspace, options);
+        run(&state);
         state.loading.is_on.store(false, Ordering::Relaxed);
+        // Nobody waits for it when the process ends.
+        let _ = done.send(());
+    })?;
+    Ok(Some(ended))
+}
+
+/// What a replica does with what it has while other data come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// It is removed before.
+    Before,
+    /// It is kept until all have come, but clients are told to wait.
+    Behind,
+    /// It is served until all have come.
+    Served,
+}
+
+/// Data of a primary are loaded so.
+const RECEIVED: Options = Options { keeps_expired: true, replaces: false, logs_expired: false };
+
+/// Begins to load data that come from elsewhere in place of those that are there, on a thread of its own, and returns what
+/// tells of the end. What is there is removed in the background if that is wanted (`is_lazy`).
+pub fn receive(
+    state: &Arc<State>,
+    input: impl Read + Send + 'static,
+    bytes: u64,
+    replacement: Replacement,
+    is_lazy: bool,
+) -> io::Result<oneshot::Receiver<Result<(), LoadError>>> {
+    state.loading.begin(bytes);
+    state.loading.note_under_way(replacement, true);
+    let (done, ended) = oneshot::channel();
+    let state = Arc::clone(state);
+    std::thread::Builder::new().name("loading".into()).spawn(move || {
+        let result = if replacement == Replacement::Before {
+            command::database::empty(&state, is_lazy);
+            load(&state, input, &mut &state.keyspace, RECEIVED)
+        } else {
+            let databases = state.keyspace.databases();
+            let mut aside: Vec<Shard> = (0..state.keyspace.shard_count()).map(|_| Shard::new(databases)).collect();
+            let result = load(&state, input, &mut aside, RECEIVED);
+            if result.is_ok() {
+                // The data are those of no history until whoever has received them says of which.
+                state.replication.set_has_history(false);
+                command::database::replace(&state, aside, is_lazy);
+            }
+            result
+        };
+        state.loading.note_under_way(replacement, false);
         crate::memory::publish();
         // Nobody waits for it when the process ends.
         let _ = done.send(result);
     })?;
     Ok(ended)
+}
+
+/// Loads data that have come from elsewhere in place of those that are there, if they are few: everybody waits meanwhile. `None`
+/// if they are not.
+pub fn receive_at_once(state: &State, input: impl Read, bytes: u64, is_lazy: bool) -> Option<Result<(), LoadError>> {
+    if !is_short(state, bytes) {
+        return None;
+    }
+    state.loading.begin(bytes);
+    let mut all = state.keyspace.lock(state.keyspace.all_shards());
+    let emptied = command::database::empty_locked(state, &mut all);
+    let result = load(state, input, &mut all, RECEIVED);
+    drop(all);
+    emptied.free(state, is_lazy);
+    crate::memory::publish();
+    Some(result)
 }
 
 /// Ends the process because its data cannot be had.
@@ -320,12 +464,25 @@ pub fn load_head<R: Read, S: Shards>(
         .map_err(|error| LoadError::Read(error, 0))?;
     let loading = &state.loading;
     let mut loader = Loader { state, shards, options, now_ms, database: 0 };
+    let mut place = Place::default();
+    let mut has_offset = false;
     let (mut empty_keys, mut functions) = (0, Vec::new());
     loop {
         let part = reader.read_next();
         loading.loaded_bytes.store(reader.offset(), Ordering::Relaxed);
         match part.map_err(|error| LoadError::Read(error, reader.offset()))? {
-            Part::Aux(name, value) => tell_of_field(state, &name, &String::from_utf8_lossy(&value)),
+            Part::Aux(name, value) => {
+                let value = String::from_utf8_lossy(&value);
+                match name.as_slice() {
+                    b"repl-stream-db" => place.database = value.parse().unwrap_or(0),
+                    b"repl-id" => place.id = value.into_owned(),
+                    b"repl-offset" => {
+                        place.offset = value.parse().unwrap_or(0);
+                        has_offset = value.parse::<u64>().is_ok();
+                    }
+                    _ => tell_of_field(state, &name, &value),
+                }
+            }
             Part::Function(code) => functions.push(code),
             Part::Database(number) => {
                 let databases = state.keyspace.databases();
@@ -353,6 +510,9 @@ pub fn load_head<R: Read, S: Shards>(
         }
     }
     state.saving.keep_functions(functions);
+    if has_offset && place.is_valid() && place.database < state.keyspace.databases() {
+        loading.note_place(place);
+    }
     let (loaded, expired) = (loading.keys_loaded(), loading.keys_expired());
     if empty_keys > 0 {
         tracing::warn!(
@@ -401,6 +561,9 @@ impl<S: Shards> Loader<'_, S> {
             || !self.options.keeps_expired && record.deadline_ms.is_some_and(|deadline| deadline < self.now_ms);
         if is_over {
             count(&loading.keys_expired);
+            if self.options.logs_expired {
+                removal::log(self.state, self.database, &record.key);
+            }
             return Ok(());
         }
         let Record { key, deadline_ms, usage, value } = record;

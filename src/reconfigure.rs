@@ -3,7 +3,7 @@
 
 use crate::config::{Directive, error_text};
 use crate::state::State;
-use crate::{append_file, client_eviction, crash, daemon, eviction, logging};
+use crate::{append_file, client_eviction, command, crash, daemon, eviction, logging};
 
 /// Does what the new value of `directive` asks for. Errors: why that cannot be done, for the client to read.
 pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
@@ -18,6 +18,7 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
         Directive::ReplBacklogSize if state.log.backlog().is_some() => {
             state.log.keep_backlog(settings.int(Directive::ReplBacklogSize) as u64);
         }
+        Directive::MinReplicasMaxLag => command::replication::count_good(state),
         Directive::Dir => {
             if let Some(directory) = settings.path(Directive::Dir) {
                 std::env::set_current_dir(directory).map_err(|error| error_text(&error))?;

@@ -41,37 +41,66 @@ pub enum PauseKind {
     All = 2,
 }
 
-/// `CLIENT PAUSE`: until when, and what.
+/// What holds back writes beside `CLIENT PAUSE`, for as long as it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Holder {
+    /// A replica is to take this server's place.
+    Failover = 1 << 2,
+    /// The process is to end as soon as its replicas have everything.
+    Shutdown = 1 << 3,
+}
+
+/// What is held back, until when and by whom.
 #[derive(Debug, Default)]
 pub struct Pause {
-    /// The end in milliseconds of Unix time, shifted by [`Pause::KIND_BITS`], and the kind; 0: none.
-    end_and_kind: AtomicU64,
+    /// The end of `CLIENT PAUSE` in milliseconds of Unix time, shifted by [`Pause::FLAG_BITS`]; below it the holders, and the
+    /// kind of `CLIENT PAUSE`; 0: none.
+    bits: AtomicU64,
 }
 
 impl Pause {
-    const KIND_BITS: u32 = 2;
+    const FLAG_BITS: u32 = 4;
+    const KIND: u64 = 0b11;
+    const HOLDERS: u64 = Holder::Failover as u64 | Holder::Shutdown as u64;
 
-    /// Begins a pause, or extends the one that runs: to the stricter kind and the later end.
+    /// Begins a pause of clients, or extends the one that runs: to the stricter kind and the later end.
     pub fn begin(&self, kind: PauseKind, until_ms: i64) {
         let now_ms = unix_time_ms();
         let extended = |present| {
-            let (running, running_until_ms) = Pause::at(present, now_ms);
+            let (running, running_until_ms) = Pause::of_clients(present, now_ms);
             let until_ms = until_ms.max(running_until_ms) as u64;
             // No clock comes near the ends that do not fit.
-            let end = until_ms.min(u64::MAX >> Pause::KIND_BITS);
-            end << Pause::KIND_BITS | running.max(kind) as u64
+            let end = until_ms.min(u64::MAX >> Pause::FLAG_BITS);
+            end << Pause::FLAG_BITS | present & Pause::HOLDERS | running.max(kind) as u64
         };
-        self.end_and_kind.update(Ordering::AcqRel, Ordering::Acquire, extended);
+        self.bits.update(Ordering::AcqRel, Ordering::Acquire, extended);
     }
 
+    /// Ends the pause that clients have asked for.
     pub fn end(&self) {
-        self.end_and_kind.store(0, Ordering::Release);
+        self.bits.fetch_and(Pause::HOLDERS, Ordering::AcqRel);
+    }
+
+    /// Holds writes back until [`Pause::release`]. All shards must be locked if nothing may be under way after that.
+    pub fn hold(&self, holder: Holder) {
+        self.bits.fetch_or(holder as u64, Ordering::AcqRel);
+    }
+
+    /// Holds writes back no longer, as far as `holder` goes. Whoever waits must be woken.
+    pub fn release(&self, holder: Holder) {
+        self.bits.fetch_and(!(holder as u64), Ordering::AcqRel);
+    }
+
+    /// Whether it is `holder` that holds writes back.
+    pub fn is_held_by(&self, holder: Holder) -> bool {
+        self.bits.load(Ordering::Acquire) & holder as u64 != 0
     }
 
     /// One load while there is no pause, which is nearly always.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.end_and_kind.load(Ordering::Relaxed) != 0 && self.kind() != PauseKind::None
+        self.bits.load(Ordering::Relaxed) != 0 && self.kind() != PauseKind::None
     }
 
     /// What is held back now.
@@ -79,20 +108,25 @@ impl Pause {
         self.kind_and_end_ms().0
     }
 
-    /// What is held back now, and until when.
+    /// What is held back now, and until when it is; [`i64::MAX`] if nobody knows.
     pub fn kind_and_end_ms(&self) -> (PauseKind, i64) {
-        let present = self.end_and_kind.load(Ordering::Acquire);
-        let (kind, until_ms) = Pause::at(present, unix_time_ms());
-        if kind == PauseKind::None && present != 0 {
+        let present = self.bits.load(Ordering::Acquire);
+        let (kind, until_ms) = Pause::of_clients(present, unix_time_ms());
+        let holders = present & Pause::HOLDERS;
+        if kind == PauseKind::None && present != holders {
             // It is over: no more looks at the clock, unless another has begun meanwhile, which then stays.
-            let _ = self.end_and_kind.compare_exchange(present, 0, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = self.bits.compare_exchange(present, holders, Ordering::AcqRel, Ordering::Relaxed);
         }
-        (kind, until_ms)
+        match kind {
+            PauseKind::None if holders != 0 => (PauseKind::Writes, i64::MAX),
+            kind => (kind, until_ms),
+        }
     }
 
-    fn at(end_and_kind: u64, now_ms: i64) -> (PauseKind, i64) {
-        let until_ms = (end_and_kind >> Pause::KIND_BITS) as i64;
-        match end_and_kind & ((1 << Pause::KIND_BITS) - 1) {
+    /// What clients have asked for, and until when.
+    fn of_clients(bits: u64, now_ms: i64) -> (PauseKind, i64) {
+        let until_ms = (bits >> Pause::FLAG_BITS) as i64;
+        match bits & Pause::KIND {
             1 if now_ms < until_ms => (PauseKind::Writes, until_ms),
             2 if now_ms < until_ms => (PauseKind::All, until_ms),
             _ => (PauseKind::None, 0),
@@ -263,5 +297,32 @@ impl State {
             Some(relisten) => relisten(&self.settings),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_holds_writes_back_does_so_beside_the_pause_of_clients() {
+        let pause = Pause::default();
+        assert!(!pause.is_on());
+        pause.hold(Holder::Failover);
+        assert_eq!(pause.kind_and_end_ms(), (PauseKind::Writes, i64::MAX));
+        let until_ms = unix_time_ms() + 60_000;
+        pause.begin(PauseKind::All, until_ms);
+        assert_eq!(pause.kind_and_end_ms(), (PauseKind::All, until_ms));
+        pause.end();
+        assert_eq!(pause.kind(), PauseKind::Writes, "that is not for clients to end");
+        pause.hold(Holder::Shutdown);
+        pause.release(Holder::Failover);
+        assert!(pause.is_held_by(Holder::Shutdown) && !pause.is_held_by(Holder::Failover));
+        pause.release(Holder::Shutdown);
+        assert!(!pause.is_on());
+        pause.begin(PauseKind::Writes, unix_time_ms() - 1);
+        pause.hold(Holder::Shutdown);
+        assert_eq!(pause.kind_and_end_ms(), (PauseKind::Writes, i64::MAX), "one that is over does not end the other");
+        assert!(pause.is_held_by(Holder::Shutdown));
     }
 }

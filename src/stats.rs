@@ -83,6 +83,8 @@ figures! {
     QueryBufferLimitDisconnections,
     OutputBufferLimitDisconnections,
     ErrorReplies,
+    /// Those to what a primary, a replica or a file said.
+    UnexpectedErrorReplies,
     AuthFailures,
     /// Changes since the start; what `rdb_changes_since_last_save` counts.
     Changes,

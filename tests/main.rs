@@ -13,6 +13,7 @@ mod corners;
 mod crash;
 mod dump;
 mod eviction;
+mod failover;
 mod geo;
 mod hashes;
 mod hyperloglogs;

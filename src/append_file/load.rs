@@ -2,6 +2,7 @@
 
 use super::{directory, file_name, manifest_name, store_manifest};
 use crate::client::{Client, Endpoint, Identity, Session};
+use crate::command::divergence::Talk;
 use crate::command::{self, Batch};
 use crate::config::{Directive, error_text};
 use crate::loading::{self, LoadError, Options};
@@ -160,7 +161,7 @@ fn load_part(state: &Arc<State>, session: &mut Session, part: &Part, is_last: bo
         return run_commands(state, session, part, whole, 0, is_last, &path);
     }
     tracing::info!(target: "notice", "Reading RDB base file on AOF loading...");
-    let options = Options { keeps_expired: true, replaces: false };
+    let options = Options { keeps_expired: true, ..Options::default() };
     let rest = loading::load_head(state, whole, &mut &state.keyspace, options);
     let (rest, offset) = rest.map_err(AppendFileError::Base)?;
     debug_assert!(offset <= bytes);
@@ -182,16 +183,26 @@ fn run_commands(
     let mut batch = Batch::default();
     // Behind the last command, or transaction, that is whole.
     let mut valid = offset;
+    let mut is_first = true;
     loop {
         let args = match reader.read_next() {
             Ok(Some(args)) => args,
-            Ok(None) if session.transaction.is_none() => return Ok(()),
-            Ok(None) | Err(ReadError::Short) => return cut_off(state, session, part, valid, is_last, path),
+            ended @ (Ok(None) | Err(ReadError::Short)) => {
+                let is_whole = ended.is_ok() && session.transaction.is_none();
+                if let Some(place) = reader.place() {
+                    state.loading.note_place(place.clone());
+                }
+                return if is_whole { Ok(()) } else { cut_off(state, session, part, valid, is_last, path) };
+            }
             Err(ReadError::Format) => return Err(AppendFileError::Format(part.name.clone())),
             Err(ReadError::Input(error)) => {
                 return Err(AppendFileError::Io("read the append log file", part.name.clone(), error));
             }
         };
+        if std::mem::take(&mut is_first) {
+            // What was loaded before has been left behind.
+            state.loading.take_place();
+        }
         batch.clear();
         batch.push(state, b"", args);
         let prepared = batch.request(b"", 0);
@@ -200,6 +211,9 @@ fn run_commands(
             return Err(AppendFileError::UnknownCommand(name, part.name.clone()));
         }
         command::execute(state, session, args, prepared, &mut reply);
+        if reply.as_bytes().first() == Some(&b'-') {
+            command::divergence::note_error(state, Talk::ServerToFile, args.at(0), reply.as_bytes());
+        }
         reply.clear();
         if session.transaction.is_none() {
             valid = reader.offset();

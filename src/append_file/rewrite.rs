@@ -8,6 +8,7 @@ use crate::persistence::rdb::file::write::Output;
 use crate::saving::{self, Form};
 use crate::state::{State, unix_time_ms};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -45,15 +46,26 @@ pub fn begin(state: &Arc<State>) {
     }
 }
 
-fn run(state: &Arc<State>) {
-    tracing::info!(target: "notice", "Background append only file rewriting started");
-    let temporary = state.settings.resolve(format!("temp-rewriteaof-bg-{}.aof", std::process::id()).as_ref());
-    let result = rewrite(state, &temporary);
-    if result.is_err()
-        && let Err(error) = state.disk.remove(&temporary)
+/// The file that becomes a base once it is whole.
+fn temporary(state: &State) -> PathBuf {
+    state.settings.resolve(format!("temp-rewriteaof-bg-{}.aof", std::process::id()).as_ref())
+}
+
+/// Removes what a rewrite has made that does not come to its end.
+pub fn remove_temporary(state: &State) {
+    let path = temporary(state);
+    if let Err(error) = state.disk.remove(&path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::warn!("Could not remove {}: {}", temporary.display(), error_text(&error));
+        tracing::warn!("Could not remove {}: {}", path.display(), error_text(&error));
+    }
+}
+
+fn run(state: &Arc<State>) {
+    tracing::info!(target: "notice", "Background append only file rewriting started");
+    let result = rewrite(state, &temporary(state));
+    if result.is_err() {
+        remove_temporary(state);
     }
     finish(state, result);
 }
@@ -69,6 +81,7 @@ enum Outcome {
 fn finish(state: &State, result: io::Result<Outcome>) {
     let mut rewrites = state.append_file.rewrites.lock();
     let Some(begun_ms) = rewrites.begun_ms.take() else { return };
+    rewrites.is_first = false;
     rewrites.is_scheduled = matches!(result, Ok(Outcome::PutOff));
     match result {
         Ok(Outcome::PutOff) => {}
@@ -105,6 +118,7 @@ fn rewrite(state: &Arc<State>, temporary: &std::path::Path) -> io::Result<Outcom
         (false, true) => Mode::Enable,
         (false, false) => Mode::Alone,
     };
+    append_file.rewrites.lock().is_first = mode == Mode::Enable;
     state.disk.create_directory(&directory(state))?;
     let mut manifest = append_file.manifest.lock().clone();
     let outdated = manifest.clone();
@@ -115,20 +129,26 @@ fn rewrite(state: &Arc<State>, temporary: &std::path::Path) -> io::Result<Outcom
     }
     let form = if state.settings.flag(Directive::AofUseRdbPreamble) { Form::Rdb } else { Form::Commands };
     let mut locked = state.keyspace.lock(state.keyspace.all_shards());
+    if mode == Mode::Switch && !append_file.is_on() {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
     let Some(copy) = saving::Copy::begin(state, &mut locked, form) else {
         drop(locked);
         return Ok(Outcome::PutOff);
     };
-    match (mode, file) {
-        (Mode::Enable, Some(file)) => super::begin(state, file)?,
-        (Mode::Switch, Some(file)) if append_file.is_on() => {
+    let place = saving::place(state);
+    let goes_on = match (mode, file) {
+        (Mode::Enable, Some(file)) => super::begin(state, file),
+        (Mode::Switch, Some(file)) => {
             state.log.forget_database();
             append_file.order(Order::Switch { at: state.log.end(), file });
+            Ok(())
         }
-        (Mode::Alone, _) => {}
-        (Mode::Switch | Mode::Enable, _) => return Err(io::ErrorKind::Interrupted.into()),
-    }
+        (_, None) | (Mode::Alone, _) => Ok(()),
+    };
+    // Before the copy may end, which takes them as well.
     drop(locked);
+    goes_on?;
     let writing = Arc::clone(state);
     let copy = copy.unless(move || mode != Mode::Alone && !writing.append_file.is_on());
     if mode == Mode::Switch {
@@ -137,7 +157,7 @@ fn rewrite(state: &Arc<State>, temporary: &std::path::Path) -> io::Result<Outcom
     let mut output = state.disk.create(temporary)?;
     if form == Form::Rdb {
         let has_checksum = state.settings.flag(Directive::Rdbchecksum);
-        copy.write(None, true, Output::new(&mut output, has_checksum))?;
+        copy.write(place.as_ref(), true, Output::new(&mut output, has_checksum))?;
     } else {
         copy.write_commands(&mut output)?;
     }

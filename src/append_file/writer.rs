@@ -30,6 +30,8 @@ struct Writer<'s> {
     /// Something was written and not synced.
     is_dirty: bool,
     synced: Instant,
+    /// When something was last written.
+    wrote: Instant,
     /// The time that was written last, in seconds of Unix time.
     noted_s: i64,
     policy: AppendFsync,
@@ -45,6 +47,7 @@ pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>) 
         position: reader.position(),
         is_dirty: false,
         synced: Instant::now(),
+        wrote: Instant::now(),
         noted_s: 0,
         policy: AppendFsync::Everysec,
     };
@@ -128,6 +131,7 @@ impl Writer<'_> {
             }
         }
         self.buffer.clear();
+        self.wrote = Instant::now();
         if self.buffer.capacity() > 16 * WRITE_BYTES {
             self.buffer.shrink_to(2 * WRITE_BYTES);
         }
@@ -190,7 +194,7 @@ impl Writer<'_> {
                 let mut orders = self.state.append_file.orders.lock();
                 match orders.front() {
                     Some(Order::Switch { at, .. }) if *at > self.position => return false,
-                    Some(Order::Sync(offset)) if *offset > self.position => return false,
+                    Some(Order::Sync(offset) | Order::Note(offset, _)) if *offset > self.position => return false,
                     _ => orders.pop_front(),
                 }
             };
@@ -209,6 +213,12 @@ impl Writer<'_> {
                     } else {
                         self.state.append_file.settle(self.position);
                     }
+                }
+                Some(Order::Note(_, text)) => {
+                    self.buffer.extend_from_slice(text.as_bytes());
+                    self.write_buffer();
+                    self.sync();
+                    self.state.append_file.is_noted.store(true, Ordering::Release);
                 }
                 Some(Order::Stop) => {
                     if self.is_dirty {
@@ -231,9 +241,10 @@ impl Writer<'_> {
             append_file.told.wait_for(&mut orders, limit.max(Duration::from_millis(1)));
         }
         append_file.is_idle.store(false, Ordering::Release);
-        // More may come soon, which is then written together; but not if somebody waits for it.
-        if self.policy != AppendFsync::Always && orders.is_empty() {
-            append_file.told.wait_for(&mut orders, GATHER);
+        // Where much comes, it is written together; but not if somebody waits for it.
+        let left = GATHER.saturating_sub(self.wrote.elapsed());
+        if self.policy != AppendFsync::Always && orders.is_empty() && !left.is_zero() {
+            append_file.told.wait_for(&mut orders, left);
         }
     }
 }

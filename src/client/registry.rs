@@ -1,6 +1,6 @@
 //! All connected clients, as other threads see them (`CLIENT LIST`, `CLIENT KILL`, `INFO clients`).
 
-use super::Mailbox;
+use super::{Mailbox, Message};
 use crate::store::{Waiter, Watcher};
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
@@ -425,6 +425,11 @@ impl Registry {
 
     pub fn len(&self) -> usize {
         self.clients.len()
+    }
+
+    /// Has every client look again whether it may go on.
+    pub fn wake_all(&self) {
+        self.all().iter().for_each(|client| client.mailbox.post(Message::Wake));
     }
 
     pub fn is_empty(&self) -> bool {

@@ -135,6 +135,24 @@ pub(super) fn answer(state: &State, waiter: &Waiter, begun: u64, write: impl FnO
     service.post(reply.take());
 }
 
+/// A client that gets an answer to its command later, which no key can give.
+pub struct DeferredAnswer {
+    waiter: Arc<Waiter>,
+    /// When its command began, by the fine clock.
+    begun: u64,
+}
+
+impl DeferredAnswer {
+    pub(super) fn new(waiter: Arc<Waiter>, begun: u64) -> Self {
+        DeferredAnswer { waiter, begun }
+    }
+
+    /// Answers with an error. The caller must hold no locks.
+    pub fn fail(&self, state: &State, error: ErrorReply) {
+        answer(state, &self.waiter, self.begun, |_| Err(error));
+    }
+}
+
 /// Takes a wait that is over out of all its queues, and its client off those who are blocked; its shards are locked.
 fn remove(state: &State, locked: &mut Locked<'_>, waiter: &Waiter) {
     state.blocked_clients.fetch_sub(1, Ordering::Relaxed);
@@ -356,14 +374,16 @@ pub fn serve_acknowledged(state: &State) {
 }
 
 /// Ends all waits since the server is a replica from now on. All shards are locked.
-pub(super) fn unblock_all(state: &State, keys: &mut Keys<'_>) {
+pub(super) fn unblock_all(state: &State, locked: &mut Locked<'_>) {
     for client in state.clients.all() {
         let Some(waiter) = client.waiter.lock().clone() else { continue };
         let Some(service) = waiter.action().downcast_ref::<Service>() else { continue };
-        if end_locked(state, keys.locked(), &waiter) {
+        if end_locked(state, locked, &waiter) {
             let mut reply = Reply::new(service.identity.protocol);
             let error = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
             run::write_error(state, &ErrorReply::fixed(error), &mut reply);
+            // It has to find out where to wait from now on.
+            service.identity.client.set(ClientFlags::CLOSE_AFTER_REPLY, true);
             service.post(reply.take());
         }
     }

@@ -99,6 +99,8 @@ pub enum Unanswered {
     Waits(Box<Wait>),
     /// Values are to be sent to another server.
     Sends(Box<Shipment>),
+    /// The process is to end, as soon as its replicas have everything.
+    Ends,
 }
 
 /// One run of one command.

@@ -122,7 +122,7 @@ fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
 }
 
 /// The name of the latest command of a client, `NULL` if there was none.
-fn command_name(client: &Client) -> &'static str {
+pub fn command_name(client: &Client) -> &'static str {
     let id = client.last_command.load(Ordering::Relaxed);
     crate::spec::all().find(|spec| u32::from(spec.id) == id).map_or("NULL", |spec| spec.name)
 }
@@ -253,9 +253,7 @@ pub fn client_pause(call: &mut Call) -> CommandResult {
 /// `CLIENT UNPAUSE`
 pub fn client_unpause(call: &mut Call) -> CommandResult {
     call.state.pause.end();
-    for client in call.state.clients.all() {
-        client.mailbox.post(crate::client::Message::Wake);
-    }
+    call.state.clients.wake_all();
     call.reply.ok()
 }
 

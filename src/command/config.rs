@@ -24,7 +24,7 @@ pub fn config_set(call: &mut Call) -> CommandResult {
     let state = call.state;
     let pairs = (2..call.args.len()).step_by(2).map(|index| (call.arg(index), call.arg(index + 1)));
     let may_set_protected = limits::permits(state, call.session, Directive::EnableProtectedConfigs);
-    let asker = Asker { may_set_protected, is_loading: state.loading.is_on() };
+    let asker = Asker { may_set_protected, is_loading: state.loading.is_on() || state.loading.is_aside() };
     state.settings.set(pairs, asker, |directive| reconfigure::apply(state, directive)).map_err(|error| {
         let code = if error == SetError::Loading { b"LOADING".as_slice() } else { b"ERR" };
         ErrorReply::new([code, b" ", &error.text()].concat())
@@ -37,6 +37,7 @@ pub fn config_resetstat(call: &mut Call) -> CommandResult {
     call.state.stats.reset();
     call.state.lazy_free.reset();
     call.state.compression.reset();
+    call.state.replication.reset_counts();
     call.state.error_counts.lock().clear();
     call.reply.ok()
 }

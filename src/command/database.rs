@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::store::snapshot::retire;
 use crate::store::{Database, DueFields, Locked, Shard};
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 /// `DBSIZE`: the number of keys, those included whose time is over but which are not removed yet.
 pub fn dbsize(call: &mut Call) -> CommandResult {
@@ -33,6 +34,7 @@ pub fn flushall(call: &mut Call) -> CommandResult {
     flush(call, 0..call.state.keyspace.databases(), in_background);
     log_flush(call);
     saving::cancel(call.state);
+    call.state.replication.is_copy_unwanted.store(true, Ordering::Relaxed);
     let uncounted = call.keys.changes();
     // What was removed must not come back at the next start. If that cannot be saved, the log says why, as in Redis.
     if !call.state.settings.save_points().is_empty() {
@@ -58,11 +60,22 @@ fn parse_flush(call: &Call) -> Result<bool, ErrorReply> {
 }
 
 /// What was in databases that have been emptied.
-struct Emptied {
+pub struct Emptied {
     removed: u64,
     trees: Vec<Database>,
     /// Keys for which clients wait, with their databases.
     awaited: Vec<(usize, Box<[u8]>)>,
+}
+
+impl Emptied {
+    /// Frees what was there. The caller holds no shard.
+    pub fn free(self, state: &State, in_background: bool) {
+        for tree in self.trees {
+            if in_background {
+                free_in_background(state, tree);
+            }
+        }
+    }
 }
 
 /// Takes all keys out of these databases, whose shards are held, and tells those who watch them.
@@ -92,13 +105,26 @@ fn free_in_background(state: &State, tree: Database) {
 /// Removes everything, since other data take its place: nothing of it is counted or logged.
 pub fn empty(state: &State, in_background: bool) {
     let mut locked = state.keyspace.lock(state.keyspace.all_shards());
-    let emptied = take_all(state, &mut locked, 0..state.keyspace.databases());
+    let emptied = empty_locked(state, &mut locked);
     drop(locked);
-    for tree in emptied.trees {
-        if in_background {
-            free_in_background(state, tree);
-        }
+    emptied.free(state, in_background);
+}
+
+/// The same while all shards are held; what was there is to be freed.
+pub fn empty_locked(state: &State, locked: &mut Locked<'_>) -> Emptied {
+    take_all(state, locked, 0..state.keyspace.databases())
+}
+
+/// Puts data that were loaded aside in place of all that is there, at one moment.
+pub fn replace(state: &State, aside: Vec<Shard>, in_background: bool) {
+    let mut locked = state.keyspace.lock(state.keyspace.all_shards());
+    let emptied = empty_locked(state, &mut locked);
+    for ((_, shard), other) in locked.shards().zip(aside) {
+        shard.databases = other.databases;
+        shard.due_fields = other.due_fields;
     }
+    drop(locked);
+    emptied.free(state, in_background);
 }
 
 /// Removes all keys of these databases.

@@ -210,7 +210,7 @@ fn load_append_file(call: &mut Call) -> CommandResult {
 
 /// `DEBUG OBJECT key`
 fn object(call: &mut Call) -> CommandResult {
-    let Some(found) = call.keys.peek(call.arg(2)) else { return Err(ErrorReply::NO_SUCH_KEY) };
+    let Some(found) = call.keys.peek_beyond_deadline(call.arg(2)) else { return Err(ErrorReply::NO_SUCH_KEY) };
     let clock = call.keys.clock(found);
     let idle = crate::access::idle_seconds(&call.state.settings, clock, call.keys.now_ms());
     let value = call.keys.value(found);

@@ -1,8 +1,9 @@
 //! From a request to its reply: finds the command, checks that it may run now, takes its locks, runs it, serves those
 //! who waited for what it did, and keeps the books.
 
-use super::blocking;
+use super::blocking::{self, DeferredAnswer};
 use super::call::{Mode, Unanswered};
+use super::divergence;
 use super::handlers::handler;
 use super::held::is_held_back;
 use super::keys::Keys;
@@ -202,7 +203,14 @@ fn unknown(session: &Session, args: Args<'_>, container: Option<&'static Command
 #[inline]
 fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<ErrorReply> {
     if session.obeys {
+        if disk_error(state).is_some() && does_any(session, spec, CommandFlags::WRITE) {
+            divergence::note_disk_error(state, session);
+        }
         return None;
+    }
+    let touches_keys = CommandFlags::WRITE.union(CommandFlags::READONLY).union(CommandFlags::MAY_REPLICATE);
+    if session.replica.is_some() && spec.has(touches_keys) {
+        return Some(ErrorReply::fixed("ERR Replica can't interact with the keyspace"));
     }
     if spec.has(CommandFlags::PROTECTED)
         && let Some(error) = limits::protection(state, session, spec)
@@ -222,20 +230,19 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
     if state.loading.is_on() {
         return (!spec.has(CommandFlags::LOADING)).then_some(ErrorReply::LOADING);
     }
+    if state.loading.is_aside() && spec.has(CommandFlags::NO_ASYNC_LOADING) {
+        return Some(ErrorReply::LOADING);
+    }
     if state.settings.int(Directive::Maxmemory) > 0
         && limits::make_room(state) == Room::None
         && does_any(session, spec, CommandFlags::DENYOOM)
     {
         return Some(ErrorReply::OUT_OF_MEMORY);
     }
-    if state.append_file.is_on()
-        && let Some(error) = state.append_file.error()
+    if let Some(error) = disk_error(state)
         && (does_any(session, spec, CommandFlags::WRITE) || spec.name == "ping")
     {
-        return Some(ErrorReply::new(format!("MISCONF Errors writing to the AOF file: {}", error_text(&error))));
-    }
-    if limits::cannot_save(state) && (does_any(session, spec, CommandFlags::WRITE) || spec.name == "ping") {
-        return Some(ErrorReply::CANNOT_SAVE);
+        return Some(error);
     }
     if state.replication.is_replica()
         && let Some(error) = follower_refusal(state, session, spec)
@@ -246,6 +253,17 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
         return Some(ErrorReply::fixed("NOREPLICAS Not enough good replicas to write."));
     }
     None
+}
+
+/// Why writes are refused because of the disk.
+#[inline]
+fn disk_error(state: &State) -> Option<ErrorReply> {
+    if state.append_file.is_on()
+        && let Some(error) = state.append_file.error()
+    {
+        return Some(ErrorReply::new(format!("MISCONF Errors writing to the AOF file: {}", error_text(&error))));
+    }
+    limits::cannot_save(state).then_some(ErrorReply::CANNOT_SAVE)
 }
 
 /// Why a replica does not run a command.
@@ -331,6 +349,10 @@ pub fn log_as_it_came(state: &State, session: &mut Session) {
         return;
     }
     if session.transaction.is_none() && !session.unlogged.is_empty() {
+        if session.turn.is_some() {
+            // Before the offset moves: see `saving::place`.
+            state.replication.stream_database.store(session.database, Ordering::Release);
+        }
         state.log.append_raw(&session.unlogged, session.unlogged_audience);
         session.unlogged.clear();
         session.unlogged_audience = Audience::Replicas;
@@ -382,6 +404,11 @@ fn run(
         }
         Some(Unanswered::Sends(shipment)) => {
             Outcome::Sends(Travel::new(shipment, blocking::begin_elsewhere(state, session, spec, args), begun))
+        }
+        Some(Unanswered::Ends) => {
+            let client = DeferredAnswer::new(blocking::begin_elsewhere(state, session, spec, args), begun);
+            state.shutdown.add_client(state, client);
+            Outcome::Done
         }
     };
     let how = |ended, reply: &Reply| Run { begun, ended, failed, reply_bytes: reply.len() - begin };

@@ -9,7 +9,7 @@ use crate::loading::Progress;
 use crate::resp::CommandResult;
 use crate::spec;
 use crate::state::State;
-use crate::state::{PauseKind, unix_time_ms, unix_time_us};
+use crate::state::{Holder, PauseKind, unix_time_ms, unix_time_us};
 use crate::stats::{Figure, bucket_at, bucket_microseconds};
 use crate::value::string::dictionary;
 use crate::{append_file, eviction, memory, process};
@@ -149,6 +149,9 @@ fn server(call: &mut Call, text: &mut Text) {
     text.field("config_file", state.settings.config_file().map_or(String::new(), |path| path.display().to_string()));
     text.field("io_threads_active", u8::from(state.threads > 1));
     text.field("availability_zone", String::from_utf8_lossy(&state.settings.string(Directive::AvailabilityZone)));
+    if let Some(left_ms) = state.shutdown.left_ms() {
+        text.field("shutdown_in_milliseconds", left_ms);
+    }
     let mut listeners = 0;
     if port != 0 {
         let bind: String =
@@ -179,7 +182,7 @@ fn clients(call: &mut Call, text: &mut Text) {
         blocking_keys += shard.waiters.key_count();
         needed_keys += shard.waiters.needed_key_count();
     });
-    text.field("connected_clients", state.clients.len());
+    text.field("connected_clients", state.clients.len().saturating_sub(state.replication.replica_count()));
     text.field("cluster_connections", 0);
     text.field("maxclients", state.settings.int(Directive::Maxclients));
     text.field("client_recent_max_input_buffer", input);
@@ -194,9 +197,11 @@ fn clients(call: &mut Call, text: &mut Text) {
     text.field("total_blocking_keys", blocking_keys);
     text.field("total_blocking_keys_on_nokey", needed_keys);
     let (kind, until_ms) = state.pause.kind_and_end_ms();
+    let holders = [(Holder::Failover, "failover_in_progress"), (Holder::Shutdown, "shutdown_in_progress")];
+    let holder = holders.into_iter().find(|(holder, _)| until_ms == i64::MAX && state.pause.is_held_by(*holder));
     let (reason, actions) = match kind {
         PauseKind::None => ("none", "none"),
-        PauseKind::Writes => ("client_pause", "write"),
+        PauseKind::Writes => (holder.map_or("client_pause", |(_, name)| name), "write"),
         PauseKind::All => ("client_pause", "all"),
     };
     let left_ms = (until_ms - unix_time_ms()).max(0);
@@ -299,11 +304,14 @@ fn memory_section(call: &mut Call, text: &mut Text) {
     text.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, used)));
     text.field("mem_fragmentation_bytes", now.resident as i64 - used as i64);
     text.field("mem_not_counted_for_evict", 0);
+    // Replicas and those who come back read the same blocks; beyond the backlog they are kept for replicas alone.
+    let log = state.log.memory() as u64;
+    let backlog = state.log.backlog().map_or(0, |_| log.min(state.settings.int(Directive::ReplBacklogSize) as u64));
     text.fields(&[
-        ("mem_replication_backlog", 0),
-        ("mem_total_replication_buffers", 0),
+        ("mem_replication_backlog", backlog),
+        ("mem_total_replication_buffers", log),
         ("mem_replica_full_sync_buffer", 0),
-        ("mem_clients_slaves", 0),
+        ("mem_clients_slaves", log - backlog),
         ("mem_clients_normal", now.clients as u64),
         ("mem_cluster_links", 0),
         ("mem_aof_buffer", 0),
@@ -333,7 +341,7 @@ fn persistence(call: &mut Call, text: &mut Text) {
     let background = saving.background.figures();
     text.fields(&[
         ("loading", state.loading.is_on().into()),
-        ("async_loading", 0),
+        ("async_loading", state.loading.is_aside().into()),
         ("current_cow_peak", background.kept_bytes),
         ("current_cow_size", background.kept_bytes),
         ("current_cow_size_age", 0),
@@ -361,7 +369,12 @@ fn persistence(call: &mut Call, text: &mut Text) {
         ("aof_enabled", u64::from(state.settings.flag(Directive::Appendonly))),
     ]);
     append_file(state, text);
-    text.fields(&[("aof_last_cow_size", 0), ("module_fork_in_progress", 0), ("module_fork_last_cow_size", 0)]);
+    text.fields(&[
+        ("aof_last_cow_size", 0),
+        ("module_fork_in_progress", 0),
+        ("module_fork_last_cow_size", 0),
+        ("slot_migration_fork_in_progress", 0),
+    ]);
     if state.append_file.is_on() {
         append_file_sizes(state, text);
     }
@@ -438,7 +451,7 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("latest_fork_usec", background.moment_us),
         ("total_forks", background.begun),
         ("migrate_cached_sockets", state.migrations.links.len() as u64),
-        ("slave_expires_tracked_keys", 0),
+        ("slave_expires_tracked_keys", state.replication.own_keys.lock().len() as u64),
         ("active_defrag_hits", 0),
         ("active_defrag_misses", 0),
         ("active_defrag_key_hits", 0),
@@ -448,7 +461,7 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("tracking_total_keys", 0),
         ("tracking_total_items", 0),
         ("tracking_total_prefixes", 0),
-        ("unexpected_error_replies", 0),
+        ("unexpected_error_replies", get(Figure::UnexpectedErrorReplies)),
         ("total_error_replies", get(Figure::ErrorReplies)),
         ("dump_payload_sanitizations", 0),
         ("total_reads_processed", get(Figure::ReadsProcessed)),

@@ -177,6 +177,19 @@ impl<'k> Keys<'k> {
         self.is_logged = false;
     }
 
+    /// Whether it runs for a client of a replica.
+    #[inline]
+    pub(super) fn is_follower(&self) -> bool {
+        self.role == Role::Follower
+    }
+
+    /// Whether there is a record of `key` that has a deadline, be it over.
+    pub(super) fn has_deadline(&self, key: &[u8]) -> bool {
+        let PlacedKey { key, shard } = PlacedKey::new(&self.state.keyspace, key);
+        let tree = self.locked.get(shard).map(|shard| &shard.databases[self.database]);
+        tree.is_some_and(|tree| tree.find(key).is_some_and(|position| tree.deadline(position).is_some()))
+    }
+
     /// Deadlines before this time, in milliseconds of Unix time, are over for this command.
     #[inline]
     pub fn over_ms(&self) -> i64 {
@@ -513,6 +526,14 @@ impl<'k> Keys<'k> {
         let outer = std::mem::replace(&mut self.no_touch, true);
         let found = self.read(key);
         self.no_touch = outer;
+        found
+    }
+
+    /// Looks up a key as [`peek`](Self::peek) does, be its time over.
+    pub fn peek_beyond_deadline(&mut self, key: &[u8]) -> Option<Found> {
+        let outer = std::mem::replace(&mut self.role, Role::Obedient);
+        let found = self.peek(key);
+        self.role = outer;
         found
     }
 

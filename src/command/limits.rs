@@ -147,7 +147,11 @@ pub fn output_bytes_max(state: &State, client: &Client) -> usize {
 /// Ends the connection of a client whose unread output, of so many `bytes`, is more than its kind may have
 /// (`client-output-buffer-limit`).
 pub fn check_output(state: &State, client: &Client, bytes: usize, now_ms: i64) {
-    let limit = output_limit(state, client);
+    let mut limit = output_limit(state, client);
+    if client.kind() == ClientKind::Replica && limit.hard_bytes > 0 {
+        // What it reads from the backlog costs nothing.
+        limit.hard_bytes = limit.hard_bytes.max(state.settings.int(Directive::ReplBacklogSize) as u64);
+    }
     let bytes = bytes as u64;
     let hard = limit.hard_bytes > 0 && bytes > limit.hard_bytes;
     let mut soft = false;

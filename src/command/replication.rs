@@ -8,7 +8,7 @@ use crate::log::ReaderKind;
 use crate::logging;
 use crate::replication::{Address, LinkState, Replica, Stage};
 use crate::resp::{CommandResult, ErrorReply};
-use crate::state::{State, unix_time_ms};
+use crate::state::{Holder, State, unix_time_ms};
 use crate::value::number;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,6 +17,9 @@ const NOT_LINKED: ErrorReply = ErrorReply::fixed("NOMASTERLINK Can't SYNC while 
 
 /// `REPLICAOF host port | NO ONE`
 pub fn replicaof(call: &mut Call) -> CommandResult {
+    if call.state.replication.failover.is_on() {
+        return Err(ErrorReply::fixed("ERR REPLICAOF not allowed while failing over."));
+    }
     let client = describe(call);
     if call.is_word(1, "NO") && call.is_word(2, "ONE") {
         if call.state.replication.is_replica() {
@@ -35,7 +38,7 @@ pub fn replicaof(call: &mut Call) -> CommandResult {
     }
     if !call.state.replication.is_replica() {
         // Whoever waits would wait for what cannot come.
-        blocking::unblock_all(call.state, call.keys);
+        blocking::unblock_all(call.state, call.keys.locked());
     }
     follow(call.state, address.clone());
     tracing::info!(target: "notice", "REPLICAOF {}:{} enabled (user request from '{client}')", address.host, address.port);
@@ -62,8 +65,7 @@ pub fn follow(state: &State, address: Address) {
              synchronize with the new master with just a partial transfer."
         );
     }
-    // They have to learn whose data they get from now on.
-    disconnect_replicas(state);
+    // Replicas stay: they may follow this server's new primary through it. They are sent away when it gets other data.
 }
 
 /// Follows nobody any more. All shards must be locked.
@@ -84,11 +86,11 @@ pub fn disconnect_replicas(state: &State) {
 
 /// `SYNC`
 pub fn sync(call: &mut Call) -> CommandResult {
-    if let Some(error) = refusal(call) {
-        return Err(error);
-    }
     if call.session.replica.is_some() {
         return Ok(());
+    }
+    if let Some(error) = refusal(call) {
+        return Err(error);
     }
     tracing::info!(target: "notice", "Replica {} asks for synchronization", replica_name(call));
     begin_full(call, true)
@@ -96,13 +98,18 @@ pub fn sync(call: &mut Call) -> CommandResult {
 
 /// `PSYNC replicationid offset`
 pub fn psync(call: &mut Call) -> CommandResult {
-    if let Some(error) = refusal(call) {
-        return Err(error);
-    }
     if call.session.replica.is_some() {
         return Ok(());
     }
-    let next = call.integer(2)?;
+    if call.is_word(3, "FAILOVER") {
+        take_over(call)?;
+    }
+    if let Some(error) = refusal(call) {
+        return Err(error);
+    }
+    let next = call.integer(2).inspect_err(|_| {
+        tracing::warn!("Replica {} asks for synchronization but with a wrong offset", replica_name(call));
+    })?;
     tracing::info!(target: "notice", "Replica {} asks for synchronization", replica_name(call));
     if continue_partial(call, next)? {
         return Ok(());
@@ -113,8 +120,27 @@ pub fn psync(call: &mut Call) -> CommandResult {
     begin_full(call, false)
 }
 
+/// A primary asks this replica of it to take its place.
+fn take_over(call: &mut Call) -> CommandResult {
+    let state = call.state;
+    let id = String::from_utf8_lossy(call.arg(1)).into_owned();
+    tracing::warn!("Failover request received for replid {id}.");
+    if !state.replication.is_replica() {
+        return Err(ErrorReply::fixed("ERR PSYNC FAILOVER can't be sent to a master."));
+    }
+    if !id.eq_ignore_ascii_case(&state.replication.history().id) {
+        return Err(ErrorReply::fixed("ERR PSYNC FAILOVER replid must match my replid."));
+    }
+    promote(state);
+    tracing::info!(target: "notice", "MASTER MODE enabled (failover request from '{}')", describe(call));
+    Ok(())
+}
+
 fn refusal(call: &Call) -> Option<ErrorReply> {
     let replication = &call.state.replication;
+    if replication.failover.is_on() {
+        return Some(ErrorReply::fixed("NOMASTERLINK Can't SYNC while failing over"));
+    }
     if replication.is_replica() && replication.link().state != LinkState::Connected {
         return Some(NOT_LINKED);
     }
@@ -288,6 +314,10 @@ fn acknowledge(call: &mut Call, index: usize) -> CommandResult {
     if call.state.replication.has_waits.load(Ordering::Acquire) {
         blocking::serve_acknowledged(call.state);
     }
+    call.state.replication.failover.news.notify_one();
+    if call.state.pause.is_held_by(Holder::Shutdown) {
+        call.state.shutdown.wake();
+    }
     Ok(())
 }
 
@@ -362,9 +392,12 @@ fn wait_until_met(call: &mut Call, wanted: Acknowledgement, timeout_ms: Option<i
     if wanted.is_met(state) || call.mode != Mode::Direct {
         return wanted.write(state, call.reply);
     }
-    if wanted.replicas > 0 {
+    // Whoever begins a pause, after which nothing is sent, holds all shards.
+    let held = state.keyspace.lock_one(0);
+    if wanted.replicas > 0 && !state.pause.is_on() {
         state.log.ask_for_acknowledgements();
     }
+    drop(held);
     let deadline_ms = timeout_ms.map(|timeout| call.keys.now_ms().saturating_add(timeout));
     call.wait_for_acknowledgements(deadline_ms, wanted);
     Ok(())

@@ -8,7 +8,7 @@ use super::{limits, monitor};
 use crate::client::{Client, Session};
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
-use crate::spec::{CommandSpec, Locks, keys as key_specs};
+use crate::spec::{CommandSpec, KeyFlags, Locks, keys as key_specs};
 use crate::state::State;
 use crate::stats::Figure;
 use crate::store::ShardSet;
@@ -102,12 +102,30 @@ pub(super) fn call<'k>(
             Mode::Direct | Mode::Serving => keys.log_single_request(database, args),
         }
     }
+    if keys.is_follower() && keys.changes() > changes {
+        remember_own_keys(state, spec, args, keys);
+    }
     match result {
         Ok(()) => (false, unanswered),
         Err(error) => {
             reply.truncate(begin);
             write_error(state, &error, reply);
             (true, None)
+        }
+    }
+}
+
+/// Remembers the keys with deadlines that a client of a writable replica has changed: no primary says when they are over.
+#[cold]
+fn remember_own_keys(state: &State, spec: &CommandSpec, args: Args<'_>, keys: &mut Keys<'_>) {
+    let mut found = SmallVec::new();
+    if key_specs::keys(spec, args, &mut found).is_err() {
+        return;
+    }
+    for key in found.iter().filter(|key| !key.flags.contains(KeyFlags::RO)) {
+        let key = args.at(key.index as usize);
+        if keys.has_deadline(key) {
+            state.replication.own_keys.lock().insert((keys.database(), key.into()));
         }
     }
 }

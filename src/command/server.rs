@@ -1,11 +1,11 @@
 //! Commands about the server as a whole that have no file of their own.
 
-use super::call::{Call, Mode};
+use super::call::{Call, Mode, Unanswered};
 use crate::append_file;
 use crate::config::ShutdownFlags;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::saving::{self, Refusal, SaveFailed};
-use crate::shutdown;
+use crate::shutdown::{self, Begun};
 use crate::state::unix_time_us;
 use rand::Rng;
 
@@ -49,7 +49,7 @@ pub fn lolwut(call: &mut Call) -> CommandResult {
 }
 
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]` and `SHUTDOWN ABORT`. There is no reply: the connection
-/// ends with the process.
+/// ends with the process, unless that fails.
 pub fn shutdown(call: &mut Call) -> CommandResult {
     let (mut flags, mut abort) = (ShutdownFlags::default(), false);
     for index in 1..call.args.len() {
@@ -71,13 +71,18 @@ pub fn shutdown(call: &mut Call) -> CommandResult {
         return Err(ErrorReply::SYNTAX);
     }
     if abort {
-        return match call.state.shutdown.abort() {
+        return match shutdown::abort(call.state) {
             true => call.reply.ok(),
             false => Err(ErrorReply::fixed("ERR No shutdown in progress.")),
         };
     }
-    shutdown::end(call.state, flags);
-    Err(ErrorReply::fixed("ERR Errors trying to SHUTDOWN. Check logs."))
+    match shutdown::begin(call.state, flags) {
+        Begun::Waits => {
+            call.unanswered = Some(Unanswered::Ends);
+            Ok(())
+        }
+        Begun::Failed => Err(shutdown::FAILED),
+    }
 }
 
 /// `SAVE`

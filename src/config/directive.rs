@@ -32,7 +32,6 @@ const LAZY_FREE: &str = "whatever takes long to free is freed off the request pa
 const MODULES: &str = "there are no modules";
 const NOT_YET_ACL: &str = "users other than the default one are not there yet";
 const ONE_LINK: &str = "a replica is fed over one connection, as fast as it takes what it is sent";
-const NO_WAIT_AT_END: &str = "the end of the process does not wait for replicas yet";
 const NOT_YET_SCRIPTS: &str = "scripts are not there yet";
 const NOT_YET_TRACKING: &str = "client tracking is not there yet";
 const NOT_YET_TYPES: &str = "the data type is not there yet";
@@ -205,7 +204,7 @@ directives! {
     /// Whether the allocator gives memory back from a thread of its own.
     JemallocBgThread = Entry::yes_no("jemalloc-bg-thread", true);
     /// Seconds that a shutdown waits for replicas.
-    ShutdownTimeout = Entry::integer("shutdown-timeout", 10, 0, INT_MAX).without_effect(NO_WAIT_AT_END);
+    ShutdownTimeout = Entry::integer("shutdown-timeout", 10, 0, INT_MAX);
     ShutdownOnSigint = Entry::shutdown_flags("shutdown-on-sigint", ShutdownFlags::NAMES);
     ShutdownOnSigterm = Entry::shutdown_flags("shutdown-on-sigterm", ShutdownFlags::NAMES);
     /// Who may set protected directives.
@@ -341,7 +340,7 @@ directives! {
     RdbKeySaveDelay = Entry::integer("rdb-key-save-delay", 0, INT_MIN, INT_MAX).hidden();
     KeyLoadDelay = Entry::integer("key-load-delay", 0, INT_MIN, INT_MAX).hidden();
     LoadingProcessEventsIntervalBytes = Entry::integer("loading-process-events-interval-bytes", 2 * MB, 1024, INT_MAX)
-        .hidden().without_effect("other threads serve clients while data is loaded");
+        .hidden();
     StopWritesOnBgsaveError = Entry::yes_no("stop-writes-on-bgsave-error", true);
     SanitizeDumpPayload = Entry::words("sanitize-dump-payload", 0, &[("no", 0), ("yes", 1), ("clients", 2)])
         .without_effect("what is loaded is always checked");
@@ -374,8 +373,7 @@ directives! {
     ReplicaAnnounceIp = Entry::text("replica-announce-ip", "").alias("slave-announce-ip");
     ReplicaAnnouncePort = Entry::integer("replica-announce-port", 0, 0, 65535)
         .alias("slave-announce-port");
-    ReplicaIgnoreDiskWriteErrors = Entry::yes_no("replica-ignore-disk-write-errors", false)
-        .without_effect("a replica does what its primary says, whatever its disk does");
+    ReplicaIgnoreDiskWriteErrors = Entry::yes_no("replica-ignore-disk-write-errors", false);
     ReplicaFullSyncBufferLimit = Entry::memory("replica-full-sync-buffer-limit", 0, 0, MAX).without_effect(ONE_LINK);
     MinReplicasToWrite = Entry::integer("min-replicas-to-write", 0, 0, INT_MAX)
         .alias("min-slaves-to-write");
@@ -396,8 +394,7 @@ directives! {
     ReplRdbChannel = Entry::yes_no("repl-rdb-channel", true).hidden().without_effect(ONE_LINK);
     DualChannelReplicationEnabled = Entry::yes_no("dual-channel-replication-enabled", false).without_effect(ONE_LINK);
     PropagationErrorBehavior = Entry::choice::<PropagationErrorBehavior>(
-        "propagation-error-behavior", PropagationErrorBehavior::Ignore.number())
-        .without_effect("what a replica cannot do is told to its log");
+        "propagation-error-behavior", PropagationErrorBehavior::Ignore.number());
 
     // Cluster mode.
 

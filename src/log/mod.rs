@@ -214,6 +214,11 @@ impl Log {
         Some(reader)
     }
 
+    /// The database that the last command was for; the first if none was, or nobody knows.
+    pub fn database(&self) -> usize {
+        self.ring.lock().database.unwrap_or(0)
+    }
+
     /// Whoever begins to read behind the last byte must be told which database is meant.
     pub fn forget_database(&self) {
         self.ring.lock().database = None;
@@ -282,7 +287,10 @@ impl Log {
     pub fn backlog(&self) -> Option<Backlog> {
         let ring = self.ring.lock();
         let (start, bytes) = ring.backlog?;
-        let first = ring.start().max(start).max(ring.end().saturating_sub(bytes));
+        // What replicas are still to read can be had as well.
+        let readers = ring.readers.iter().filter(|reader| reader.kind == ReaderKind::Replica);
+        let slowest = readers.map(|reader| reader.position()).min().unwrap_or(u64::MAX);
+        let first = ring.start().max(start).max(ring.end().saturating_sub(bytes).min(slowest));
         Some(Backlog { start: first, len: ring.end() - first })
     }
 
@@ -290,6 +298,19 @@ impl Log {
     pub fn memory(&self) -> usize {
         let ring = self.ring.lock();
         ring.blocks.iter().map(|block| block.bytes.len() + size_of::<Block>()).sum::<usize>() + ring.tail.capacity()
+    }
+
+    /// What was appended since the start came behind so many bytes of a history that is older. Readers must be closed before,
+    /// and all shards locked.
+    pub fn rebase(&self, bytes: u64) {
+        let mut ring = self.ring.lock();
+        ring.blocks.iter_mut().for_each(|block| block.start += bytes);
+        ring.hidden.iter_mut().for_each(|hidden| *hidden = hidden.start + bytes..hidden.end + bytes);
+        ring.tail_start += bytes;
+        if let Some((start, _)) = &mut ring.backlog {
+            *start += bytes;
+        }
+        self.end.store(ring.end(), Ordering::Release);
     }
 
     /// Another history begins, or goes on at another offset: what was kept is of no use. Readers must be closed before, but

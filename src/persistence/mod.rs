@@ -3,4 +3,7 @@
 
 pub mod aof;
 pub mod disk;
+mod place;
 pub mod rdb;
+
+pub use place::Place;

@@ -3,12 +3,15 @@
 //! A history is an id and an offset into the log ([`crate::log`]). A replica that is promoted begins a history of its own, but
 //! remembers the one before, so that those who followed the same primary can follow it without a new copy of everything.
 
+mod failover;
 mod replica;
 
+pub use failover::{Failover, Plan, Progress};
 pub use replica::{Capabilities, Replica, Stage};
 
 use crate::store::Waiter;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
@@ -65,6 +68,13 @@ pub struct Link {
     pub last_ms: i64,
     /// Unix time in milliseconds since when it is down; 0 if it has never been up.
     pub down_since_ms: i64,
+    /// Unix time in milliseconds since when it is up; 0 if it is not.
+    pub up_since_ms: i64,
+    /// For how long it was down in all, but for now, in milliseconds.
+    pub down_ms: i64,
+    /// Attempts to open it since it was up, and since this primary is followed.
+    pub attempts: u64,
+    pub attempts_in_all: u64,
     /// The client that stands for the primary in the registry.
     pub client: u64,
 }
@@ -90,6 +100,42 @@ pub fn random_id() -> String {
     format!("{:032x}{:08x}", rand::random::<u128>(), rand::random::<u32>())
 }
 
+impl Link {
+    /// It is tried once more.
+    pub fn note_attempt(&mut self) {
+        self.state = LinkState::Connecting;
+        self.attempts += 1;
+        self.attempts_in_all += 1;
+    }
+
+    /// It is up, as the client of this number.
+    pub fn note_up(&mut self, now_ms: i64, client: u64) {
+        if self.down_since_ms > 0 {
+            self.down_ms += now_ms - self.down_since_ms;
+        }
+        *self = Link {
+            state: LinkState::Connected,
+            last_ms: now_ms,
+            up_since_ms: now_ms,
+            down_since_ms: 0,
+            client,
+            ..*self
+        };
+    }
+
+    /// It is down, be it that it was up or that an attempt has failed.
+    pub fn note_down(&mut self, now_ms: i64) {
+        if self.down_since_ms == 0 {
+            self.down_since_ms = now_ms;
+        }
+        if self.state == LinkState::Connected {
+            self.attempts = 0;
+        }
+        self.up_since_ms = 0;
+        self.state = LinkState::Connect;
+    }
+}
+
 impl History {
     fn new() -> Self {
         History { id: random_id(), previous_id: no_id(), previous_end: None }
@@ -99,6 +145,12 @@ impl History {
     pub fn has(&self, id: &str, next: u64) -> bool {
         let id_is = |known: &str| id.eq_ignore_ascii_case(known);
         id_is(&self.id) || id_is(&self.previous_id) && self.previous_end.is_some_and(|end| next <= end)
+    }
+
+    /// Is what follows `offset` of the history `id`.
+    fn succeed(&mut self, id: String, offset: u64) {
+        self.previous_id = id;
+        self.previous_end = Some(offset + 1);
     }
 
     /// Begins a new history behind `offset`.
@@ -125,12 +177,17 @@ pub struct Replication {
     pub stream_database: AtomicUsize,
     /// Rises when the primary is another one.
     turns: AtomicU64,
+    pub failover: Failover,
     /// The link is to be looked at again.
     pub relink: Notify,
     /// A replica waits for a copy of the data.
     pub copy_wanted: Notify,
     /// A copy of the data is being made for replicas.
     pub is_copying: AtomicBool,
+    /// It is of no use any more: all data have gone.
+    pub is_copy_unwanted: AtomicBool,
+    /// Keys with deadlines that clients of this replica have made, in their databases: its primary does not know them.
+    pub own_keys: Mutex<HashSet<(usize, Box<[u8]>)>>,
     /// Clients that wait for acknowledgements.
     pub waits: Mutex<Vec<Arc<Waiter>>>,
     /// Somebody waits for acknowledgements.
@@ -154,9 +211,12 @@ impl Default for Replication {
             has_history: AtomicBool::new(false),
             stream_database: AtomicUsize::new(0),
             turns: AtomicU64::new(0),
+            failover: Failover::default(),
             relink: Notify::new(),
             copy_wanted: Notify::new(),
             is_copying: AtomicBool::new(false),
+            is_copy_unwanted: AtomicBool::new(false),
+            own_keys: Mutex::default(),
             waits: Mutex::default(),
             has_waits: AtomicBool::new(false),
             full_syncs: AtomicU64::new(0),
@@ -201,6 +261,7 @@ impl Replication {
     /// Follows nobody any more: a history of its own begins behind `offset`. All shards must be locked.
     pub fn promote(&self, offset: u64) {
         *self.primary.lock() = None;
+        self.own_keys.lock().clear();
         self.is_replica.store(false, Ordering::Relaxed);
         self.is_linked.store(true, Ordering::Relaxed);
         self.history.lock().turn(random_id(), offset);
@@ -239,6 +300,11 @@ impl Replication {
         *self.history.lock() = History { id, previous_id: no_id(), previous_end: None };
     }
 
+    /// A history of its own begins behind `offset` of another one, which the data come from.
+    pub fn succeed(&self, id: String, offset: u64) {
+        self.history.lock().succeed(id, offset);
+    }
+
     /// The primary goes on with a history of another name, from `offset` on. Returns whether the name is new.
     pub fn continue_as(&self, id: &str, offset: u64) -> bool {
         let mut history = self.history.lock();
@@ -252,6 +318,13 @@ impl Replication {
     /// Nobody can have followed until now: what was before has no name.
     pub fn begin_history(&self) {
         *self.history.lock() = History::new();
+    }
+
+    /// Counts copies and continuations from 0 on again.
+    pub fn reset_counts(&self) {
+        for count in [&self.full_syncs, &self.partial_syncs, &self.partial_refusals] {
+            count.store(0, Ordering::Relaxed);
+        }
     }
 
     pub fn replicas(&self) -> Vec<Arc<Replica>> {

@@ -223,11 +223,10 @@ impl Replica {
         log.read(&reader, u64::MAX)
     }
 
-    /// Bytes that are not yet on their way.
+    /// Bytes of the log that are not yet on their way.
     pub fn behind(&self, log: &Log) -> usize {
-        let ahead = self.feed.lock().bytes;
         let reader = self.reader.lock().clone();
-        ahead + reader.map_or(0, |reader| log.end().saturating_sub(reader.position()) as usize)
+        reader.map_or(0, |reader| log.end().saturating_sub(reader.position()) as usize)
     }
 }
 

@@ -3,8 +3,8 @@
 use super::encoder::Encoder;
 use crate::config::Directive;
 use crate::delay;
-use crate::persistence::aof;
-use crate::persistence::rdb::file::write::{self, About, Output, Replication};
+use crate::persistence::rdb::file::write::{self, About, Output};
+use crate::persistence::{Place, aof};
 use crate::resp::write_command;
 use crate::state::{State, unix_time_ms};
 use crate::store::Locked;
@@ -73,12 +73,7 @@ impl<'s> Copy<'s> {
     }
 
     /// Writes it as a file, and returns what it was written to. Errors: it cannot be written, or somebody has ended the copy.
-    pub fn write<W: Write>(
-        mut self,
-        place: Option<Replication<'_>>,
-        is_aof_base: bool,
-        mut output: Output<W>,
-    ) -> io::Result<W> {
+    pub fn write<W: Write>(mut self, place: Option<&Place>, is_aof_base: bool, mut output: Output<W>) -> io::Result<W> {
         let mut bytes = Vec::new();
         let counts = self.snapshot.counts().to_vec();
         let about = About {

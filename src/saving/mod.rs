@@ -15,6 +15,7 @@ pub use copy::{Copy, Form, adopt_file, write_empty};
 pub use file::open;
 
 use crate::config::Directive;
+use crate::persistence::Place;
 use crate::persistence::rdb::file::write::{self, About};
 use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
@@ -114,14 +115,28 @@ pub fn save(state: &State, locked: &Locked<'_>, uncounted: u64) -> Result<(), Sa
     Ok(())
 }
 
-/// Appends what a file begins with.
+/// Where in the history of the data they are now, if somebody may go on from there. All shards are locked.
+pub fn place(state: &State) -> Option<Place> {
+    let replication = &state.replication;
+    let is_kept = if replication.is_replica() { replication.has_history() } else { state.log.backlog().is_some() };
+    // The offset first: a database that is selected behind it is selected once more.
+    let offset = state.log.end();
+    let database = match replication.is_replica() {
+        true => replication.stream_database.load(Ordering::Acquire),
+        false => state.log.database(),
+    };
+    is_kept.then(|| Place { database, id: replication.history().id, offset })
+}
+
+/// Appends what a file begins with. All shards are locked.
 fn begin(state: &State, has_field_deadlines: bool, out: &mut Vec<u8>) {
+    let place = place(state);
     let about = About {
         has_field_deadlines,
         created_s: unix_time_ms() / 1000,
         used_memory: eviction::used_memory(state),
         is_aof_base: false,
-        replication: None,
+        replication: place.as_ref(),
         functions: &state.saving.functions.lock(),
     };
     write::begin(&about, out);

@@ -8,8 +8,10 @@ use super::unsent::{SLICES_MAX, Unsent};
 use super::worker::{self, Worker};
 use crate::client::{ClientFlags, Message, Session};
 use crate::client_eviction;
+use crate::command::divergence::Talk;
 use crate::command::{self, Outcome, Postponed};
 use crate::config::Directive;
+use crate::replication::Stage;
 use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, Span};
 use crate::state::unix_time_ms;
 use crate::stats::Figure;
@@ -196,6 +198,7 @@ impl Connection {
                     command::end_wait(&mut self.session);
                     self.timer = None;
                     self.unsent.push(reply);
+                    self.session.close_after_reply |= self.session.client.has(ClientFlags::CLOSE_AFTER_REPLY);
                 }
                 Message::Wake => {
                     self.set_postponed(None);
@@ -421,6 +424,7 @@ impl Connection {
             let mut stopped = false;
             if !args.is_empty() {
                 let prepared = batch.request(buffer, index);
+                let (is_replica, before) = (self.session.replica.is_some(), reply.len());
                 match command::execute(state, &mut self.session, args, prepared, reply) {
                     Outcome::Done => {}
                     Outcome::Sends(travel) => worker::send(Arc::clone(state), travel),
@@ -429,6 +433,9 @@ impl Connection {
                         self.forget_half_request();
                         return (request.start, false);
                     }
+                }
+                if is_replica && reply.len() > before {
+                    self.reject_replica(args.at(0), reply, before);
                 }
             }
             if reply.len() >= bytes_max || reply.is_exceeded() {
@@ -453,6 +460,25 @@ impl Connection {
             return (buffer.len(), false);
         }
         (part.end, part.is_full && part.end < buffer.len() && !self.is_turn_over())
+    }
+
+    /// Ends the connection of a replica that has sent something with an answer, which begins at `at` of `reply`: it would be in
+    /// the midst of the log.
+    #[cold]
+    fn reject_replica(&mut self, name: &[u8], reply: &mut Reply, at: usize) {
+        let (state, client) = (&self.worker.state, &self.session.client);
+        if reply.as_bytes()[at..].starts_with(b"-") {
+            command::divergence::note_error(state, Talk::PrimaryToReplica, name, &reply.as_bytes()[at..]);
+        }
+        reply.truncate(at);
+        let command = command::client::command_name(client);
+        tracing::warn!(
+            "Replica generated a reply to command '{command}', disconnecting it: id={} addr={} laddr={}",
+            client.id,
+            client.address,
+            client.local_address
+        );
+        client.kill();
     }
 
     /// Has the half request behind those that were executed parsed again, since some of them were not.
@@ -704,11 +730,15 @@ impl Connection {
         let client = &self.session.client;
         client.output_bytes.store(self.unsent.bytes(), Ordering::Relaxed);
         client.output_blocks.store(self.unsent.blocks(), Ordering::Relaxed);
+        let mut is_behind = false;
         if let Some(replica) = &self.session.replica {
             let behind = replica.behind(&self.worker.state.log);
-            client.output_bytes.store(self.unsent.bytes() + behind, Ordering::Relaxed);
+            is_behind = behind > 0;
+            // A copy of the data is sent as fast as it is taken.
+            let unsent = if replica.stage() == Stage::Online { self.unsent.bytes() } else { 0 };
+            client.output_bytes.store(unsent + behind, Ordering::Relaxed);
         }
-        if !self.unsent.is_empty() || client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
+        if is_behind || !self.unsent.is_empty() || client.soft_limit_since_ms.load(Ordering::Relaxed) > 0 {
             self.check_output(client.output_memory());
         }
         client_eviction::note(&self.worker.state, client);

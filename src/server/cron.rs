@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Time between two looks at the shards' deadlines.
 const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
+/// Time between two looks whether a planned change of roles has taken too long.
+const FAILOVER_INTERVAL: Duration = Duration::from_millis(50);
 /// Keys that are removed under one hold of a lock.
 const EXPIRE_BATCH: usize = 1000;
 /// For how long keys are removed at most before the clients of the thread have their turn.
@@ -62,6 +64,44 @@ pub async fn expire(state: Arc<State>, first: usize) {
         state.log.wake_readers();
         crate::memory::publish();
     }
+}
+
+/// Removes the keys that clients of this replica have made when their time is over. Never ends.
+pub async fn expire_own_keys(state: Arc<State>) {
+    let mut ticks = every(EXPIRE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let is_off = !state.active_expire.load(Ordering::Relaxed) || state.cron_paused.load(Ordering::Relaxed);
+        if is_off || state.replication.own_keys.lock().is_empty() {
+            continue;
+        }
+        let keys: Vec<_> = state.replication.own_keys.lock().iter().take(EXPIRE_BATCH).cloned().collect();
+        for (database, key) in keys {
+            if !is_own_key_left(&state, database, &key) {
+                state.replication.own_keys.lock().remove(&(database, key));
+            }
+        }
+    }
+}
+
+/// Removes a key if its time is over. Returns whether it has a deadline that is still to come.
+fn is_own_key_left(state: &State, database: usize, key: &[u8]) -> bool {
+    let hashed = state.keyspace.key(key);
+    let mut guard = state.keyspace.lock_one(state.keyspace.shard_of(hashed));
+    let tree = &mut guard.databases[database];
+    let Some(position) = tree.find(hashed) else { return false };
+    let Some(deadline_ms) = tree.deadline(position) else { return false };
+    if !state.replication.is_replica() || deadline_ms >= unix_time_ms() {
+        return state.replication.is_replica();
+    }
+    guard.forget_fields_at(database, position);
+    let removed = guard.databases[database].remove(position);
+    removal::tell(state, guard.onlookers(), database, key, Removal::Expired);
+    drop(guard);
+    if let Some(value) = removed {
+        state.lazy_free.free_value(value);
+    }
+    false
 }
 
 /// A turn at expiring keys. It is as long as the clients of the thread took for theirs before it, so that what is due goes
@@ -195,6 +235,20 @@ pub async fn replication(state: Arc<State>) {
         } else {
             alone_since_ms = None;
         }
+    }
+}
+
+/// Looks after a planned change of roles. Never ends.
+pub async fn failover(state: Arc<State>) {
+    loop {
+        let failover = &state.replication.failover;
+        if failover.is_on() {
+            // Whether there is news or not, its time may be over.
+            let _ = tokio::time::timeout(FAILOVER_INTERVAL, failover.news.notified()).await;
+        } else {
+            failover.news.notified().await;
+        }
+        command::failover::look_after(&state);
     }
 }
 

@@ -4,7 +4,8 @@
 use crate::command::replication::wake;
 use crate::config::{Directive, error_text};
 use crate::log::ReaderKind;
-use crate::persistence::rdb::file::write::{Output, Replication as Place};
+use crate::persistence::Place;
+use crate::persistence::rdb::file::write::Output;
 use crate::replication::{Replica, Stage};
 use crate::saving::{self, Form};
 use crate::state::{State, unix_time_ms};
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Time between two looks at who waits.
@@ -76,6 +77,7 @@ fn next_group(state: &State) -> Option<Group> {
 fn copy(state: &Arc<State>, group: &Group) {
     let target = if group.is_direct { "replicas sockets" } else { "disk" };
     tracing::info!(target: "notice", "Starting BGSAVE for SYNC with target: {target}");
+    state.replication.is_copy_unwanted.store(false, Ordering::Relaxed);
     state.replication.is_copying.store(true, Ordering::Relaxed);
     let result = if group.is_direct { copy_directly(state, group) } else { copy_by_file(state, group) };
     state.replication.is_copying.store(false, Ordering::Relaxed);
@@ -112,8 +114,19 @@ fn begin<'s>(state: &'s Arc<State>, group: &Group) -> Option<(saving::Copy<'s>, 
             replica.feed(format!("+FULLRESYNC {} {offset}\r\n", history.id).into());
         }
     }
-    let replicas = group.replicas.clone();
-    let copy = copy.unless(move || replicas.iter().all(|replica| replica.is_gone()));
+    let pid = std::process::id();
+    if group.is_direct {
+        tracing::info!(target: "notice", "Background RDB transfer started by pid {pid}");
+    } else {
+        tracing::info!(target: "notice", "Background saving started by pid {pid}");
+    }
+    let (replicas, state) = (group.replicas.clone(), Arc::clone(state));
+    // A file is of use for this server as well, if it saves at all.
+    let is_kept = !group.is_direct && !state.settings.save_points().is_empty();
+    let copy = copy.unless(move || {
+        let is_useless = !is_kept && replicas.iter().all(|replica| replica.is_gone());
+        is_useless || state.replication.is_copy_unwanted.load(Ordering::Relaxed)
+    });
     Some((copy, history.id, offset))
 }
 
@@ -122,12 +135,20 @@ fn copy_directly(state: &Arc<State>, group: &Group) -> io::Result<bool> {
     let mark = crate::replication::random_id();
     let mut sockets = Sockets { state, replicas: &group.replicas, gathered: Vec::with_capacity(PIECE_BYTES) };
     sockets.gathered.extend_from_slice(format!("$EOF:{mark}\r\n").as_bytes());
+    // They learn at once that there is something to come.
+    sockets.flush()?;
     let has_checksum = state.settings.flag(Directive::Rdbchecksum);
-    let place = Place { database: 0, id: &id, offset };
-    let mut sockets = copy.write(Some(place), false, Output::new(sockets, has_checksum))?;
+    let place = Place { database: 0, id, offset };
+    let mut sockets = copy.write(Some(&place), false, Output::new(sockets, has_checksum))?;
     sockets.write_all(mark.as_bytes())?;
     sockets.flush()?;
-    for replica in &group.replicas {
+    let left = group.replicas.iter().filter(|replica| !replica.is_gone());
+    tracing::info!(
+        target: "notice",
+        "Diskless rdb transfer, done reading from pipe, {} replicas still up.",
+        left.clone().count()
+    );
+    for replica in left {
         tracing::info!(target: "notice", "Streamed replica with replica {} succeeded (socket). Waiting for REPLCONF ACK from \
              replica to enable streaming", replica.client.address);
         replica.complete(true);
@@ -141,10 +162,13 @@ fn copy_by_file(state: &Arc<State>, group: &Group) -> io::Result<bool> {
     let path = state.settings.resolve(name.as_ref());
     let has_checksum = state.settings.flag(Directive::Rdbchecksum);
     let file = state.disk.create(&path)?;
-    let place = Place { database: 0, id: &id, offset };
-    let result = copy.write(Some(place), false, Output::new(file, has_checksum)).and_then(|mut file| file.sync());
+    let place = Place { database: 0, id, offset };
+    let result = copy.write(Some(&place), false, Output::new(file, has_checksum)).and_then(|mut file| file.sync());
     let sent = result.and_then(|()| {
         let (input, bytes) = state.disk.open(&path)?;
+        if group.replicas.iter().all(|replica| replica.is_gone()) {
+            return Ok(());
+        }
         send_file(state, &group.replicas, input, bytes)
     });
     state.disk.remove(&path)?;
@@ -186,15 +210,9 @@ impl Write for Sockets<'_> {
     /// Errors: no replica is left.
     fn flush(&mut self) -> io::Result<()> {
         let piece = Bytes::from(std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE_BYTES)));
-        let limit = Duration::from_secs(self.state.settings.int(Directive::ReplTimeout) as u64);
         let mut left = 0;
         for replica in self.replicas.iter().filter(|replica| !replica.is_gone()) {
-            if !replica.wait_for_room(AHEAD_BYTES_MAX, limit) {
-                if !replica.is_gone() {
-                    tracing::warn!("Timing out replica that takes no data: {}", replica.client.address);
-                    self.state.clients.kill(&replica.client);
-                    replica.leave();
-                }
+            if !self.has_room(replica) {
                 continue;
             }
             left += 1;
@@ -202,6 +220,31 @@ impl Write for Sockets<'_> {
                 replica.feed(piece.clone());
             }
         }
-        if left == 0 { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        if left == 0 {
+            tracing::warn!("Diskless rdb transfer, last replica dropped, killing fork child.");
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+}
+
+impl Sockets<'_> {
+    /// Waits until a replica has taken most of what it was given. False if it is gone, or is sent away because it takes nothing.
+    fn has_room(&self, replica: &Arc<Replica>) -> bool {
+        let begun = Instant::now();
+        loop {
+            if replica.wait_for_room(AHEAD_BYTES_MAX, PERIOD) {
+                return true;
+            }
+            if replica.is_gone() {
+                return false;
+            }
+            if begun.elapsed().as_secs() as i64 > self.state.settings.int(Directive::ReplTimeout) {
+                tracing::warn!("Disconnecting timedout replica (full sync): {}", replica.client.address);
+                self.state.clients.kill(&replica.client);
+                replica.leave();
+                return false;
+            }
+        }
     }
 }

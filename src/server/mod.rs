@@ -129,6 +129,8 @@ async fn serve(
         let _ = loaded.await;
     }
     tokio::task::spawn_local(cron::replication(Arc::clone(&state)));
+    tokio::task::spawn_local(cron::failover(Arc::clone(&state)));
+    tokio::task::spawn_local(cron::expire_own_keys(Arc::clone(&state)));
     tokio::task::spawn_local(cron::append_file(Arc::clone(&state)));
     tokio::task::spawn_local(full_sync::serve(Arc::clone(&state)));
     tokio::task::spawn_local(primary_link::follow(Arc::clone(&state)));
@@ -155,13 +157,23 @@ fn begin_as_configured(state: &State) {
     }
 }
 
-/// Ends the process when a signal asks for it, but not while what happens by itself is suspended. Never ends.
+/// Time between two looks whether replicas have what the end of the process waits for.
+const END_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Ends the process when somebody asks for it, but not while what happens by itself is suspended. Never ends.
 async fn end_when_asked(state: Arc<State>) {
     loop {
-        state.shutdown.wait().await;
+        match state.shutdown.left_ms() {
+            None => state.shutdown.wait().await,
+            Some(left_ms) => {
+                let limit = END_INTERVAL.min(Duration::from_millis(left_ms as u64));
+                // Whether it is woken or not, it looks.
+                let _ = tokio::time::timeout(limit, state.shutdown.wait()).await;
+            }
+        }
         while state.cron_paused.load(Ordering::Relaxed) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        shutdown::end_as_asked(&state);
+        shutdown::look_after(&state);
     }
 }

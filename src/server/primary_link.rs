@@ -7,9 +7,10 @@ use super::requests::{Pending, Requests, parse};
 use super::worker::register;
 use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
 use crate::command;
+use crate::command::divergence::Talk;
 use crate::config::{Directive, error_text};
 use crate::log::Audience;
-use crate::replication::{Address, LinkState};
+use crate::replication::{Address, Link, LinkState, Progress, Transfer};
 use crate::resp::{Protocol, Reply};
 use crate::state::{State, unix_time_ms};
 use bytes::{Buf, BytesMut};
@@ -72,18 +73,17 @@ pub async fn follow(state: Arc<State>) {
             continue;
         };
         let turn = state.replication.turn();
-        state.replication.update_link(|link| link.state = LinkState::Connecting);
+        state.replication.update_link(Link::note_attempt);
         if let Err(broken) = Box::pin(attempt(&state, &address, turn)).await {
             tell(&state, &broken);
         }
         if state.replication.turn() == turn {
-            state.replication.update_link(|link| {
-                if link.down_since_ms == 0 || link.state == LinkState::Connected {
-                    link.down_since_ms = unix_time_ms();
-                }
-                link.state = LinkState::Connect;
-            });
-            let _ = timeout(PERIOD, turned).await;
+            let was_up = state.replication.link().state == LinkState::Connected;
+            state.replication.update_link(|link| link.note_down(unix_time_ms()));
+            // The primary may be there still, or again.
+            if !was_up {
+                let _ = timeout(PERIOD, turned).await;
+            }
         }
     }
 }
@@ -109,7 +109,7 @@ fn tell(state: &State, broken: &Broken) {
 }
 
 /// A connection to the primary.
-struct Link<'s> {
+struct Wire<'s> {
     state: &'s Arc<State>,
     socket: TcpStream,
     buffer: BytesMut,
@@ -133,7 +133,7 @@ async fn attempt(state: &Arc<State>, address: &Address, turn: u64) -> Result<(),
     let socket = timeout(limit, connect(state, address)).await.map_err(|_| Broken::Timeout)??;
     tracing::info!(target: "notice", "Non blocking connect for SYNC fired the event.");
     socket.set_nodelay(true)?;
-    let mut link = Link { state, socket, buffer: BytesMut::with_capacity(BUFFER_BYTES), turn };
+    let mut link = Wire { state, socket, buffer: BytesMut::with_capacity(BUFFER_BYTES), turn };
     state.replication.update_link(|link| link.state = LinkState::Handshake);
     link.shake_hands().await?;
     let sync = link.ask_for_data().await?;
@@ -145,12 +145,7 @@ async fn attempt(state: &Arc<State>, address: &Address, turn: u64) -> Result<(),
     let bytes = state.settings.int(Directive::ReplBacklogSize) as u64;
     state.log.keep_backlog(bytes);
     let client = register_primary(state, &link.socket)?;
-    state.replication.update_link(|link| {
-        link.state = LinkState::Connected;
-        link.last_ms = unix_time_ms();
-        link.down_since_ms = 0;
-        link.client = client.id;
-    });
+    state.replication.update_link(|link| link.note_up(unix_time_ms(), client.id));
     let result = link.stream(&client).await;
     state.clients.remove(&client);
     result
@@ -183,7 +178,7 @@ fn register_primary(state: &State, socket: &TcpStream) -> io::Result<Arc<Client>
     Ok(client)
 }
 
-impl Link<'_> {
+impl Wire<'_> {
     /// Whether another server is to be followed meanwhile.
     fn is_turned(&self) -> bool {
         self.state.replication.turn() != self.turn
@@ -292,20 +287,33 @@ impl Link<'_> {
     async fn ask_for_data(&mut self) -> Result<Sync, Broken> {
         let replication = &self.state.replication;
         let end = self.state.log.end();
+        let is_failover = replication.failover.progress() == Progress::UnderWay;
         if replication.has_history() {
             let (id, next) = (replication.history().id, end + 1);
             tracing::info!(target: "notice", "Trying a partial resynchronization (request {id}:{next}).");
-            self.send(&[b"PSYNC", id.as_bytes(), next.to_string().as_bytes()]).await?;
+            let next = next.to_string();
+            if is_failover {
+                self.send(&[b"PSYNC", id.as_bytes(), next.as_bytes(), b"FAILOVER"]).await?;
+            } else {
+                self.send(&[b"PSYNC", id.as_bytes(), next.as_bytes()]).await?;
+            }
         } else {
             tracing::info!(target: "notice", "Partial resynchronization not possible (no cached master)");
             self.send(&[b"PSYNC", b"?", b"-1"]).await?;
         }
         let reply = self.reply().await?;
+        if is_failover {
+            self.end_failover(&reply)?;
+        }
         let mut words = reply.split_ascii_whitespace();
         match (words.next(), words.next(), words.next()) {
             (Some("FULLRESYNC"), Some(id), Some(offset)) if id.len() == 40 => {
                 let offset = offset.parse().map_err(|_| Broken::Refused(format!("no offset: {reply}")))?;
                 tracing::info!(target: "notice", "Full resync from master: {id}:{offset}");
+                replication.update_link(|link| {
+                    link.state = LinkState::Transfer;
+                    link.transfer = Transfer { total: None, read: 0, last_ms: unix_time_ms() };
+                });
                 Ok(Sync::Full { id: id.into(), offset })
             }
             (Some("CONTINUE"), id, _) => {
@@ -339,6 +347,21 @@ impl Link<'_> {
         }
     }
 
+    /// The replica that was asked to take over says whether it does. Errors: it does not.
+    fn end_failover(&self, reply: &str) -> Result<(), Broken> {
+        let all = self.state.keyspace.lock(self.state.keyspace.all_shards());
+        let is_meant = !self.is_turned();
+        let has_taken_over = reply.starts_with("CONTINUE") || reply.starts_with("FULLRESYNC");
+        if is_meant && has_taken_over {
+            command::failover::succeed(self.state);
+        } else if is_meant {
+            tracing::warn!("Unexpected reply to PSYNC from master: {reply}");
+            command::failover::abort(self.state, "Failover target rejected psync request");
+        }
+        drop(all);
+        if has_taken_over { Ok(()) } else { Err(Broken::Turned) }
+    }
+
     /// Says what this server has.
     async fn acknowledge(&mut self) -> Result<(), Broken> {
         let offset = self.state.log.end().to_string();
@@ -363,7 +386,6 @@ impl Link<'_> {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             follower.run(self.state, &mut self.buffer)?;
-            self.state.replication.stream_database.store(follower.session.database, Ordering::Relaxed);
             if std::mem::take(&mut follower.session.wants_acknowledgement) {
                 self.acknowledge().await?;
             }
@@ -410,11 +432,7 @@ impl Follower {
                 let prepared = self.requests.batch.request(buffer, index);
                 command::execute(state, &mut self.session, args, prepared, &mut reply);
                 if reply.as_bytes().first() == Some(&b'-') {
-                    tracing::warn!(
-                        "== CRITICAL == This replica is sending an error to its master: '{}' after processing the command '{}'",
-                        String::from_utf8_lossy(reply.as_bytes()).trim_end(),
-                        name.escape_ascii()
-                    );
+                    command::divergence::note_error(state, Talk::ReplicaToPrimary, name, reply.as_bytes());
                 }
                 reply.clear();
             }

@@ -31,8 +31,9 @@ pub(super) fn write(call: &mut Call, text: &mut Text) {
             ),
         );
     }
+    text.field("replicas_waiting_psync", 0);
     let (history, backlog) = (replication.history(), state.log.backlog());
-    text.field("master_failover_state", "no-failover");
+    text.field("master_failover_state", replication.failover.progress().name());
     text.field("master_replid", &history.id);
     text.field("master_replid2", &history.previous_id);
     text.field("master_repl_offset", state.log.end());
@@ -56,6 +57,17 @@ fn follower(state: &State, text: &mut Text, primary: &Address, now_ms: i64) {
     text.field("master_sync_in_progress", u8::from(link.state == LinkState::Transfer));
     text.field("slave_read_repl_offset", state.log.end());
     text.field("slave_repl_offset", state.log.end());
+    // What comes meanwhile waits at the primary.
+    text.fields(&[
+        ("replica_full_sync_buffer_size", 0),
+        ("replica_full_sync_buffer_peak", 0),
+        ("replicas_repl_buffer_size", 0),
+        ("replicas_repl_buffer_peak", 0),
+        ("master_current_sync_attempts", link.attempts),
+        ("master_total_sync_attempts", link.attempts_in_all),
+    ]);
+    text.field("master_link_up_since_seconds", seconds_since(link.up_since_ms));
+    text.field("total_disconnect_time_sec", link.down_ms / 1000);
     if link.state == LinkState::Transfer {
         let transfer = link.transfer;
         let total = transfer.total.unwrap_or(0);

@@ -1,6 +1,7 @@
 //! Reading commands from an append-only file: arrays of bulk strings, and annotations between them, which are lines that begin
 //! with `#`.
 
+use crate::persistence::Place;
 use crate::resp::{Args, Progress, RequestLimits, Span, parse_request};
 use std::io::{self, Read};
 
@@ -37,6 +38,7 @@ pub struct CommandReader<R> {
     spans: Vec<Span>,
     words: Vec<u8>,
     has_ended: bool,
+    place: Option<Place>,
 }
 
 impl<R: Read> CommandReader<R> {
@@ -51,12 +53,18 @@ impl<R: Read> CommandReader<R> {
             spans: Vec::new(),
             words: Vec::new(),
             has_ended: false,
+            place: None,
         }
     }
 
     /// Where in the file the next command begins, or what is no command.
     pub fn offset(&self) -> u64 {
         self.base + self.at as u64
+    }
+
+    /// The place in the history that an annotation behind the last command names.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// The next command; `None` at the end of the file.
@@ -70,6 +78,7 @@ impl<R: Read> CommandReader<R> {
                     let rest = &self.buffer[self.at..];
                     match memchr::memchr(b'\n', &rest[..rest.len().min(ANNOTATION_BYTES_MAX)]) {
                         Some(end) => {
+                            self.place = Place::of_note(&rest[..end]).or(self.place.take());
                             self.at += end + 1;
                             continue;
                         }
@@ -87,6 +96,7 @@ impl<R: Read> CommandReader<R> {
                         Ok(Some(len)) => {
                             let start = self.at;
                             self.at += len;
+                            self.place = None;
                             return Ok(Some(Args::new(&self.buffer[start..self.at], &self.spans)));
                         }
                         Ok(None) => {}
@@ -144,6 +154,23 @@ mod tests {
         assert_eq!(offset, 100 + text.len() as u64);
         let long = [b"*2\r\n$4\r\nECHO\r\n$1000000\r\n".as_slice(), &vec![b'x'; 1_000_000], b"\r\n"].concat();
         assert_eq!(read(&long).0[0].len(), 1_000_005);
+    }
+
+    #[test]
+    fn a_place_is_that_of_the_end() {
+        let place = Place { database: 1, id: "f".repeat(40), offset: 5 };
+        let command = b"*1\r\n$4\r\nPING\r\n".as_slice();
+        let note = place.note().into_bytes();
+        for (text, expected) in [
+            ([command, &note].concat(), Some(&place)),
+            ([command, &note, b"#TS:1\r\n"].concat(), Some(&place)),
+            ([&note, command].concat(), None),
+            (command.to_vec(), None),
+        ] {
+            let mut reader = CommandReader::new(text.as_slice(), 0);
+            while let Ok(Some(_)) = reader.read_next() {}
+            assert_eq!(reader.place(), expected, "{}", text.escape_ascii());
+        }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The transfer of the primary's data: into a file that is loaded once it is whole, or into memory as it comes
 //! (`repl-diskless-load`).
 
-use super::{Broken, Link};
+use super::{Broken, Wire};
 use crate::append_file;
 use crate::command;
 use crate::config::{Directive, error_text};
-use crate::loading::{self, LoadError};
+use crate::loading::{self, LoadError, Replacement};
 use crate::persistence::disk::DiskFile;
 use crate::replication::{LinkState, Transfer};
 use crate::state::{State, unix_time_ms};
@@ -13,12 +13,18 @@ use bytes::{Buf, Bytes};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 /// Bytes of the mark behind data of unknown length.
 const MARK_BYTES: usize = 40;
 /// Longest line before the data.
 const LINE_BYTES_MAX: usize = 1024;
+/// For how long data that may be few are waited for before they are loaded as they come.
+const FIRST_PATIENCE: Duration = Duration::from_millis(50);
+/// Bytes beyond which they are not few.
+const FIRST_BYTES_MAX: usize = 2 << 20;
 /// Pieces of the data that may wait to be loaded.
 const PIECES_MAX: usize = 64;
 
@@ -30,15 +36,15 @@ enum End {
 }
 
 /// Receives the primary's data in place of what is here, and notes which history and offset they are, if that is known.
-pub(super) async fn receive(link: &mut Link<'_>, place: Option<(String, u64)>) -> Result<(), Broken> {
+pub(super) async fn receive(link: &mut Wire<'_>, place: Option<(String, u64)>) -> Result<(), Broken> {
     let state = Arc::clone(link.state);
     let end = begin(link).await?;
     let total = match &end {
         End::Length(bytes) => Some(*bytes),
         End::Mark(_) => None,
     };
-    let is_streamed = goes_straight(&state);
-    let target = if is_streamed { "to parser" } else { "to disk" };
+    let replacement = replacement(&state, place.as_ref().map(|(id, _)| id.as_str()));
+    let target = if replacement.is_some() { "to parser" } else { "to disk" };
     match total {
         Some(bytes) => tracing::info!(
             target: "notice",
@@ -53,8 +59,10 @@ pub(super) async fn receive(link: &mut Link<'_>, place: Option<(String, u64)>) -
         link.state = LinkState::Transfer;
         link.transfer = Transfer { total, read: 0, last_ms: unix_time_ms() };
     });
-    let result = if is_streamed { stream(link, &state, end, total).await } else { by_file(link, &state, end).await };
-    result?;
+    match replacement {
+        Some(replacement) => stream(link, &state, end, total, replacement).await?,
+        None => by_file(link, &state, end).await?,
+    }
     // What follows is for the database that the primary names first.
     state.replication.stream_database.store(0, std::sync::atomic::Ordering::Relaxed);
     let (id, offset) = place.unwrap_or_else(|| (crate::replication::random_id(), 0));
@@ -68,20 +76,25 @@ pub(super) async fn receive(link: &mut Link<'_>, place: Option<(String, u64)>) -
     Ok(())
 }
 
-/// Whether data are loaded while they come.
-fn goes_straight(state: &State) -> bool {
+/// What is done with what is there, if data are loaded while they come; `None` if they go to a file first. `id` names the history
+/// of what comes, if that is known.
+fn replacement(state: &State, id: Option<&str>) -> Option<Replacement> {
     match state.settings.enum_name(Directive::ReplDisklessLoad) {
-        "disabled" => false,
+        "disabled" => None,
         "on-empty-db" => {
             let all = state.keyspace.lock(state.keyspace.all_shards());
-            all.iter().all(|(_, shard)| shard.databases.iter().all(|tree| tree.is_empty()))
+            let is_empty = all.iter().all(|(_, shard)| shard.databases.iter().all(|tree| tree.is_empty()));
+            is_empty.then_some(Replacement::Before)
         }
-        _ => true,
+        // What is there is an older state of the same data: better than none.
+        "swapdb" if id == Some(&state.replication.history().id) => Some(Replacement::Served),
+        "swapdb" => Some(Replacement::Behind),
+        _ => Some(Replacement::Before),
     }
 }
 
 /// Reads the line that says where the data end.
-async fn begin(link: &mut Link<'_>) -> Result<End, Broken> {
+async fn begin(link: &mut Wire<'_>) -> Result<End, Broken> {
     let line = loop {
         while link.buffer.first() == Some(&b'\n') {
             link.buffer.advance(1);
@@ -113,7 +126,7 @@ async fn begin(link: &mut Link<'_>) -> Result<End, Broken> {
 }
 
 /// The next piece of the data; `None` behind the last one.
-async fn piece(link: &mut Link<'_>, end: &mut End) -> Result<Option<Bytes>, Broken> {
+async fn piece(link: &mut Wire<'_>, end: &mut End) -> Result<Option<Bytes>, Broken> {
     loop {
         let len = match end {
             End::Length(0) => return Ok(None),
@@ -161,7 +174,7 @@ impl Drop for Received<'_> {
 }
 
 /// Receives the data into a file, and loads that.
-async fn by_file(link: &mut Link<'_>, state: &Arc<State>, mut end: End) -> Result<(), Broken> {
+async fn by_file(link: &mut Wire<'_>, state: &Arc<State>, mut end: End) -> Result<(), Broken> {
     let name = format!("temp-{}.{}.rdb", unix_time_ms() / 1000, std::process::id());
     let path = state.settings.resolve(name.as_ref());
     let failed = |error: &io::Error| {
@@ -182,10 +195,12 @@ async fn by_file(link: &mut Link<'_>, state: &Arc<State>, mut end: End) -> Resul
     }
     file.sync().map_err(|error| failed(&error))?;
     drop(file);
-    let (input, bytes) = state.disk.open(&received.path)?;
-    flush(state);
-    tracing::info!(target: "notice", "MASTER <-> REPLICA sync: Loading DB in memory");
-    loaded(loading::receive(state, input, bytes)?).await?;
+    let (mut input, bytes) = state.disk.open(&received.path)?;
+    let is_lazy = begin_anew(state);
+    match loading::receive_at_once(state, &mut input, bytes, is_lazy) {
+        Some(result) => result.map_err(|error| not_loaded(&error))?,
+        None => loaded(loading::receive(state, input, bytes, Replacement::Before, is_lazy)?).await?,
+    }
     // It is this server's own file from now on, as it is in Redis.
     let persists = !state.settings.save_points().is_empty();
     if persists || !state.settings.flag(Directive::RdbDelSyncFiles) {
@@ -201,31 +216,61 @@ async fn by_file(link: &mut Link<'_>, state: &Arc<State>, mut end: End) -> Resul
     Ok(())
 }
 
-/// Removes everything, since it is to be replaced.
-fn flush(state: &State) {
+/// What is there is of no use from now on, for nobody. Returns whether it is to be removed in the background.
+fn begin_anew(state: &State) -> bool {
     tracing::info!(target: "notice", "MASTER <-> REPLICA sync: Flushing old data");
-    // What the file has is of no use once other data come.
+    give_up_history(state);
+    tracing::info!(target: "notice", "MASTER <-> REPLICA sync: Loading DB in memory");
+    state.settings.flag(Directive::ReplicaLazyFlush)
+}
+
+/// Other data come, with a history of their own.
+fn give_up_history(state: &State) {
+    // What the file has is of no use then.
     append_file::disable(state);
     state.replication.set_has_history(false);
     command::replication::disconnect_replicas(state);
-    command::database::empty(state, state.settings.flag(Directive::ReplicaLazyFlush));
+}
+
+fn not_loaded(error: &LoadError) -> Broken {
+    Broken::Refused(format!("Failed trying to load the MASTER synchronization DB: {error}"))
 }
 
 /// Waits until everything has been loaded.
 async fn loaded(ended: oneshot::Receiver<Result<(), LoadError>>) -> Result<(), Broken> {
     match ended.await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Broken::Refused(format!("Failed trying to load the MASTER synchronization DB: {error}"))),
+        Ok(Err(error)) => Err(not_loaded(&error)),
         Err(_) => Err(Broken::Refused("Failed trying to load the MASTER synchronization DB".into())),
     }
 }
 
 /// Loads the data while they come.
-async fn stream(link: &mut Link<'_>, state: &Arc<State>, mut end: End, total: Option<u64>) -> Result<(), Broken> {
-    flush(state);
-    tracing::info!(target: "notice", "MASTER <-> REPLICA sync: Loading DB in memory");
+async fn stream(
+    link: &mut Wire<'_>,
+    state: &Arc<State>,
+    mut end: End,
+    total: Option<u64>,
+    replacement: Replacement,
+) -> Result<(), Broken> {
+    let (mut first, mut is_whole) = (Vec::new(), false);
+    let is_lazy = match replacement {
+        Replacement::Before => {
+            (first, is_whole) = what_is_there(link, &mut end).await?;
+            begin_anew(state)
+        }
+        Replacement::Behind => begin_anew(state),
+        Replacement::Served => {
+            tracing::info!(target: "notice", "MASTER <-> REPLICA sync: Loading DB in memory");
+            state.settings.flag(Directive::ReplicaLazyFlush)
+        }
+    };
+    if is_whole && let Some(result) = loading::receive_at_once(state, first.as_slice(), first.len() as u64, is_lazy) {
+        return result.map_err(|error| not_loaded(&error));
+    }
     let (pieces, receiver) = mpsc::channel(PIECES_MAX);
-    let mut ended = loading::receive(state, Pieces { receiver, rest: Bytes::new() }, total.unwrap_or(0))?;
+    let input = Pieces { receiver, rest: Bytes::from(first) };
+    let mut ended = loading::receive(state, input, total.unwrap_or(0), replacement, is_lazy)?;
     let sent = loop {
         match piece(link, &mut end).await {
             Ok(Some(bytes)) => tokio::select! {
@@ -247,7 +292,26 @@ async fn stream(link: &mut Link<'_>, state: &Arc<State>, mut end: End, total: Op
     drop(pieces);
     let result = loaded(ended).await;
     sent?;
-    result
+    result?;
+    if replacement == Replacement::Served {
+        give_up_history(state);
+    }
+    Ok(())
+}
+
+/// What comes without delay of data that may be few, and whether that is all.
+async fn what_is_there(link: &mut Wire<'_>, end: &mut End) -> Result<(Vec<u8>, bool), Broken> {
+    let mut bytes = Vec::new();
+    let until = Instant::now() + FIRST_PATIENCE;
+    while bytes.len() < FIRST_BYTES_MAX {
+        match timeout_at(until, piece(link, end)).await {
+            Ok(Ok(Some(piece))) => bytes.extend_from_slice(&piece),
+            Ok(Ok(None)) => return Ok((bytes, true)),
+            Ok(Err(broken)) => return Err(broken),
+            Err(_) => break,
+        }
+    }
+    Ok((bytes, false))
 }
 
 /// The data, as whoever loads them reads them.

@@ -2,8 +2,9 @@
 
 use super::super::value::{Limits, Loaded};
 use super::read::{FileReader, Part, ReadError, Record};
-use super::write::{self, About, Output, Replication};
+use super::write::{self, About, Output};
 use super::{Usage, opcode};
+use crate::persistence::Place;
 use crate::value::hash::HashRules;
 use crate::value::list::ListLimits;
 use crate::value::set::SetLimits;
@@ -209,7 +210,7 @@ proptest! {
             created_s: 77,
             used_memory: 1 << 40,
             is_aof_base: true,
-            replication: Some(Replication { database: 3, id, offset: 123_456 }),
+            replication: Some(&Place { database: 3, id: id.into(), offset: 123_456 }),
             functions: &functions,
         };
         let mut bytes = Vec::new();

@@ -3,6 +3,7 @@
 
 use super::super::{CHECKSUM, VERSION, VERSION_WITH_FIELD_DEADLINES, value, write};
 use super::{MAGIC, Usage, opcode};
+use crate::persistence::Place;
 use crate::value::ValueRef;
 use crc::{Digest, Table};
 use std::io::{self, Write};
@@ -19,18 +20,9 @@ pub struct About<'a> {
     /// Whether it is the base of an append-only file.
     pub is_aof_base: bool,
     /// Where in the history of the data it was made, if that has one.
-    pub replication: Option<Replication<'a>>,
+    pub replication: Option<&'a Place>,
     /// Libraries of functions, as their code.
     pub functions: &'a [Vec<u8>],
-}
-
-/// A place in the history of the data.
-#[derive(Debug)]
-pub struct Replication<'a> {
-    /// The database that the commands which follow are for.
-    pub database: usize,
-    pub id: &'a str,
-    pub offset: u64,
 }
 
 /// Appends what a file begins with.
@@ -44,7 +36,7 @@ pub fn begin(about: &About<'_>, out: &mut Vec<u8>) {
     aux("used-mem", &about.used_memory.to_string(), out);
     if let Some(replication) = &about.replication {
         aux("repl-stream-db", &replication.database.to_string(), out);
-        aux("repl-id", replication.id, out);
+        aux("repl-id", &replication.id, out);
         aux("repl-offset", &replication.offset.to_string(), out);
     }
     aux("aof-base", if about.is_aof_base { "1" } else { "0" }, out);
