@@ -28,13 +28,15 @@ enum Bounds<'a> {
     Members(LexBound<'a>, LexBound<'a>),
 }
 
-/// A score, excluded if a parenthesis is before it. Nothing stands for zero, and what is out of range for an infinity.
+/// A score, excluded if a parenthesis is before it. Nothing stands for zero, and what is out of range for an infinity. A zero byte
+/// ends it, whatever follows.
 fn score_bound(text: &[u8]) -> Result<ScoreBound, ErrorReply> {
     let (text, is_exclusive) = match text.strip_prefix(b"(") {
         Some(rest) => (rest, true),
         None => (text, false),
     };
-    let score = match std::str::from_utf8(text) {
+    let end = memchr::memchr(0, text).unwrap_or(text.len());
+    let score = match std::str::from_utf8(&text[..end]) {
         Ok("") => Some(0.0),
         Ok(text) => text.parse::<f64>().ok().filter(|score| !score.is_nan()),
         Err(_) => None,
@@ -263,10 +265,12 @@ mod tests {
             ("5.", bound(5.0, false)),
             ("1e400", bound(f64::INFINITY, false)),
             ("1e-400", bound(0.0, false)),
+            ("1\0x", bound(1.0, false)),
+            ("(\0", bound(0.0, true)),
         ] {
             assert_eq!(score_bound(text.as_bytes()), expected, "{text}");
         }
-        for text in ["nan", "(nan", "((1", " 1", "1 ", "0x1", "1_0", "-infinit", "+", "\u{ff}"] {
+        for text in ["nan", "(nan", "((1", " 1", "1 ", "0x1", "1_0", "x\01", "-infinit", "+", "\u{ff}"] {
             assert_eq!(score_bound(text.as_bytes()), Err(NOT_SCORES), "{text}");
         }
     }
