@@ -270,7 +270,7 @@ mod tests {
         ] {
             assert_eq!(score_bound(text.as_bytes()), expected, "{text}");
         }
-        for text in ["nan", "(nan", "((1", " 1", "1 ", "0x1", "1_0", "x\01", "-infinit", "+", "\u{ff}"] {
+        for text in ["nan", "(nan", "((1", " 1", "1 ", "0x1", "1_0", "x\0", "-infinit", "+", "\u{ff}"] {
             assert_eq!(score_bound(text.as_bytes()), Err(NOT_SCORES), "{text}");
         }
     }
