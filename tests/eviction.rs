@@ -224,13 +224,13 @@ fn survivors(policy: &str, pause: Duration) -> (f64, f64) {
 fn what_was_used_lately_stays() {
     // Access clocks count seconds.
     let (used, unused) = survivors("allkeys-lru", Duration::from_millis(1010));
-    assert!(used > 0.97 && unused < 0.25, "{used} of the used keys and {unused} of the others are left");
+    assert!(used > 0.95 && unused < 0.25, "{used} of the used keys and {unused} of the others are left");
 }
 
 #[test]
 fn what_is_used_often_stays() {
     let (used, unused) = survivors("allkeys-lfu", Duration::ZERO);
-    assert!(used > 0.97 && unused < 0.25, "{used} of the used keys and {unused} of the others are left");
+    assert!(used > 0.95 && unused < 0.25, "{used} of the used keys and {unused} of the others are left");
 }
 
 #[test]
