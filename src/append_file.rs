@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, Ordering, fence};
 
 /// Bytes of the log that may wait to be written before writers are held back.
 const BEHIND_BYTES_MAX: u64 = 256 << 20;
@@ -79,8 +79,8 @@ pub struct AppendFile {
     reader: Mutex<Option<Arc<Reader>>>,
     orders: Mutex<VecDeque<Order>>,
     told: Condvar,
-    /// The thread waits to be told.
-    is_idle: AtomicBool,
+    /// The end of the log at which the thread wants to be told.
+    wanted: AtomicU64,
     /// Clients whose replies wait for the disk.
     waiting: Mutex<Vec<Arc<Client>>>,
     /// The note that was ordered is in the file.
@@ -162,13 +162,15 @@ impl AppendFile {
     /// Gives the thread an order.
     fn order(&self, order: Order) {
         self.orders.lock().push_back(order);
-        self.is_idle.store(false, Ordering::Release);
         self.told.notify_one();
     }
 
-    /// Tells the thread that the log has something for it.
-    fn tell(&self) {
-        if self.is_idle.swap(false, Ordering::AcqRel) {
+    /// Tells the thread that the log has something for it before `end`, if it waits for that much.
+    fn tell(&self, end: u64) {
+        // What was appended before is seen by a thread whose wish is not seen here.
+        fence(Ordering::SeqCst);
+        if end >= self.wanted.load(Ordering::Relaxed) {
+            self.wanted.store(u64::MAX, Ordering::Relaxed);
             // Behind the lock: it is about to wait, or waits.
             drop(self.orders.lock());
             self.told.notify_one();
@@ -248,7 +250,7 @@ pub fn note_policy(state: &State) {
     if !is_always(state) {
         file.settle(file.durable());
     }
-    file.tell();
+    file.tell(u64::MAX);
 }
 
 /// Goes on with the files that were loaded, or begins new ones. Called when nobody changes data yet. Errors: a file cannot be
@@ -292,7 +294,7 @@ fn begin(state: &Arc<State>, file: Box<dyn DiskFile>) -> io::Result<()> {
     let waker = Arc::downgrade(state);
     let wake = Box::new(move || {
         if let Some(state) = waker.upgrade() {
-            state.append_file.tell();
+            state.append_file.tell(state.log.end());
         }
     });
     let end = state.log.end();

@@ -275,3 +275,33 @@ fn the_append_only_file_of_a_replica_has_what_the_replica_has() {
     assert_eq!(ours.ask("MGET mine before after"), "[nil 1 1]");
     assert_eq!(ours.ask("LRANGE list 0 -1"), "[a b]");
 }
+
+#[test]
+fn what_is_done_at_a_replica_itself_is_not_in_the_stream() {
+    let (primary, replica) = (start(&[]), start(&["--appendonly", "yes", "--replica-read-only", "no"]));
+    let (mut owner, mut follower) = (primary.connect(), replica.connect());
+    eventually("the end of loading", || follower.info("loading") == "0");
+    follow(&mut follower, &primary);
+    for command in ["PUBLISH channel text", "SET own 1", "SPOP none", "WAIT 0 1", "WAITAOF 0 1 10"] {
+        follower.ask(command);
+        owner.ask("MULTI");
+        owner.ask("SET a 1");
+        owner.ask("SET b 2");
+        owner.ask("EXEC");
+    }
+    assert_eq!(follower.ask("GET own"), "1");
+    catch_up(&mut follower, &mut owner);
+    // The offset is that of the primary, byte for byte: what follows is what was missed.
+    let link = follower.ask("CLIENT LIST TYPE master");
+    let id = link.strip_prefix("id=").and_then(|rest| rest.split(' ').next()).expect("an id");
+    assert_eq!(follower.ask(&format!("CLIENT KILL ID {id}")), "1");
+    owner.ask("SET c 3");
+    eventually("a partial resynchronization", || owner.info("sync_partial_ok") == "1");
+    eventually("what was missed", || follower.ask("GET c") == "3");
+    catch_up(&mut follower, &mut owner);
+    assert_eq!(owner.info("sync_full"), "1");
+    assert_eq!(follower.ask("REPLICAOF NO ONE"), "OK");
+    let offset = follower.info("master_repl_offset");
+    follower.ask("SET own 2");
+    assert_ne!(follower.info("master_repl_offset"), offset, "its own history has what it does");
+}

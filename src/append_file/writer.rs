@@ -7,13 +7,16 @@ use crate::log::Reader;
 use crate::persistence::disk::DiskFile;
 use crate::state::{State, unix_time_ms};
 use bytes::Bytes;
-use std::io::{self, Write};
+use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 
-/// Bytes that are written at once.
-const WRITE_BYTES: usize = 64 * 1024;
+/// Bytes, and pieces of the log, that are written at once.
+const WRITE_BYTES: usize = 1024 * 1024;
+const WRITE_PIECES: usize = 64;
+/// Bytes of the log for which the thread does not wait longer.
+const GATHER_BYTES: u64 = 256 * 1024;
 /// How late what is written may come unless replies wait for it.
 const GATHER: Duration = Duration::from_millis(10);
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,8 +27,9 @@ struct Writer<'s> {
     state: &'s State,
     reader: &'s Reader,
     file: Box<dyn DiskFile>,
-    buffer: Vec<u8>,
-    /// The offset behind what is in the file or the buffer.
+    /// What is written next: blocks of the log, as they are.
+    pieces: Vec<Bytes>,
+    /// The offset behind what is in the file or in `pieces`.
     position: u64,
     /// Something was written and not synced.
     is_dirty: bool,
@@ -43,7 +47,7 @@ pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>) 
         state,
         reader,
         file,
-        buffer: Vec::with_capacity(2 * WRITE_BYTES),
+        pieces: Vec::with_capacity(WRITE_PIECES + 1),
         position: reader.position(),
         is_dirty: false,
         synced: Instant::now(),
@@ -79,18 +83,21 @@ impl Writer<'_> {
         }
         let end = self.switch_at();
         loop {
-            while self.buffer.len() < WRITE_BYTES
+            let mut gathered = 0;
+            while gathered < WRITE_BYTES
+                && self.pieces.len() < WRITE_PIECES
                 && let Some(bytes) = self.next(end)
             {
                 self.note_time();
-                self.buffer.extend_from_slice(&bytes);
+                gathered += bytes.len();
+                self.pieces.push(bytes);
             }
             // What is only for replicas has been passed over.
             self.position = self.reader.position();
-            if self.buffer.is_empty() {
+            if self.pieces.is_empty() {
                 break;
             }
-            self.write_buffer();
+            self.write_pieces();
         }
         self.state.append_file.written.store(self.position, Ordering::Relaxed);
         if !self.is_dirty {
@@ -104,7 +111,7 @@ impl Writer<'_> {
     fn note_time(&mut self) {
         let now_s = unix_time_ms() / 1000;
         if now_s > self.noted_s && self.state.settings.flag(Directive::AofTimestampEnabled) {
-            self.buffer.extend_from_slice(format!("#TS:{now_s}\r\n").as_bytes());
+            self.pieces.push(format!("#TS:{now_s}\r\n").into());
             self.noted_s = now_s;
         }
     }
@@ -115,13 +122,14 @@ impl Writer<'_> {
     }
 
     /// Writes what has been gathered, however long it takes.
-    fn write_buffer(&mut self) {
-        let mut done = 0;
-        while done < self.buffer.len() {
-            match self.file.write(&self.buffer[done..]) {
+    fn write_pieces(&mut self) {
+        let mut slices: Vec<IoSlice<'_>> = self.pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut rest = slices.as_mut_slice();
+        while !rest.is_empty() {
+            match self.file.write_vectored(rest) {
                 Ok(0) => self.fail("writing to", &io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    done += written;
+                    IoSlice::advance_slices(&mut rest, written);
                     self.is_dirty = true;
                     self.state.append_file.size.fetch_add(written as u64, Ordering::Relaxed);
                     self.recover();
@@ -130,11 +138,8 @@ impl Writer<'_> {
                 Err(error) => self.fail("writing to", &error),
             }
         }
-        self.buffer.clear();
+        self.pieces.drain(..).for_each(|piece| self.state.log.give_back(piece));
         self.wrote = Instant::now();
-        if self.buffer.capacity() > 16 * WRITE_BYTES {
-            self.buffer.shrink_to(2 * WRITE_BYTES);
-        }
     }
 
     /// Says that the disk does not do what it should. Ends the process if replies have been promised otherwise; else writes are
@@ -215,8 +220,8 @@ impl Writer<'_> {
                     }
                 }
                 Some(Order::Note(_, text)) => {
-                    self.buffer.extend_from_slice(text.as_bytes());
-                    self.write_buffer();
+                    self.pieces.push(text.into());
+                    self.write_pieces();
                     self.sync();
                     self.state.append_file.is_noted.store(true, Ordering::Release);
                 }
@@ -234,17 +239,25 @@ impl Writer<'_> {
     fn wait(&self) {
         let append_file = &self.state.append_file;
         let mut orders = append_file.orders.lock();
-        append_file.is_idle.store(true, Ordering::Release);
-        let has_news = self.state.log.end() > self.position || !orders.is_empty();
-        if !has_news {
+        self.want(1);
+        if self.state.log.end() <= self.position && orders.is_empty() {
             let limit = if self.is_dirty { SYNC_INTERVAL.saturating_sub(self.synced.elapsed()) } else { SYNC_INTERVAL };
             append_file.told.wait_for(&mut orders, limit.max(Duration::from_millis(1)));
         }
-        append_file.is_idle.store(false, Ordering::Release);
         // Where much comes, it is written together; but not if somebody waits for it.
         let left = GATHER.saturating_sub(self.wrote.elapsed());
         if self.policy != AppendFsync::Always && orders.is_empty() && !left.is_zero() {
-            append_file.told.wait_for(&mut orders, left);
+            self.want(GATHER_BYTES);
+            if self.state.log.end() < self.position + GATHER_BYTES {
+                append_file.told.wait_for(&mut orders, left);
+            }
         }
+        append_file.wanted.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Has the thread be told when the log has so many bytes for it, unless the log turns out to have them now.
+    fn want(&self, bytes: u64) {
+        self.state.append_file.wanted.store(self.position + bytes, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
     }
 }

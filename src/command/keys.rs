@@ -120,6 +120,7 @@ impl<'k> Keys<'k> {
         no_touch: bool,
         foreknown: Foreknown<'k>,
     ) -> Self {
+        let is_replica = state.replication.is_replica();
         Keys {
             locked,
             state,
@@ -128,9 +129,9 @@ impl<'k> Keys<'k> {
             no_touch,
             foreknown,
             changes: 0,
-            role: if state.replication.is_replica() { Role::Follower } else { Role::Owner },
-            // Behind the locks: it changes only while all are held.
-            is_logged: state.log.is_on(),
+            role: if is_replica { Role::Follower } else { Role::Owner },
+            // Behind the locks: it changes only while all are held. What is done to a replica itself is nobody else's affair.
+            is_logged: state.log.is_on() && !is_replica,
             is_restated: false,
             effects: Effects::default(),
             #[cfg(debug_assertions)]
@@ -246,7 +247,7 @@ impl<'k> Keys<'k> {
     #[inline]
     pub(super) fn log_single_request(&mut self, database: usize, args: Args<'_>) {
         if self.effects.is_empty() && !self.is_restated {
-            self.state.log.append(database, args.iter(), Audience::All);
+            self.state.log.append_request(database, args);
         } else {
             self.log_request(database, args);
         }

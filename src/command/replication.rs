@@ -57,6 +57,7 @@ pub fn follow(state: &State, address: Address) {
     state.settings.note_primary(Some((&address.host, address.port)));
     logging::set_role(logging::Role::Replica);
     state.replication.follow(address, unix_time_ms());
+    state.log.set_foreign(true);
     if was_primary {
         state.replication.set_has_history(true);
         tracing::info!(
@@ -73,6 +74,7 @@ pub fn promote(state: &State) {
     state.replication.promote(state.log.end());
     state.settings.note_primary(None);
     logging::set_role(logging::Role::Primary);
+    state.log.set_foreign(false);
     state.log.forget_database();
     disconnect_replicas(state);
 }

@@ -12,9 +12,10 @@ mod tests;
 
 pub use effects::{Audience, Effects};
 
-use crate::resp::write_command;
+use crate::resp::{Args, write_command};
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,6 +23,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes of a block: what a reader is given at once at most, but for a command that alone is longer.
 const BLOCK_BYTES: usize = 64 * 1024;
+/// Bytes of memory of a block, which ends with the first command that does not fit into it.
+const BLOCK_CAPACITY: usize = BLOCK_BYTES + BLOCK_BYTES / 8;
+
+/// Blocks that have been read by all and whose memory is used again, so that it stays in the processor's cache.
+const SPARE_MAX: usize = 8;
 
 /// Who reads the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,11 +92,15 @@ struct Ring {
     /// What is behind the blocks.
     tail: Vec<u8>,
     tail_start: u64,
+    /// Memory for further blocks.
+    spare: Vec<Vec<u8>>,
     /// The database that readers have been told to use.
     database: Option<usize>,
     readers: Vec<Arc<Reader>>,
     /// From where on it is kept, and how many bytes at least.
     backlog: Option<(u64, u64)>,
+    /// It is what a primary sends, byte for byte: nothing of this server's own has a place in it.
+    is_foreign: bool,
     /// What the file does not get, ascending.
     hidden: VecDeque<Range<u64>>,
 }
@@ -108,6 +118,20 @@ impl Log {
         self.end.load(Ordering::Acquire)
     }
 
+    /// Has the log be what a primary sends, to which only [`Log::append_raw`] appends: else the offset would not be the primary's.
+    /// All shards must be locked.
+    pub fn set_foreign(&self, is_foreign: bool) {
+        self.ring.lock().is_foreign = is_foreign;
+    }
+
+    /// The ring, ready to be appended to; `None` if nothing of this server's own has a place in it.
+    #[inline]
+    fn ring_to_append(&self) -> Option<MutexGuard<'_, Ring>> {
+        let mut ring = self.ring.lock();
+        ring.make_room();
+        (!ring.is_foreign).then_some(ring)
+    }
+
     /// Appends one command, done in `database`.
     pub fn append<'a>(
         &self,
@@ -115,12 +139,23 @@ impl Log {
         args: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
         audience: Audience,
     ) {
-        let mut ring = self.ring.lock();
-        ring.make_room();
+        let Some(mut ring) = self.ring_to_append() else { return };
         ring.select(database);
         let start = ring.end();
         write_command(&mut ring.tail, args);
         ring.note_audience(start, audience);
+        self.publish(&mut ring);
+    }
+
+    /// Appends a request that was done in `database`.
+    #[inline]
+    pub fn append_request(&self, database: usize, args: Args<'_>) {
+        let Some(request) = args.as_sent() else {
+            return self.append(database, args.iter(), Audience::All);
+        };
+        let Some(mut ring) = self.ring_to_append() else { return };
+        ring.select(database);
+        ring.tail.extend_from_slice(request);
         self.publish(&mut ring);
     }
 
@@ -129,8 +164,7 @@ impl Log {
         if effects.is_empty() {
             return;
         }
-        let mut ring = self.ring.lock();
-        ring.make_room();
+        let Some(mut ring) = self.ring_to_append() else { return effects.clear() };
         let mut commands = effects.iter();
         let (database, first, audience) = commands.next().unwrap_or((0, &[], Audience::All));
         ring.select(database);
@@ -168,8 +202,7 @@ impl Log {
 
     /// Appends a command that concerns no database, and only replicas.
     pub fn append_outside<'a>(&self, args: impl ExactSizeIterator<Item = &'a [u8]>) {
-        let mut ring = self.ring.lock();
-        ring.make_room();
+        let Some(mut ring) = self.ring_to_append() else { return };
         let start = ring.end();
         write_command(&mut ring.tail, args);
         ring.note_audience(start, Audience::Replicas);
@@ -195,7 +228,7 @@ impl Log {
     #[cold]
     fn wake_all(&self) {
         if self.has_news.swap(false, Ordering::AcqRel) {
-            let readers = self.ring.lock().readers.clone();
+            let readers: SmallVec<[Arc<Reader>; 4]> = self.ring.lock().readers.iter().map(Arc::clone).collect();
             readers.iter().for_each(|reader| (reader.wake)());
         }
     }
@@ -268,6 +301,18 @@ impl Log {
         bytes
     }
 
+    /// Takes back what [`Log::read`] gave, once its reader is done with it.
+    pub fn give_back(&self, bytes: Bytes) {
+        if let Ok(mut block) = bytes.try_into_mut() {
+            block.clear();
+            let block = Vec::from(block);
+            let mut ring = self.ring.lock();
+            if block.capacity() == BLOCK_CAPACITY && ring.spare.len() < SPARE_MAX {
+                ring.spare.push(block);
+            }
+        }
+    }
+
     /// Keeps at least the last `bytes` for replicas that come back, from now on. All shards must be locked.
     pub fn keep_backlog(&self, bytes: u64) {
         let mut ring = self.ring.lock();
@@ -297,7 +342,8 @@ impl Log {
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
         let ring = self.ring.lock();
-        ring.blocks.iter().map(|block| block.bytes.len() + size_of::<Block>()).sum::<usize>() + ring.tail.capacity()
+        let blocks = ring.blocks.iter().map(|block| block.bytes.len() + size_of::<Block>());
+        blocks.sum::<usize>() + ring.tail.capacity() + ring.spare.len() * BLOCK_CAPACITY
     }
 
     /// What was appended since the start came behind so many bytes of a history that is older. Readers must be closed before,
@@ -370,7 +416,7 @@ impl Ring {
 
     fn make_room(&mut self) {
         if self.tail.capacity() == 0 {
-            self.tail.reserve_exact(BLOCK_BYTES + BLOCK_BYTES / 8);
+            self.tail = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK_CAPACITY));
         }
     }
 
@@ -413,6 +459,7 @@ impl Ring {
         self.tail_start = self.end();
         self.blocks.clear();
         self.tail = Vec::new();
+        self.spare.clear();
         self.hidden.clear();
         self.database = None;
     }

@@ -145,3 +145,44 @@ fn readers_are_told_once_for_what_was_appended_together() {
     assert_eq!(told.load(Ordering::Relaxed), 1);
     log.close(&reader);
 }
+
+#[test]
+fn a_request_is_logged_as_it_came_or_in_the_same_form() {
+    let log = Log::default();
+    let reader = log.open(ReaderKind::File, 0, nobody()).expect("the end");
+    let words = [b"set".as_slice(), b"a", b"1"];
+    let mut sent = Vec::new();
+    write_command(&mut sent, words.into_iter());
+    let mut spans = Vec::new();
+    let limits = crate::resp::RequestLimits { bulk_bytes_max: 100, authenticated: true };
+    let parsed = crate::resp::parse_request(&sent, &mut Default::default(), &mut spans, &mut Vec::new(), &limits);
+    assert_eq!(parsed, Ok(Some(sent.len())));
+    log.append_request(0, Args::new(&sent, &spans));
+    log.append_request(0, crate::resp::OwnedRequest::new(words.into_iter()).args());
+    let expected = "*3 $3 set $1 a $1 1 ";
+    assert_eq!(read_all(&log, &reader), format!("*2 $6 SELECT $1 0 {expected}{expected}"));
+}
+
+#[test]
+fn memory_of_blocks_that_are_given_back_is_used_again() {
+    let log = Log::default();
+    let reader = log.open(ReaderKind::File, 0, nobody()).expect("the end");
+    let value = "x".repeat(1000);
+    let mut places = std::collections::HashSet::new();
+    for _ in 0..100 {
+        let end = log.end() + BLOCK_BYTES as u64;
+        while log.end() < end {
+            append(&log, 0, &["SET", "a", &value]);
+        }
+        while let Some(bytes) = log.read(&reader, u64::MAX) {
+            assert!(bytes.ends_with(b"x\r\n"));
+            if bytes.len() >= BLOCK_BYTES {
+                places.insert(bytes.as_ptr());
+            }
+            log.give_back(bytes);
+        }
+    }
+    assert!((1..5).contains(&places.len()), "{}", places.len());
+    log.close(&reader);
+    assert_eq!(log.memory(), 0);
+}

@@ -45,6 +45,25 @@ impl<'a> Args<'a> {
         self.request.len()
     }
 
+    /// The request as it was sent, if these are all its arguments and it came byte for byte as [`write_command`] writes it.
+    #[inline]
+    pub fn as_sent(&self) -> Option<&'a [u8]> {
+        const END: &[u8] = b"\r\n";
+        let (first, last) = (self.spans.first()?, self.spans.last()?);
+        // The words of an inline command, and of a copy, begin at once.
+        if first.start == 0 || last.start as usize + last.len as usize + END.len() != self.request.len() {
+            return None;
+        }
+        let (count, head) = plain_length(self.request, 0, b'*')?;
+        // The parser looks neither at what follows an argument, nor whether a line that ends with CR has its LF.
+        let is_plain = |span: &Span| {
+            let (start, end) = (span.start as usize, span.start as usize + span.len as usize);
+            &self.request[start - 2..start] == END && self.request.get(end..end + 2) == Some(END)
+        };
+        let is_whole = count == self.spans.len() && &self.request[head - 2..head] == END;
+        (is_whole && self.spans.iter().all(is_plain)).then_some(self.request)
+    }
+
     /// The argument at `index`, which must exist.
     #[inline]
     pub fn at(&self, index: usize) -> &'a [u8] {
@@ -455,6 +474,36 @@ mod tests {
 
     fn words(texts: &[&str]) -> Vec<Vec<u8>> {
         texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    }
+
+    /// What [`Args::as_sent`] says of a request that is complete.
+    fn as_sent(bytes: &[u8]) -> Option<Vec<u8>> {
+        let (mut spans, mut words) = (vec![], vec![]);
+        let parsed = parse_request(bytes, &mut Progress::default(), &mut spans, &mut words, &LIMITS);
+        let len = parsed.expect("a request").expect("all of it");
+        let request = if words.is_empty() { &bytes[..len] } else { &words };
+        Args::new(request, &spans).as_sent().map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn a_request_is_as_it_would_be_written_or_is_not_said_to_be() {
+        let plain = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$10\r\n\r\n34567890\r\n";
+        assert_eq!(as_sent(plain).as_deref(), Some(plain.as_slice()));
+        // What follows is not part of it.
+        assert_eq!(as_sent(&[plain.as_slice(), b"PING\r\n"].concat()).as_deref(), Some(plain.as_slice()));
+        for place in (0..plain.len()).filter(|place| plain[*place] == b'\n' && *place != plain.len() - 11) {
+            let mut bytes = plain.to_vec();
+            bytes[place] = b'x';
+            assert_eq!(as_sent(&bytes), None, "{}", bytes.escape_ascii());
+        }
+        for other in [b"SET a 1\r\n".as_slice(), b"\"*1\\r\\n$1\\r\\na\\r\\n\"\r\n", b"*0\r\n"] {
+            assert_eq!(as_sent(other), None, "{}", other.escape_ascii());
+        }
+        let (mut spans, mut words) = (vec![], vec![]);
+        parse_request(plain, &mut Progress::default(), &mut spans, &mut words, &LIMITS).expect("a request");
+        let args = Args::new(plain, &spans);
+        assert_eq!((args.from(1).as_sent(), args.until(2).as_sent()), (None, None));
+        assert_eq!(args.to_owned().args().as_sent(), None);
     }
 
     #[test]

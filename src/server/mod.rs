@@ -152,6 +152,7 @@ fn begin_as_configured(state: &State) {
     {
         let all = state.keyspace.lock(state.keyspace.all_shards());
         state.replication.follow(Address { host: host.clone(), port }, crate::state::unix_time_ms());
+        state.log.set_foreign(true);
         crate::logging::set_role(crate::logging::Role::Replica);
         drop(all);
     }
