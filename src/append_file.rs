@@ -7,6 +7,8 @@
 
 pub mod load;
 pub mod rewrite;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use crate::client::{Client, Message};
@@ -36,8 +38,6 @@ enum Order {
     Sync(u64),
     /// What is no command is to be in the file behind this offset.
     Note(u64, String),
-    /// Nothing is written any more.
-    Stop,
 }
 
 /// How rewrites went.
@@ -49,6 +49,8 @@ pub struct Rewrites {
     pub is_scheduled: bool,
     /// The one that is under way makes the first base: without it nothing can be loaded.
     pub is_first: bool,
+    /// Unix time in milliseconds at which one is to begin, because the one with which the file was to begin has failed.
+    retry_ms: Option<i64>,
     pub has_failed: bool,
     /// How long the last one took, in seconds.
     pub last_s: Option<i64>,
@@ -60,6 +62,8 @@ pub struct Rewrites {
 #[derive(Default)]
 pub struct AppendFile {
     is_on: AtomicBool,
+    /// Rises when it is switched off: the thread that writes has nothing to do any more.
+    generation: AtomicU64,
     /// Replies wait for the disk.
     is_always: AtomicBool,
     /// Log offsets up to which everything is in the file, and on the disk for good.
@@ -206,6 +210,8 @@ fn manifest_name(state: &State) -> String {
 fn store_manifest(state: &State, manifest: &Manifest) -> io::Result<()> {
     let directory = directory(state);
     let (name, text) = (manifest_name(state), manifest.to_string());
+    // The names that it has must last when it does.
+    state.disk.sync_directory(&directory)?;
     let temporary = directory.join(format!("temp-{name}"));
     let mut file = state.disk.create(&temporary)?;
     file.write_all(text.as_bytes())?;
@@ -268,6 +274,10 @@ pub fn start(state: &Arc<State>, manifest: Manifest, size: u64) -> io::Result<()
         tracing::info!(target: "notice", "Creating AOF base file {} on server start", part.name);
         manifest.base = Some(part);
     }
+    for part in manifest.base.iter().chain(&manifest.increments) {
+        // Whoever wrote it may have been killed before it was synced, and what follows must not outlive it.
+        state.disk.append(&directory.join(&part.name))?.sync()?;
+    }
     let file = match manifest.increments.last() {
         Some(last) => state.disk.append(&directory.join(&last.name))?,
         None => {
@@ -307,9 +317,9 @@ fn begin(state: &Arc<State>, file: Box<dyn DiskFile>) -> io::Result<()> {
     append_file.orders.lock().clear();
     append_file.is_on.store(true, Ordering::Relaxed);
     append_file.is_always.store(is_always(state), Ordering::Relaxed);
-    let thread = Arc::clone(state);
+    let (thread, generation) = (Arc::clone(state), append_file.generation.load(Ordering::Acquire));
     let spawned = std::thread::Builder::new().name("append-file".into()).spawn(move || {
-        writer::run(&thread, &reader, file);
+        writer::run(&thread, &reader, file, generation);
     });
     spawned.map(drop)
 }
@@ -319,7 +329,10 @@ pub fn enable(state: &State) -> Result<(), String> {
     if state.append_file.is_on() || state.loading.is_on() {
         return Ok(());
     }
-    let failed = |error: io::Error| format!("Unable to turn on AOF: {}. Check server logs.", error_text(&error));
+    let failed = |error: io::Error| {
+        tracing::warn!("The append-only file cannot be begun: {}", error_text(&error));
+        "Unable to turn on AOF. Check server logs.".to_owned()
+    };
     state.disk.create_directory(&directory(state)).map_err(failed)?;
     rewrite::begin(&state.to_shared().map_err(failed)?);
     Ok(())
@@ -328,7 +341,9 @@ pub fn enable(state: &State) -> Result<(), String> {
 /// `CONFIG SET appendonly no`: what there is stays as it is.
 pub fn disable(state: &State) {
     let append_file = &state.append_file;
-    append_file.rewrites.lock().is_scheduled = false;
+    let mut rewrites = append_file.rewrites.lock();
+    (rewrites.is_scheduled, rewrites.retry_ms) = (false, None);
+    drop(rewrites);
     if !append_file.is_on() {
         return;
     }
@@ -337,9 +352,18 @@ pub fn disable(state: &State) {
         tracing::info!(target: "notice", "Killing running AOF rewrite child");
     }
     flush(state);
-    append_file.order(Order::Stop);
+    stop(state);
+}
+
+/// Has nothing be written any more.
+fn stop(state: &State) {
+    let append_file = &state.append_file;
     append_file.is_on.store(false, Ordering::Relaxed);
     append_file.is_always.store(false, Ordering::Relaxed);
+    append_file.error.store(0, Ordering::Relaxed);
+    append_file.generation.fetch_add(1, Ordering::AcqRel);
+    drop(append_file.orders.lock());
+    append_file.told.notify_all();
     if let Some(reader) = append_file.reader.lock().take() {
         state.log.close(&reader);
     }
@@ -386,7 +410,7 @@ pub fn look_after(state: &Arc<State>) {
     if rewrites.begun_ms.is_some() || state.keyspace.snapshot_progress().is_some() {
         return;
     }
-    if rewrites.is_scheduled {
+    if rewrites.is_scheduled || rewrites.retry_ms.is_some_and(|at_ms| at_ms <= unix_time_ms()) {
         rewrite::begin(state);
         return;
     }

@@ -112,12 +112,7 @@ fn adopt_old(state: &State) -> Result<Manifest, AppendFileError> {
 
 /// Bytes of all files of a manifest. Errors: one of them is not there.
 pub fn total_size(state: &State, manifest: &Manifest) -> Result<u64, AppendFileError> {
-    manifest.base.iter().chain(&manifest.increments).try_fold(0, |total, part| {
-        let opened = state.disk.open(&directory(state).join(&part.name));
-        let (_, bytes) =
-            opened.map_err(|error| AppendFileError::Io("open the append log file", part.name.clone(), error))?;
-        Ok(total + bytes)
-    })
+    manifest.base.iter().chain(&manifest.increments).map(|part| part_bytes(state, part)).sum()
 }
 
 /// Loads all files of a manifest.
@@ -127,7 +122,9 @@ pub fn load(state: &Arc<State>, manifest: &Manifest) -> Result<(), AppendFileErr
     for (index, part) in parts.iter().enumerate() {
         let begun = std::time::Instant::now();
         let is_base = manifest.base.as_ref() == Some(part);
-        load_part(state, &mut session, part, index + 1 == parts.len())?;
+        let later = &parts[index + 1..];
+        let is_last = later.is_empty() || !is_base && are_empty(state, later)?;
+        load_part(state, &mut session, part, is_last)?;
         let what = if is_base { "base" } else { "incr" };
         tracing::info!(
             target: "notice",
@@ -137,6 +134,24 @@ pub fn load(state: &Arc<State>, manifest: &Manifest) -> Result<(), AppendFileErr
         );
     }
     Ok(())
+}
+
+/// Whether nothing was written to these files: the power may have been lost before what is in front of them was synced.
+fn are_empty(state: &State, parts: &[&Part]) -> Result<bool, AppendFileError> {
+    for part in parts {
+        if part_bytes(state, part)? > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Bytes of a file.
+fn part_bytes(state: &State, part: &Part) -> Result<u64, AppendFileError> {
+    let opened = state.disk.open(&directory(state).join(&part.name));
+    opened
+        .map(|(_, bytes)| bytes)
+        .map_err(|error| AppendFileError::Io("open the append log file", part.name.clone(), error))
 }
 
 /// A session that does what a file says.

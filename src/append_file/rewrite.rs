@@ -2,6 +2,7 @@
 
 use super::{Order, directory, file_name, new_increment, remove_history, store_manifest};
 use crate::config::{Directive, error_text};
+use crate::persistence::Place;
 use crate::persistence::aof::manifest::{Manifest, Part};
 use crate::persistence::disk::DiskFile;
 use crate::persistence::rdb::file::write::Output;
@@ -11,6 +12,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Milliseconds until another rewrite is tried, if the file could not be switched on.
+const RETRY_MS: i64 = 1000;
 
 /// The name of the base of a number.
 pub(super) fn base_name(state: &State, number: u64) -> String {
@@ -32,7 +36,7 @@ pub fn begin(state: &Arc<State>) {
     if rewrites.begun_ms.is_some() {
         return;
     }
-    rewrites.is_scheduled = true;
+    (rewrites.is_scheduled, rewrites.retry_ms) = (true, None);
     if state.keyspace.snapshot_progress().is_some() {
         return;
     }
@@ -95,6 +99,9 @@ fn finish(state: &State, result: io::Result<Outcome>) {
         Err(error) => {
             rewrites.has_failed = true;
             rewrites.failures += 1;
+            if !state.append_file.is_on() && state.settings.flag(Directive::Appendonly) {
+                rewrites.retry_ms = Some(unix_time_ms() + RETRY_MS);
+            }
             tracing::warn!("Background AOF rewrite terminated with error: {}", error_text(&error));
         }
     }
@@ -123,6 +130,7 @@ fn rewrite(state: &Arc<State>, temporary: &std::path::Path) -> io::Result<Outcom
     let mut manifest = append_file.manifest.lock().clone();
     let outdated = manifest.clone();
     let file = if mode == Mode::Alone { None } else { Some(new_increment(state, &mut manifest)?) };
+    let increment = manifest.increments.last().map(|part| part.name.clone());
     if mode == Mode::Switch {
         // Were the process to end now, both increments would be read.
         store_manifest(state, &manifest)?;
@@ -149,6 +157,32 @@ fn rewrite(state: &Arc<State>, temporary: &std::path::Path) -> io::Result<Outcom
     // Before the copy may end, which takes them as well.
     drop(locked);
     goes_on?;
+    let plan = Plan { mode, form, manifest, outdated, place };
+    let written = write_base(state, plan, copy, temporary);
+    if let (Mode::Enable, Err(_), Some(increment)) = (mode, &written, increment) {
+        // No manifest has what is written now: it is begun anew.
+        super::stop(state);
+        if let Err(error) = state.disk.remove(&directory(state).join(&increment)) {
+            tracing::warn!("Could not remove {increment}: {}", error_text(&error));
+        }
+    }
+    written.map(|()| Outcome::Done)
+}
+
+/// What a rewrite makes.
+struct Plan {
+    mode: Mode,
+    form: Form,
+    manifest: Manifest,
+    /// The manifest of what it takes the place of.
+    outdated: Manifest,
+    place: Option<Place>,
+}
+
+/// Writes the base out of a copy, and makes it what the file consists of, with the increments since.
+fn write_base(state: &Arc<State>, plan: Plan, copy: saving::Copy<'_>, temporary: &std::path::Path) -> io::Result<()> {
+    let Plan { mode, form, manifest, outdated, place } = plan;
+    let append_file = &state.append_file;
     let writing = Arc::clone(state);
     let copy = copy.unless(move || mode != Mode::Alone && !writing.append_file.is_on());
     if mode == Mode::Switch {
@@ -163,8 +197,7 @@ fn rewrite(state: &Arc<State>, temporary: &std::path::Path) -> io::Result<Outcom
     }
     output.sync()?;
     drop(output);
-    replace(state, manifest, &outdated, temporary)?;
-    Ok(Outcome::Done)
+    replace(state, manifest, &outdated, temporary)
 }
 
 /// Makes what was written the base, in place of all files before it.

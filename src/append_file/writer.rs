@@ -40,10 +40,15 @@ struct Writer<'s> {
     /// The time that was written last, in seconds of Unix time.
     noted_s: i64,
     policy: AppendFsync,
+    /// What [`super::AppendFile::generation`] was when it began.
+    generation: u64,
 }
 
-/// Writes until it is told to stop.
-pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>) {
+/// The file has been switched off.
+struct Over;
+
+/// Writes until the file is switched off.
+pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>, generation: u64) {
     let mut writer = Writer {
         state,
         reader,
@@ -55,39 +60,47 @@ pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>) 
         wrote: Instant::now(),
         noted_s: 0,
         policy: AppendFsync::Everysec,
+        generation,
     };
-    loop {
-        writer.policy = state.settings.choice(Directive::Appendfsync);
-        writer.write_all();
-        if writer.obey() {
-            return;
-        }
-        writer.sync_in_time();
-        writer.wait();
-    }
+    while writer.turn().is_ok() {}
 }
 
 impl Writer<'_> {
+    /// Does all that there is to do, and waits for more.
+    fn turn(&mut self) -> Result<(), Over> {
+        self.policy = self.state.settings.choice(Directive::Appendfsync);
+        self.write_all()?;
+        self.obey()?;
+        self.sync_in_time()?;
+        self.wait();
+        self.go_on()
+    }
+
+    fn go_on(&self) -> Result<(), Over> {
+        if self.state.append_file.generation.load(Ordering::Acquire) == self.generation { Ok(()) } else { Err(Over) }
+    }
+
     /// Where the file ends and another begins, if that has been ordered.
     fn switch_at(&self) -> u64 {
-        match self.state.append_file.orders.lock().front() {
-            Some(Order::Switch { at, .. }) => *at,
-            _ => u64::MAX,
-        }
+        let orders = self.state.append_file.orders.lock();
+        let switch = orders.iter().find_map(|order| match order {
+            Order::Switch { at, .. } => Some(*at),
+            Order::Sync(_) | Order::Note(..) => None,
+        });
+        switch.unwrap_or(u64::MAX)
     }
 
     /// Writes everything that the log has for this file.
-    fn write_all(&mut self) {
+    fn write_all(&mut self) -> Result<(), Over> {
         let sleep_us = self.state.append_file.sleep_us.load(Ordering::Relaxed);
         if sleep_us > 0 {
             std::thread::sleep(Duration::from_micros(sleep_us as u64));
         }
-        let end = self.switch_at();
         loop {
             let mut gathered = 0;
             while gathered < WRITE_BYTES
                 && self.pieces.len() < WRITE_PIECES
-                && let Some(bytes) = self.next(end)
+                && let Some(bytes) = self.next()
             {
                 self.note_time();
                 gathered += bytes.len();
@@ -98,14 +111,16 @@ impl Writer<'_> {
             if self.pieces.is_empty() {
                 break;
             }
-            self.write_pieces();
+            self.write_pieces()?;
         }
+        self.go_on()?;
         self.state.append_file.written.store(self.position, Ordering::Relaxed);
         if !self.is_dirty {
             self.state.append_file.settle(self.position);
         } else if self.policy == AppendFsync::Always {
-            self.sync();
+            self.sync()?;
         }
+        Ok(())
     }
 
     /// Writes when what follows was done, if that is wanted and has not been written yet.
@@ -117,18 +132,20 @@ impl Writer<'_> {
         }
     }
 
-    /// Whole commands, which come next.
-    fn next(&self, end: u64) -> Option<Bytes> {
-        self.state.log.read(self.reader, end)
+    /// Whole commands, which come next for this file.
+    fn next(&self) -> Option<Bytes> {
+        // In this order: an order to switch is given before the log has anything that is for the other file.
+        let end = self.state.log.end();
+        self.state.log.read(self.reader, end.min(self.switch_at()))
     }
 
     /// Writes what has been gathered, however long it takes.
-    fn write_pieces(&mut self) {
+    fn write_pieces(&mut self) -> Result<(), Over> {
         let mut slices: Vec<IoSlice<'_>> = self.pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         let mut rest = slices.as_mut_slice();
         while !rest.is_empty() {
             match self.file.write_vectored(rest) {
-                Ok(0) => self.fail("writing to", &io::ErrorKind::WriteZero.into()),
+                Ok(0) => self.fail("writing to", &io::ErrorKind::WriteZero.into())?,
                 Ok(written) => {
                     IoSlice::advance_slices(&mut rest, written);
                     self.is_dirty = true;
@@ -136,16 +153,17 @@ impl Writer<'_> {
                     self.recover();
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => self.fail("writing to", &error),
+                Err(error) => self.fail("writing to", &error)?,
             }
         }
         self.pieces.drain(..).for_each(|piece| self.state.log.give_back(piece));
         self.wrote = Instant::now();
+        Ok(())
     }
 
     /// Says that the disk does not do what it should. Ends the process if replies have been promised otherwise; else writes are
-    /// refused until it does, and the caller tries again.
-    fn fail(&self, what: &str, error: &io::Error) {
+    /// refused until it does, and the caller tries again after a while.
+    fn fail(&self, what: &str, error: &io::Error) -> Result<(), Over> {
         if self.policy == AppendFsync::Always {
             tracing::warn!("Error {what} the AOF file: {}", error_text(error));
             tracing::warn!("Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting...");
@@ -157,7 +175,11 @@ impl Writer<'_> {
         }
         append_file.error.store(error.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed);
         append_file.settle(0);
-        std::thread::sleep(RETRY);
+        let mut orders = append_file.orders.lock();
+        let until = Instant::now() + RETRY;
+        while self.go_on().is_ok() && !append_file.told.wait_until(&mut orders, until).timed_out() {}
+        drop(orders);
+        self.go_on()
     }
 
     /// The disk does what it should again.
@@ -168,12 +190,9 @@ impl Writer<'_> {
     }
 
     /// Has everything that was written last.
-    fn sync(&mut self) {
-        loop {
-            match self.file.sync() {
-                Ok(()) => break,
-                Err(error) => self.fail("syncing", &error),
-            }
+    fn sync(&mut self) -> Result<(), Over> {
+        while let Err(error) = self.file.sync() {
+            self.fail("syncing", &error)?;
         }
         self.recover();
         self.is_dirty = false;
@@ -182,55 +201,51 @@ impl Writer<'_> {
         if self.state.replication.has_waits.load(Ordering::Acquire) {
             command::serve_acknowledged(self.state);
         }
+        Ok(())
     }
 
-    fn sync_in_time(&mut self) {
+    fn sync_in_time(&mut self) -> Result<(), Over> {
         let is_put_off = self.state.settings.flag(Directive::NoAppendfsyncOnRewrite)
             && self.state.append_file.rewrites().begun_ms.is_some();
         let is_time = self.synced.elapsed() >= SYNC_INTERVAL;
         if self.is_dirty && self.policy == AppendFsync::Everysec && is_time && !is_put_off {
-            self.sync();
+            self.sync()?;
         }
+        Ok(())
     }
 
-    /// Does what was ordered, as far as its time has come. Returns whether it is to stop.
-    fn obey(&mut self) -> bool {
+    /// Does what was ordered, as far as its time has come.
+    fn obey(&mut self) -> Result<(), Over> {
         loop {
             let order = {
                 let mut orders = self.state.append_file.orders.lock();
                 match orders.front() {
-                    Some(Order::Switch { at, .. }) if *at > self.position => return false,
-                    Some(Order::Sync(offset) | Order::Note(offset, _)) if *offset > self.position => return false,
+                    Some(Order::Switch { at, .. }) if *at > self.position => return Ok(()),
+                    Some(Order::Sync(offset) | Order::Note(offset, _)) if *offset > self.position => return Ok(()),
                     _ => orders.pop_front(),
                 }
             };
             match order {
-                None => return false,
+                None => return Ok(()),
                 Some(Order::Switch { file, .. }) => {
                     if self.is_dirty {
-                        self.sync();
+                        self.sync()?;
                     }
                     self.file = file;
                     self.noted_s = 0;
                 }
                 Some(Order::Sync(_)) => {
                     if self.is_dirty {
-                        self.sync();
+                        self.sync()?;
                     } else {
                         self.state.append_file.settle(self.position);
                     }
                 }
                 Some(Order::Note(_, text)) => {
                     self.pieces.push(text.into());
-                    self.write_pieces();
-                    self.sync();
+                    self.write_pieces()?;
+                    self.sync()?;
                     self.state.append_file.is_noted.store(true, Ordering::Release);
-                }
-                Some(Order::Stop) => {
-                    if self.is_dirty {
-                        self.sync();
-                    }
-                    return true;
                 }
             }
         }
@@ -241,7 +256,7 @@ impl Writer<'_> {
         let append_file = &self.state.append_file;
         let mut orders = append_file.orders.lock();
         self.want(1);
-        if self.state.log.end() <= self.position && orders.is_empty() {
+        if self.state.log.end() <= self.position && orders.is_empty() && self.go_on().is_ok() {
             let limit = if self.is_dirty { SYNC_INTERVAL.saturating_sub(self.synced.elapsed()) } else { SYNC_INTERVAL };
             append_file.told.wait_for(&mut orders, limit.max(Duration::from_millis(1)));
         }

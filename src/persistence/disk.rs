@@ -19,7 +19,7 @@ pub trait Disk: Send + Sync {
     /// Cuts a file off behind so many bytes, for good.
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
 
-    /// Makes a directory, unless it is there.
+    /// Makes a directory that lasts, unless it is there.
     fn create_directory(&self, path: &Path) -> io::Result<()>;
 
     /// Opens a file to be read from its begin, and says how many bytes it has.
@@ -59,7 +59,12 @@ impl Disk for FileSystem {
     }
 
     fn create_directory(&self, path: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(path)
+        if path.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(path)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        self.sync_directory(parent.unwrap_or(Path::new(".")))
     }
 
     fn open(&self, path: &Path) -> io::Result<(Box<dyn Read + Send>, u64)> {

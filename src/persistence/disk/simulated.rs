@@ -2,10 +2,11 @@
 
 use super::{Disk, DiskFile};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,14 +30,38 @@ struct Contents {
     synced: Vec<u8>,
 }
 
+type Names = HashMap<PathBuf, Arc<Mutex<Contents>>>;
+
 #[derive(Default)]
 struct Files {
     /// By the names that they have now.
-    named: HashMap<PathBuf, Arc<Mutex<Contents>>>,
+    named: Names,
     /// By the names that last.
-    lasting: HashMap<PathBuf, Arc<Mutex<Contents>>>,
+    lasting: Names,
     fault: Fault,
     written: usize,
+    /// Operations that changed something.
+    operations: u64,
+    crash: Option<Crash>,
+}
+
+/// A crash that is to come, or has come while the server under test goes on and knows nothing of it.
+struct Crash {
+    /// The operation behind which it comes.
+    after: u64,
+    /// What the test has been promised by then, as it counts it.
+    promised: Arc<AtomicU64>,
+    left: Option<(Box<Files>, u64)>,
+}
+
+/// What a crash takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The process has ended: nothing is lost.
+    Process,
+    /// The power was lost: each name and the end of each file that were not synced may be there or not, by the bits of this
+    /// number.
+    Power(u64),
 }
 
 /// A disk. Clones are the same one.
@@ -56,6 +81,24 @@ impl SimulatedDisk {
             let mut contents = contents.lock();
             contents.bytes = contents.synced.clone();
         }
+    }
+
+    /// Has a crash come behind so many operations; what `promised` says then is kept.
+    pub fn crash_after(&self, operations: u64, promised: Arc<AtomicU64>) {
+        let mut files = self.0.lock();
+        files.operations = 0;
+        files.crash = Some(Crash { after: operations, promised, left: None });
+    }
+
+    /// The disk as the crash left it, and what had been promised; `None` if it has not come.
+    pub fn after_crash(&self, loss: Loss) -> Option<(SimulatedDisk, u64)> {
+        let files = self.0.lock();
+        let (left, promised) = files.crash.as_ref()?.left.as_ref()?;
+        let mut left = left.copy();
+        if let Loss::Power(bits) = loss {
+            left.lose(bits);
+        }
+        Some((SimulatedDisk(Arc::new(Mutex::new(left))), *promised))
     }
 
     /// The bytes of a file, if it is there.
@@ -79,6 +122,68 @@ impl SimulatedDisk {
     }
 }
 
+impl Files {
+    /// Counts an operation that has been done; the crash may come behind it.
+    fn done(&mut self) {
+        self.operations += 1;
+        let is_time = self.crash.as_ref().is_some_and(|crash| crash.left.is_none() && self.operations == crash.after);
+        if is_time {
+            let copy = self.copy();
+            if let Some(crash) = &mut self.crash {
+                crash.left = Some((Box::new(copy), crash.promised.load(Ordering::SeqCst)));
+            }
+        }
+    }
+
+    /// A disk with the same files, of which none is any of these.
+    fn copy(&self) -> Files {
+        let mut copies = HashMap::new();
+        let mut copy = |names: &Names| -> Names {
+            let copy_of = |(name, contents): (&PathBuf, &Arc<Mutex<Contents>>)| {
+                let copied = copies
+                    .entry(Arc::as_ptr(contents))
+                    .or_insert_with(|| Arc::new(Mutex::new(contents.lock().clone())));
+                (name.clone(), Arc::clone(copied))
+            };
+            names.iter().map(copy_of).collect()
+        };
+        Files { named: copy(&self.named), lasting: copy(&self.lasting), ..Files::default() }
+    }
+
+    /// Loses power, which leaves of what was not synced what `bits` say.
+    fn lose(&mut self, bits: u64) {
+        let mut state = bits | 1;
+        let mut chance = |below: usize| {
+            // A generator of Lehmer's kind (https://en.wikipedia.org/wiki/Lehmer_random_number_generator).
+            state = state.wrapping_mul(0xDA94_2042_E4DD_58B5);
+            (state >> 33) as usize % below.max(1)
+        };
+        let mut names: Vec<PathBuf> = self.named.keys().chain(self.lasting.keys()).cloned().collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let from = if chance(2) == 0 { &self.lasting } else { &self.named };
+            match from.get(&name).cloned() {
+                Some(contents) => self.named.insert(name, contents),
+                None => self.named.remove(&name),
+            };
+        }
+        let mut seen = HashSet::new();
+        let mut names: Vec<&PathBuf> = self.named.keys().collect();
+        names.sort();
+        for contents in names.iter().filter_map(|name| self.named.get(*name)) {
+            if seen.insert(Arc::as_ptr(contents)) {
+                let mut contents = contents.lock();
+                let unsynced = contents.bytes.len().saturating_sub(contents.synced.len());
+                let kept = contents.synced.len() + chance(unsynced + 1);
+                contents.bytes.truncate(kept);
+                contents.synced = contents.bytes.clone();
+            }
+        }
+        self.lasting = self.named.clone();
+    }
+}
+
 fn error(number: i32) -> io::Error {
     io::Error::from_raw_os_error(number)
 }
@@ -91,6 +196,7 @@ impl Disk for SimulatedDisk {
         }
         let contents = Arc::<Mutex<Contents>>::default();
         files.named.insert(path.into(), Arc::clone(&contents));
+        files.done();
         Ok(Box::new(SimulatedFile { disk: self.clone(), contents }))
     }
 
@@ -103,10 +209,13 @@ impl Disk for SimulatedDisk {
     }
 
     fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
-        let files = self.0.lock();
-        let mut contents = files.named.get(path).ok_or(error(libc::ENOENT))?.lock();
+        let mut files = self.0.lock();
+        let contents = files.named.get(path).cloned().ok_or(error(libc::ENOENT))?;
+        let mut contents = contents.lock();
         contents.bytes.truncate(bytes as usize);
         contents.synced = contents.bytes.clone();
+        drop(contents);
+        files.done();
         Ok(())
     }
 
@@ -129,19 +238,28 @@ impl Disk for SimulatedDisk {
         }
         let contents = files.named.remove(from).ok_or(error(libc::ENOENT))?;
         files.named.insert(to.into(), contents);
+        files.done();
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().named.remove(path).map(drop).ok_or(error(libc::ENOENT))
+        let mut files = self.0.lock();
+        files.named.remove(path).ok_or(error(libc::ENOENT))?;
+        files.done();
+        Ok(())
     }
 
-    fn sync_directory(&self, _: &Path) -> io::Result<()> {
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
         let mut files = self.0.lock();
         if files.fault == Fault::Sync {
             return Err(error(libc::EIO));
         }
-        files.lasting = files.named.clone();
+        let is_there = |name: &PathBuf| name.parent() == Some(path);
+        let named: Names =
+            files.named.iter().filter(|(name, _)| is_there(name)).map(|(n, c)| (n.clone(), Arc::clone(c))).collect();
+        files.lasting.retain(|name, _| !is_there(name));
+        files.lasting.extend(named);
+        files.done();
         Ok(())
     }
 }
@@ -165,6 +283,7 @@ impl Write for SimulatedFile {
         }
         files.written += taken;
         self.contents.lock().bytes.extend_from_slice(&bytes[..taken]);
+        files.done();
         Ok(taken)
     }
 
@@ -175,11 +294,14 @@ impl Write for SimulatedFile {
 
 impl DiskFile for SimulatedFile {
     fn sync(&mut self) -> io::Result<()> {
-        if self.disk.0.lock().fault == Fault::Sync {
+        let mut files = self.disk.0.lock();
+        if files.fault == Fault::Sync {
             return Err(error(libc::EIO));
         }
         let mut contents = self.contents.lock();
         contents.synced = contents.bytes.clone();
+        drop(contents);
+        files.done();
         Ok(())
     }
 }
