@@ -52,7 +52,7 @@ fn entry(command: &Command) -> Vec<String> {
         "writes data, but has neither keys nor locks = \"all\"",
     );
     require(
-        command.keys.is_empty() || entry.locks == Locks::Keys,
+        command.keys.is_empty() || matches!(entry.locks, Locks::Keys | Locks::Script),
         "has keys, whose shards are held, so it has no other locks",
     );
     require(

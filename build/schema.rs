@@ -90,6 +90,7 @@ pub enum Locks {
     Parts,
     Queued,
     Watched,
+    Script,
 }
 
 #[derive(Deserialize)]

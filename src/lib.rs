@@ -27,6 +27,7 @@ pub mod removal;
 pub mod replication;
 pub mod resp;
 pub mod saving;
+pub mod script;
 pub mod server;
 pub mod server_log;
 pub mod shutdown;

@@ -12,6 +12,7 @@ use crate::persistence::disk::{Disk, FileSystem};
 use crate::pubsub::Pubsub;
 use crate::replication::{Replication, random_id};
 use crate::saving::Saving;
+use crate::script::ScriptCache;
 use crate::server_log::{LatencyMonitor, SlowLog};
 use crate::shutdown::Shutdown;
 use crate::spec::Table;
@@ -197,6 +198,8 @@ pub struct State {
     /// Opens the sockets of `bind` and `port` in place of those that are open; set by the server once it listens.
     pub relisten: OnceLock<Relisten>,
     pub monitors: Monitors,
+    /// The scripts that clients have sent.
+    pub scripts: ScriptCache,
     pub blocked_clients: AtomicUsize,
     /// Expiry by deadline is on (`DEBUG SET-ACTIVE-EXPIRE`).
     pub active_expire: AtomicBool,
@@ -257,6 +260,7 @@ impl State {
             standstill: Standstill::default(),
             relisten: OnceLock::new(),
             monitors: Monitors::default(),
+            scripts: ScriptCache::default(),
             blocked_clients: AtomicUsize::new(0),
             active_expire: AtomicBool::new(true),
             list_large_min: AtomicUsize::new(0),

@@ -26,6 +26,7 @@ mod migrating;
 mod readme;
 mod replication;
 mod saving;
+mod scripts;
 mod serving;
 mod sets;
 mod snapshots;

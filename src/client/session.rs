@@ -110,6 +110,8 @@ pub struct Session {
     pub replica: Option<Arc<Replica>>,
     /// What it sends is done whatever the rules for clients: it is the primary's link, or a file that is loaded.
     pub obeys: bool,
+    /// Memory was above `maxmemory`, and nothing could be evicted, when the present command came.
+    pub is_out_of_memory: bool,
     /// The link's turn: it is over when another primary is followed, or none ([`crate::replication::Replication::turn`]).
     pub turn: Option<u64>,
     /// What an obedient session has been given and the log has not, as it came.
@@ -141,6 +143,7 @@ impl Session {
             capabilities: Capabilities::default(),
             replica: None,
             obeys: false,
+            is_out_of_memory: false,
             turn: None,
             unlogged: Vec::new(),
             unlogged_audience: Audience::Replicas,

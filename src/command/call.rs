@@ -114,6 +114,8 @@ pub struct Call<'c, 'k> {
     pub mode: Mode,
     /// What there is to be done before the command can be answered, if it cannot be answered now.
     pub unanswered: Option<Unanswered>,
+    /// The answer is an error that was counted before.
+    pub has_failed: bool,
 }
 
 impl<'c> Call<'c, '_> {

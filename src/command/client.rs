@@ -31,7 +31,7 @@ pub fn client_id(call: &mut Call) -> CommandResult {
 pub fn client_info(call: &mut Call) -> CommandResult {
     let mut text = Vec::new();
     describe(call, &call.session.client, &mut text);
-    call.reply.verbatim("txt", &text)
+    call.reply.verbatim(*b"txt", &text)
 }
 
 /// `CLIENT LIST [filter value …]`
@@ -44,7 +44,7 @@ pub fn client_list(call: &mut Call) -> CommandResult {
             describe(call, &client, &mut text);
         }
     }
-    call.reply.verbatim("txt", &text)
+    call.reply.verbatim(*b"txt", &text)
 }
 
 /// Writes `name=value` pairs with spaces between them.

@@ -55,8 +55,6 @@ const HELP: &[&str] = &[
     "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
     "    Saves everything, removes it, and loads it again. MERGE: keys that exist already are replaced. NOFLUSH: nothing is",
     "    removed before. NOSAVE: what was saved before is loaded.",
-    "REPLICATE <word> [<word> ...]",
-    "    Sends replicas a command of these words.",
     "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
     "    For how long a reply counts towards the size of its client's reply buffer.",
     "SEGFAULT",
@@ -104,12 +102,6 @@ pub fn debug(call: &mut Call) -> CommandResult {
         (b"SET-SKIP-CHECKSUM-VALIDATION", 3) => {
             let skips = number::parse_i64(call.arg(2)).unwrap_or(0) != 0;
             call.state.skips_payload_checksums.store(skips, Ordering::Relaxed);
-            call.reply.ok()
-        }
-        (b"REPLICATE", 3..) => {
-            if call.state.log.is_on() {
-                call.state.log.append_outside(call.args.iter().skip(2));
-            }
             call.reply.ok()
         }
         (b"STRINGMATCH-LEN", 4) => {
@@ -296,7 +288,7 @@ fn tree_figures(call: &mut Call) -> CommandResult {
         "[Tree]\nkeys: {keys}\nkeys with a deadline: {deadlines}\nbytes of pages: {pages}\nof these free: {free}\n\
          bytes of inner nodes: {nodes}\n"
     );
-    call.reply.verbatim("txt", text.as_bytes())
+    call.reply.verbatim(*b"txt", text.as_bytes())
 }
 
 /// `DEBUG DIGEST`
@@ -402,7 +394,7 @@ fn protocol(call: &mut Call) -> CommandResult {
             reply.integer(42)?;
             reply.bulk(b"Some real reply following the push reply")
         }
-        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        b"verbatim" => reply.verbatim(*b"txt", b"This is a verbatim\nstring"),
         b"true" => reply.boolean(true),
         b"false" => reply.boolean(false),
         b"bignum" if reply.is_resp3() => reply.raw(b"(1234567999999999999999999999999999999\r\n"),

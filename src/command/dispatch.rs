@@ -233,10 +233,8 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
     if state.loading.is_aside() && spec.has(CommandFlags::NO_ASYNC_LOADING) {
         return Some(ErrorReply::LOADING);
     }
-    if state.settings.int(Directive::Maxmemory) > 0
-        && limits::make_room(state) == Room::None
-        && does_any(session, spec, CommandFlags::DENYOOM)
-    {
+    session.is_out_of_memory = state.settings.int(Directive::Maxmemory) > 0 && limits::make_room(state) == Room::None;
+    if session.is_out_of_memory && does_any(session, spec, CommandFlags::DENYOOM) {
         return Some(ErrorReply::OUT_OF_MEMORY);
     }
     if let Some(error) = disk_error(state)
@@ -257,7 +255,7 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
 
 /// Why writes are refused because of the disk.
 #[inline]
-fn disk_error(state: &State) -> Option<ErrorReply> {
+pub(super) fn disk_error(state: &State) -> Option<ErrorReply> {
     if state.append_file.is_on()
         && let Some(error) = state.append_file.error()
     {
@@ -311,7 +309,7 @@ fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_
     match spec.locks {
         Locks::Keys if matches!(spec.layout, KeyLayout::None) => ShardSet::EMPTY,
         Locks::Keys => request_shards(state, spec, args),
-        Locks::All => state.keyspace.all_shards(),
+        Locks::All | Locks::Script => state.keyspace.all_shards(),
         Locks::Parts => ShardSet::EMPTY,
         Locks::Queued => super::transaction::shards(state, session),
         Locks::Watched => super::transaction::watched_shards(state, session),

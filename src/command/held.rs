@@ -23,7 +23,7 @@ pub(super) fn is_held_back(
     let changes = CommandFlags::WRITE.union(CommandFlags::MAY_REPLICATE);
     let mut named: HashSet<&[u8]> = HashSet::new();
     for (spec, args) in transaction::requests(session, spec, args) {
-        if spec.locks == Locks::All && spec.has(changes) {
+        if matches!(spec.locks, Locks::All | Locks::Script) && spec.has(changes) {
             return state.migrations.holds_back_by_any(&session.client);
         }
         let mut found = SmallVec::new();

@@ -87,7 +87,7 @@ pub fn info(call: &mut Call) -> CommandResult {
         let _ = write!(text.bytes, "# {}\r\n", section.title);
         (section.write)(call, &mut text);
     }
-    call.reply.verbatim("txt", text.bytes.as_bytes())
+    call.reply.verbatim(*b"txt", text.bytes.as_bytes())
 }
 
 fn wants(call: &Call, section: &Section) -> bool {
@@ -280,19 +280,20 @@ fn memory_section(call: &mut Call, text: &mut Text) {
     text.field("allocator_resident", allocator.resident);
     text.field("allocator_muzzy", 0);
     text.size("total_system_memory", process::system_memory() as usize);
-    text.field("used_memory_lua", 0);
-    text.field("used_memory_vm_eval", 0);
-    text.field("used_memory_lua_human", human(0));
+    let scripts = state.scripts.figures();
+    text.field("used_memory_lua", scripts.interpreter_bytes);
+    text.field("used_memory_vm_eval", scripts.interpreter_bytes);
+    text.field("used_memory_lua_human", human(scripts.interpreter_bytes));
     text.fields(&[
-        ("used_memory_scripts_eval", 0),
-        ("number_of_cached_scripts", 0),
+        ("used_memory_scripts_eval", scripts.script_bytes as u64),
+        ("number_of_cached_scripts", scripts.scripts as u64),
         ("number_of_functions", 0),
         ("number_of_libraries", 0),
         ("used_memory_vm_functions", 0),
     ]);
-    text.size("used_memory_vm_total", 0);
+    text.size("used_memory_vm_total", scripts.interpreter_bytes);
     text.field("used_memory_functions", 0);
-    text.size("used_memory_scripts", 0);
+    text.size("used_memory_scripts", scripts.script_bytes);
     text.size("maxmemory", state.settings.int(Directive::Maxmemory).max(0) as usize);
     text.field("maxmemory_policy", state.settings.enum_name(Directive::MaxmemoryPolicy));
     text.field("allocator_frag_ratio", format_args!("{:.2}", ratio(allocator.active, allocator.allocated)));
@@ -440,7 +441,7 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("expire_cycle_cpu_milliseconds", 0),
         ("evicted_keys", get(Figure::EvictedKeys)),
         ("evicted_clients", get(Figure::EvictedClients)),
-        ("evicted_scripts", 0),
+        ("evicted_scripts", state.scripts.figures().evicted),
         ("total_eviction_exceeded_time", 0),
         ("current_eviction_exceeded_time", 0),
         ("keyspace_hits", get(Figure::KeyspaceHits)),

@@ -36,6 +36,7 @@ use crate::log::{Audience, Effects};
 use crate::pubsub::Event;
 use crate::removal::{self, Removal};
 use crate::resp::{Args, ErrorReply};
+use crate::script::Replication;
 use crate::state::State;
 use crate::stats::Figure;
 use crate::store::{Database, Key, Locked, Position, Shard, ShardSet};
@@ -70,6 +71,12 @@ struct Aftermath {
     ready: VecDeque<ReadyKey>,
     /// Emptied databases, which take long to free.
     emptied: Vec<Database>,
+}
+
+/// What was logged before a command of a script.
+pub(super) struct Part {
+    is_logged: bool,
+    effects: usize,
 }
 
 /// Who decides that the time of a key is over.
@@ -259,6 +266,21 @@ impl<'k> Keys<'k> {
         self.is_restated = false;
         if !self.effects.is_empty() {
             self.state.log.append_all(&mut self.effects);
+        }
+    }
+
+    /// A command of a script begins, of which only some are to be told. Returns what [`end_part`](Self::end_part) needs.
+    pub(super) fn begin_part(&mut self, replication: Replication) -> Part {
+        let part = Part { is_logged: self.is_logged, effects: self.effects.len() };
+        self.is_logged &= replication.file || replication.replicas;
+        part
+    }
+
+    /// It has ended. What the file alone is to know goes to replicas too: they read the same log.
+    pub(super) fn end_part(&mut self, part: Part, replication: Replication) {
+        self.is_logged = part.is_logged;
+        if !replication.file {
+            self.effects.hide_from_file(part.effects);
         }
     }
 

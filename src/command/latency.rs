@@ -67,7 +67,7 @@ pub fn latency_graph(call: &mut Call) -> CommandResult {
     };
     let name = String::from_utf8_lossy(call.arg(2)).into_owned();
     let text = graph(&name, &event, unix_time_ms() / 1000);
-    call.reply.verbatim("txt", text.as_bytes())
+    call.reply.verbatim(*b"txt", text.as_bytes())
 }
 
 /// A bar for each sample, and under it how long ago it was.
@@ -134,7 +134,7 @@ pub fn latency_doctor(call: &mut Call) -> CommandResult {
             advice(name)
         ));
     }
-    call.reply.verbatim("txt", text.as_bytes())
+    call.reply.verbatim(*b"txt", text.as_bytes())
 }
 
 /// What can be done about an event.

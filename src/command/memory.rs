@@ -46,6 +46,7 @@ pub fn memory_stats(call: &mut Call) -> CommandResult {
     let used = now.used;
     let net = used.saturating_sub(now.startup);
     let difference = |more: usize, less: usize| more as i64 - less as i64;
+    let scripts = call.state.scripts.figures().script_bytes;
     let reply = &mut *call.reply;
     let at = reply.deferred_array();
     let mut count = 0;
@@ -62,7 +63,7 @@ pub fn memory_stats(call: &mut Call) -> CommandResult {
     integer(reply, "clients.normal", now.clients as i64)?;
     integer(reply, "cluster.links", 0)?;
     integer(reply, "aof.buffer", 0)?;
-    integer(reply, "lua.caches", 0)?;
+    integer(reply, "lua.caches", scripts as i64)?;
     integer(reply, "functions.caches", 0)?;
     integer(reply, "overhead.total", now.overhead as i64)?;
     integer(reply, "keys.count", keys as i64)?;
@@ -140,7 +141,7 @@ pub fn memory_doctor(call: &mut Call) -> CommandResult {
             text.push_str("No problem was found.\n");
         }
     }
-    call.reply.verbatim("txt", text.as_bytes())
+    call.reply.verbatim(*b"txt", text.as_bytes())
 }
 
 /// `MEMORY PURGE`
@@ -150,5 +151,5 @@ pub fn memory_purge(call: &mut Call) -> CommandResult {
 
 /// `MEMORY MALLOC-STATS`
 pub fn memory_malloc_stats(call: &mut Call) -> CommandResult {
-    call.reply.verbatim("txt", &memory::statistics())
+    call.reply.verbatim(*b"txt", &memory::statistics())
 }

@@ -40,6 +40,7 @@ mod redact;
 pub mod replication;
 mod run;
 pub mod scan;
+pub mod script;
 pub mod server;
 pub mod set;
 pub mod slowlog;

@@ -21,7 +21,7 @@ const ERROR_KINDS_MAX: usize = 128;
 /// The shards that a request needs while others run under the same locks: those of the keys that it names, or all if it
 /// may read any. A request whose keys cannot be told touches none: its handler refuses it.
 pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
-    if matches!(spec.locks, Locks::All | Locks::Parts) || key_specs::has_patterns(spec, args) {
+    if matches!(spec.locks, Locks::All | Locks::Parts | Locks::Script) || key_specs::has_patterns(spec, args) {
         return state.keyspace.all_shards();
     }
     let mut found = SmallVec::new();
@@ -92,9 +92,9 @@ pub(super) fn call<'k>(
     let Some(handler) = handler(spec) else { unreachable!("containers without handler are refused before") };
     let (changes, database) = (keys.changes(), keys.database());
     keys.begin_request();
-    let mut call = Call { state, spec, session, args, keys, reply, mode, unanswered: None };
+    let mut call = Call { state, spec, session, args, keys, reply, mode, unanswered: None, has_failed: false };
     let result: CommandResult = handler(&mut call);
-    let unanswered = call.unanswered.take();
+    let (unanswered, has_failed) = (call.unanswered.take(), call.has_failed);
     keys.settle(spec.name);
     if keys.is_logged() && keys.changes() > changes {
         match mode {
@@ -106,7 +106,7 @@ pub(super) fn call<'k>(
         remember_own_keys(state, spec, args, keys);
     }
     match result {
-        Ok(()) => (false, unanswered),
+        Ok(()) => (has_failed, unanswered),
         Err(error) => {
             reply.truncate(begin);
             write_error(state, &error, reply);
@@ -138,7 +138,7 @@ pub fn write_error(state: &State, error: &ErrorReply, reply: &mut Reply) {
 }
 
 /// Counts an error reply by its code (`INFO errorstats`).
-fn count_error(state: &State, error: &ErrorReply) {
+pub(super) fn count_error(state: &State, error: &ErrorReply) {
     state.stats.add(Figure::ErrorReplies, 1);
     let mut counts = state.error_counts.lock();
     if let Some(count) = counts.get_mut(error.code()) {

@@ -45,7 +45,7 @@ pub fn lolwut(call: &mut Call) -> CommandResult {
         }
     }
     text.push_str(&format!("\nRule {rule}, grown from one seed. Redis ver. {}\n", crate::REDIS_VERSION));
-    call.reply.verbatim("txt", text.as_bytes())
+    call.reply.verbatim(*b"txt", text.as_bytes())
 }
 
 /// `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [SAFE] [FAILOVER]` and `SHUTDOWN ABORT`. There is no reply: the connection

@@ -42,6 +42,11 @@ impl Effects {
         self.commands.push(Entry { end: self.bytes.len(), database: database as u32, audience });
     }
 
+    /// Keeps the commands from the one at `index` on out of the file.
+    pub fn hide_from_file(&mut self, index: usize) {
+        self.commands.iter_mut().skip(index).for_each(|entry| entry.audience = Audience::Replicas);
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8], Audience)> {
         let mut start = 0;
         self.commands.iter().map(move |entry| {

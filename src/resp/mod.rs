@@ -9,4 +9,6 @@ mod tests;
 
 pub use error::{CommandResult, ErrorReply};
 pub use reply::{Bulks, Deferred, Protocol, Reply};
-pub use request::{Args, OwnedRequest, Progress, ProtocolError, RequestLimits, Span, parse_request, write_command};
+pub use request::{
+    Args, OwnedRequest, Progress, ProtocolError, RequestBuffer, RequestLimits, Span, parse_request, write_command,
+};

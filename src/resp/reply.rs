@@ -249,8 +249,13 @@ impl Reply {
 
     /// A status such as `+OK`. The text must not contain a line end.
     pub fn simple(&mut self, text: &str) -> CommandResult {
+        self.status(text.as_bytes())
+    }
+
+    /// The same for bytes, which must not contain a line end either.
+    pub fn status(&mut self, text: &[u8]) -> CommandResult {
         self.out.push(b'+');
-        self.line(text.as_bytes())
+        self.line(text)
     }
 
     pub fn ok(&mut self) -> CommandResult {
@@ -396,14 +401,24 @@ impl Reply {
         }
     }
 
+    /// An integer of any size, in digits: a bulk string in RESP2.
+    pub fn big_number(&mut self, digits: &[u8]) -> CommandResult {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(digits),
+            Protocol::Resp3 => {
+                self.out.push(b'(');
+                self.line(digits)
+            }
+        }
+    }
+
     /// Text for people, with its format in three letters (`txt`, `mkd`): a bulk string in RESP2.
-    pub fn verbatim(&mut self, format: &str, text: &[u8]) -> CommandResult {
-        debug_assert_eq!(format.len(), 3);
+    pub fn verbatim(&mut self, format: [u8; 3], text: &[u8]) -> CommandResult {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text),
             Protocol::Resp3 => {
                 self.header(b'=', text.len() as i64 + 4)?;
-                self.out.extend_from_slice(format.as_bytes());
+                self.out.extend_from_slice(&format);
                 self.out.push(b':');
                 self.line(text)
             }
@@ -492,7 +507,7 @@ mod tests {
         assert_eq!(both(|r| r.push(3)), ("*3\r\n".into(), ">3\r\n".into()));
         assert_eq!(both(|r| r.boolean(true)), (":1\r\n".into(), "#t\r\n".into()));
         assert_eq!(both(|r| r.double_text("1.5")), ("$3\r\n1.5\r\n".into(), ",1.5\r\n".into()));
-        assert_eq!(both(|r| r.verbatim("txt", b"hi")), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
+        assert_eq!(both(|r| r.verbatim(*b"txt", b"hi")), ("$2\r\nhi\r\n".into(), "=6\r\ntxt:hi\r\n".into()));
     }
 
     #[test]

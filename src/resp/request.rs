@@ -9,6 +9,8 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 /// What a client may send before it has authenticated.
 const UNAUTHENTICATED_ARGS_MAX: i64 = 10;
 const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
+/// Room that an empty [`RequestBuffer`] keeps, in bytes.
+const BUFFER_BYTES_KEPT: usize = 16 * 1024;
 /// Arguments in one request.
 const ARGS_MAX: i64 = i32::MAX as i64;
 
@@ -128,6 +130,38 @@ impl OwnedRequest {
     /// Heap bytes held.
     pub fn memory(&self) -> usize {
         self.bytes.len() + self.spans.len() * size_of::<Span>()
+    }
+}
+
+/// A request that is put together argument by argument, in memory that the next one uses again.
+#[derive(Debug, Default)]
+pub struct RequestBuffer {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl RequestBuffer {
+    /// Makes room for another request; that of a large one is given back.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+        self.bytes.shrink_to(BUFFER_BYTES_KEPT);
+        self.spans.shrink_to(BUFFER_BYTES_KEPT / size_of::<Span>());
+    }
+
+    /// Adds an argument. Returns false if the request would be longer than any may be.
+    pub fn push(&mut self, arg: &[u8]) -> bool {
+        let start = self.bytes.len();
+        if start + arg.len() > u32::MAX as usize {
+            return false;
+        }
+        self.spans.push(Span { start: start as u32, len: arg.len() as u32 });
+        self.bytes.extend_from_slice(arg);
+        true
+    }
+
+    pub fn args(&self) -> Args<'_> {
+        Args::new(&self.bytes, &self.spans)
     }
 }
 

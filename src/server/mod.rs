@@ -27,6 +27,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedReceiver;
 use worker::{WorkerHandle, worker_channel};
 
+/// Stack of a thread: scripts may nest what they write and read as JSON.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Serves until the process is told to end. Errors: a socket cannot be opened.
 pub fn run(state: Arc<State>) -> io::Result<()> {
     let (listeners, opened) = Listeners::new();
@@ -59,7 +62,8 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     let first = receivers.next();
     for (index, receiver) in receivers {
         let (state, handle) = (Arc::clone(&state), handles[index].clone());
-        std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let thread = std::thread::Builder::new().name(format!("worker-{index}")).stack_size(STACK_BYTES);
+        thread.spawn(move || {
             prepare_thread(&state, index);
             let expired = Arc::clone(&state);
             worker::run(state, handle, receiver, async move |_| cron::expire(expired, index).await)

@@ -191,6 +191,8 @@ pub enum Locks {
     Queued,
     /// Those of the keys that the client watches.
     Watched,
+    /// All: a script may touch any key.
+    Script,
 }
 
 /// Which arguments of a command are secrets.

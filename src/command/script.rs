@@ -1,0 +1,296 @@
+//! `EVAL` and its kin, and `SCRIPT`: running scripts, with all shards locked from their begin to their end.
+
+use super::call::{Call, Mode};
+use super::dispatch::disk_error;
+use super::handlers::handler;
+use super::keys::Keys;
+use super::monitor;
+use super::run::{self, count_error};
+use crate::client::Session;
+use crate::config::Directive;
+use crate::resp::{Args, CommandResult, ErrorReply, Protocol, Reply};
+use crate::script::{self, Digest, Host, Input, Replication, Script, ScriptFlags, Shebang};
+use crate::spec::{CommandFlags, CommandSpec};
+use crate::state::State;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+const NO_SCRIPT: ErrorReply = ErrorReply::fixed("NOSCRIPT No matching script. Please use EVAL.");
+
+/// What runs the commands of a script.
+struct Runner<'r, 'k> {
+    state: &'k State,
+    keys: &'r mut Keys<'k>,
+    /// The client, as the script has it: with a database of its own.
+    session: Session,
+    is_read_only: bool,
+    allows_oom: bool,
+    /// It has been let write: from then on it is not stopped for want of memory.
+    has_written: bool,
+}
+
+impl Runner<'_, '_> {
+    /// The command that a script names. Errors: it may not run, whatever the state of the server.
+    fn find(&self, args: Args<'_>) -> Result<&'static CommandSpec, ErrorReply> {
+        let unknown = || ErrorReply::fixed("ERR Unknown Redis command called from script");
+        let named = self.state.table.lookup(args.at(0)).ok_or_else(unknown)?;
+        let spec = match args.get(1) {
+            Some(name) if named.is_container() => named.subcommand(name).ok_or_else(unknown)?,
+            _ => named,
+        };
+        if !spec.accepts(args.len()) || spec.is_container() && handler(spec).is_none() {
+            return Err(ErrorReply::fixed("ERR Wrong number of args calling Redis command from script"));
+        }
+        if spec.has(CommandFlags::NOSCRIPT) {
+            return Err(ErrorReply::fixed("ERR This Redis command is not allowed from script"));
+        }
+        Ok(spec)
+    }
+
+    /// Why a command may not run now.
+    fn refusal(&self, spec: &CommandSpec) -> Option<ErrorReply> {
+        let state = self.state;
+        let writes = spec.has(CommandFlags::WRITE);
+        if is_stale(state) && !self.session.obeys && !spec.has(CommandFlags::STALE) {
+            return Some(ErrorReply::fixed("ERR Can not execute the command on a stale replica"));
+        }
+        if self.is_read_only && (writes || spec.has(CommandFlags::MAY_REPLICATE)) {
+            return Some(ErrorReply::fixed("ERR Write commands are not allowed from read-only scripts."));
+        }
+        if self.session.obeys {
+            return None;
+        }
+        if writes && let Some(error) = write_refusal(state) {
+            return Some(error);
+        }
+        let is_out_of_memory = self.session.is_out_of_memory && !self.allows_oom && !self.has_written;
+        (is_out_of_memory && spec.has(CommandFlags::DENYOOM)).then_some(ErrorReply::OUT_OF_MEMORY)
+    }
+}
+
+/// Whether the server is a replica whose data are stale, and does not serve them.
+fn is_stale(state: &State) -> bool {
+    state.replication.is_replica()
+        && state.replication.is_stale()
+        && !state.settings.flag(Directive::ReplicaServeStaleData)
+}
+
+/// Why nothing may be written now.
+fn write_refusal(state: &State) -> Option<ErrorReply> {
+    if state.replication.is_replica() && state.settings.flag(Directive::ReplicaReadOnly) {
+        return Some(ErrorReply::fixed("READONLY You can't write against a read only replica."));
+    }
+    if let Some(error) = disk_error(state) {
+        return Some(error);
+    }
+    super::limits::lacks_replicas(state).then_some(ErrorReply::fixed("NOREPLICAS Not enough good replicas to write."))
+}
+
+impl Host for Runner<'_, '_> {
+    fn call(&mut self, args: Args<'_>, reply: &mut Reply, replication: Replication) -> Result<(), Vec<u8>> {
+        let state = self.state;
+        let allowed = self.find(args).and_then(|spec| self.refusal(spec).map_or(Ok(spec), Err));
+        let spec = allowed.map_err(|error| {
+            count_error(state, &error);
+            error.as_bytes().to_vec()
+        })?;
+        self.has_written |= spec.has(CommandFlags::WRITE);
+        if !state.monitors.is_empty() {
+            monitor::feed_from_script(state, &self.session, spec, args);
+        }
+        let begun = crate::access::ticks();
+        self.keys.set_database(self.session.database);
+        let logs = self.keys.begin_part(replication);
+        let (failed, _) = run::call(state, &mut self.session, spec, args, self.keys, reply, Mode::Transaction);
+        self.keys.end_part(logs, replication);
+        let nanoseconds = crate::access::nanoseconds_between(begun, crate::access::ticks());
+        state.stats.called(spec.id, nanoseconds, failed, state.settings.flag(Directive::LatencyTracking));
+        Ok(())
+    }
+
+    fn is_allowed(&mut self, args: Args<'_>) -> Option<bool> {
+        let named = self.state.table.lookup(args.at(0))?;
+        // Only the default user exists, who may run everything.
+        match args.get(1) {
+            Some(name) if named.is_container() => named.subcommand(name).map(|_| true),
+            _ => Some(true),
+        }
+    }
+
+    fn note_error(&mut self, error: &ErrorReply, is_counted: bool) {
+        if !is_counted {
+            count_error(self.state, error);
+        }
+    }
+}
+
+/// `EVAL script numkeys [key …] [arg …]`
+pub fn eval(call: &mut Call) -> CommandResult {
+    let arguments = Arguments::of(call)?;
+    let script = known_or_new(call.state, call.arg(1), true)?;
+    run_script(call, &script, &arguments)
+}
+
+/// `EVAL_RO`
+pub fn eval_ro(call: &mut Call) -> CommandResult {
+    eval(call)
+}
+
+/// `EVALSHA sha1 numkeys [key …] [arg …]`
+pub fn evalsha(call: &mut Call) -> CommandResult {
+    let digest = Digest::named(call.arg(1)).ok_or(NO_SCRIPT)?;
+    let arguments = Arguments::of(call)?;
+    let script = call.state.scripts.find(&digest).ok_or(NO_SCRIPT)?;
+    run_script(call, &script, &arguments)
+}
+
+/// `EVALSHA_RO`
+pub fn evalsha_ro(call: &mut Call) -> CommandResult {
+    evalsha(call)
+}
+
+/// The number of keys that a request names.
+struct Arguments {
+    keys: usize,
+}
+
+impl Arguments {
+    fn of(call: &Call) -> Result<Arguments, ErrorReply> {
+        let keys = call.integer(2)?;
+        if keys > call.args.len() as i64 - 3 {
+            return Err(ErrorReply::fixed("ERR Number of keys can't be greater than number of args"));
+        }
+        let keys = usize::try_from(keys).map_err(|_| ErrorReply::fixed("ERR Number of keys can't be negative"))?;
+        Ok(Arguments { keys })
+    }
+}
+
+/// The script of a text, which is kept if it was not known. Errors: it cannot be compiled.
+fn known_or_new(state: &State, text: &[u8], is_evaluated: bool) -> Result<Arc<Script>, ErrorReply> {
+    let digest = Digest::of(text);
+    if is_evaluated && let Some(script) = state.scripts.find(&digest) {
+        return Ok(script);
+    }
+    let shebang = Shebang::of(text).map_err(|reason| ErrorReply::new([b"ERR ".as_slice(), &reason].concat()))?;
+    script::check(shebang.len, text).map_err(ErrorReply::new)?;
+    Ok(state.scripts.insert(digest, text, shebang, is_evaluated))
+}
+
+/// Why a script may not begin.
+fn start_refusal(call: &Call, script: &Script) -> Option<ErrorReply> {
+    let state = call.state;
+    if call.session.obeys {
+        return None;
+    }
+    let Some(flags) = script.shebang.flags else {
+        let error = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+        return is_stale(state).then_some(ErrorReply::fixed(error));
+    };
+    if is_stale(state) && !flags.has_any(ScriptFlags::ALLOW_STALE) {
+        return Some(ErrorReply::fixed(
+            "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not \
+             set on the script.",
+        ));
+    }
+    if !flags.has_any(ScriptFlags::NO_WRITES) {
+        if call.spec.has(CommandFlags::READONLY) {
+            return Some(ErrorReply::fixed("ERR Can not execute a script with write flag using *_ro command."));
+        }
+        if state.replication.is_replica() && state.settings.flag(Directive::ReplicaReadOnly) {
+            return Some(ErrorReply::fixed("READONLY You can not run script with write flag on readonly replica."));
+        }
+        if let Some(error) = write_refusal(state) {
+            return Some(error);
+        }
+    }
+    let needs_memory = !flags.has_any(ScriptFlags::ALLOW_OOM | ScriptFlags::NO_WRITES);
+    (needs_memory && call.session.is_out_of_memory).then_some(ErrorReply::fixed(
+        "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+    ))
+}
+
+fn run_script(call: &mut Call, script: &Arc<Script>, arguments: &Arguments) -> CommandResult {
+    if let Some(error) = start_refusal(call, script) {
+        return Err(error);
+    }
+    if !call.state.monitors.is_empty() {
+        monitor::feed_script(call.state, call.session, call.spec, call.args);
+    }
+    let flags = script.shebang.flags.unwrap_or_default();
+    let mut session = Session::new(call.session.identity());
+    session.database = call.keys.database();
+    session.protocol = Protocol::Resp2;
+    session.obeys = call.session.obeys;
+    session.is_out_of_memory = call.session.is_out_of_memory;
+    let mut runner = Runner {
+        state: call.state,
+        keys: call.keys,
+        session,
+        is_read_only: call.spec.has(CommandFlags::READONLY) || flags.has_any(ScriptFlags::NO_WRITES),
+        allows_oom: flags.has_any(ScriptFlags::ALLOW_OOM),
+        has_written: false,
+    };
+    let (keys, args) = (call.args.from(3).until(arguments.keys), call.args.from(3 + arguments.keys));
+    let (begin, database) = (call.reply.len(), runner.session.database);
+    let result = script::run(&call.state.scripts, script, &Input { keys, args }, &mut runner, call.reply);
+    // The client's own database is the one before.
+    runner.keys.set_database(database);
+    call.session.client.database.store(call.session.database as u32, Ordering::Relaxed);
+    // Its commands have said what they did.
+    call.keys.restate();
+    let Err(error) = result else { return Ok(()) };
+    let written = ErrorReply::new(error.text);
+    if !error.is_counted {
+        return Err(written);
+    }
+    call.reply.truncate(begin);
+    call.has_failed = true;
+    call.reply.error(&written)
+}
+
+/// `SCRIPT LOAD script`
+pub fn script_load(call: &mut Call) -> CommandResult {
+    let script = known_or_new(call.state, call.arg(2), false)?;
+    call.reply.bulk(script.digest.as_str().as_bytes())
+}
+
+/// `SCRIPT EXISTS sha1 [sha1 …]`
+pub fn script_exists(call: &mut Call) -> CommandResult {
+    let digests = call.args.from(2);
+    call.reply.array(digests.len())?;
+    digests.iter().try_for_each(|digest| {
+        let is_known = Digest::named(digest).is_some_and(|digest| call.state.scripts.find(&digest).is_some());
+        call.reply.flag(is_known)
+    })
+}
+
+/// `SCRIPT SHOW sha1`
+pub fn script_show(call: &mut Call) -> CommandResult {
+    let script = Digest::named(call.arg(2)).and_then(|digest| call.state.scripts.find(&digest)).ok_or(NO_SCRIPT)?;
+    call.reply.bulk(&script.text)
+}
+
+/// `SCRIPT FLUSH [ASYNC | SYNC]`
+pub fn script_flush(call: &mut Call) -> CommandResult {
+    if call.args.len() > 3 || call.args.len() == 3 && !call.is_word(2, "sync") && !call.is_word(2, "async") {
+        return Err(ErrorReply::fixed("ERR SCRIPT FLUSH only support SYNC|ASYNC option"));
+    }
+    call.state.scripts.flush();
+    call.reply.ok()
+}
+
+/// `SCRIPT KILL`
+pub fn script_kill(_: &mut Call) -> CommandResult {
+    Err(ErrorReply::fixed("NOTBUSY No scripts in execution right now."))
+}
+
+/// `SCRIPT DEBUG YES | SYNC | NO`
+pub fn script_debug(call: &mut Call) -> CommandResult {
+    if call.is_word(2, "no") {
+        return call.reply.ok();
+    }
+    if call.is_word(2, "yes") || call.is_word(2, "sync") {
+        return Err(ErrorReply::fixed("ERR scripts cannot be debugged on this server"));
+    }
+    Err(ErrorReply::fixed("ERR Use SCRIPT DEBUG YES/SYNC/NO"))
+}

@@ -1,0 +1,401 @@
+//! `EVAL` and its kin, through a socket.
+
+use crate::support::{Server, eventually};
+
+#[test]
+fn values_become_replies() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    for (script, reply) in [
+        ("return 'text'", "text"),
+        ("return 3.99", "3"),
+        ("return -3.99", "-3"),
+        ("return 2^63", "-9223372036854775808"),
+        ("return true", "1"),
+        ("return false", "nil"),
+        ("return", "nil"),
+        ("return {1, 'a', {2}, nil, 3}", "[1 a [2]]"),
+        ("return {ok = 'fine\\n'}", "fine "),
+        ("return {err = 'MINE it failed'}", "(MINE it failed)"),
+        ("return redis.error_reply('it failed')", "(it failed)"),
+        ("return redis.error_reply('failed')", "(ERR failed)"),
+        ("return redis.status_reply('fine')", "fine"),
+        ("return {double = 3.5}", "3.5"),
+        ("return {map = {a = 1}}", "[a 1]"),
+        ("return {set = {a = true}}", "[a]"),
+        ("return {big_number = '12\\r3'}", "12 3"),
+        ("return {verbatim_string = {string = 's', format = 'txt'}}", "s"),
+        ("return {ok = 5}", "[]"),
+        ("return {false, function() end}", "[nil nil]"),
+        ("return KEYS", "[k]"),
+        ("return ARGV", "[a b]"),
+    ] {
+        assert_eq!(client.ask_words(&["EVAL", script, "1", "k", "a", "b"]), reply, "{script}");
+    }
+    client.ask("HELLO 3");
+    for (script, reply) in [
+        ("return {map = {a = 1}}", "{a 1}"),
+        ("return {set = {a = true}}", "~[a]"),
+        ("return {double = 3.5}", "3.5"),
+        ("return true", "1"),
+        ("redis.setresp(3) return true", "t"),
+        ("redis.setresp(3) return {false, 1}", "[f 1]"),
+    ] {
+        assert_eq!(client.ask_words(&["EVAL", script, "0"]), reply, "{script}");
+    }
+    // A table within itself has an end.
+    let nested = client.ask_words(&["EVAL", "local t = {} t[1] = t return t", "0"]);
+    assert!(nested.contains("[(ERR reached lua stack limit)]"), "{nested}");
+}
+
+#[test]
+fn replies_become_values() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.play(
+        "
+        > RPUSH l a b
+        2
+        > HSET h f v
+        1
+        > ZADD z 1.5 m
+        1
+        ",
+    );
+    for (script, reply) in [
+        ("return type(redis.call('get', 'none'))", "boolean"),
+        ("return redis.call('set', 'k', 'v').ok", "OK"),
+        ("return redis.call('lrange', 'l', 0, -1)[2]", "b"),
+        ("return redis.call('incrby', 'n', 2) + 1", "3"),
+        ("return redis.pcall('incr', 'l').err", "WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ("return redis.call('hgetall', 'h')", "[f v]"),
+        ("redis.setresp(3) return redis.call('hgetall', 'h').map.f", "v"),
+        ("redis.setresp(3) return redis.call('zscore', 'z', 'm').double * 2", "3"),
+        ("redis.setresp(3) return type(redis.call('get', 'none'))", "nil"),
+        ("return redis.call('set', 'k', 2^53) and redis.call('get', 'k')", "9007199254740992"),
+        ("return redis.call('set', 'k', 0.1) and redis.call('get', 'k')", "0.1"),
+    ] {
+        assert_eq!(client.ask_words(&["EVAL", script, "0"]), reply, "{script}");
+    }
+}
+
+#[test]
+fn errors_say_where_they_arose() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    for (script, text) in [
+        ("return redis.call('nosuch')", "ERR Unknown Redis command called from script script: SHA, on @user_script:1."),
+        (
+            "return redis.call('get')",
+            "ERR Wrong number of args calling Redis command from script script: SHA, on @user_script:1.",
+        ),
+        ("\n\nredis.call('set', 'k', 'v', 'XX', 'NX')", "ERR syntax error script: SHA, on @user_script:3."),
+        (
+            "return redis.call('eval', 'return 1', 0)",
+            "ERR This Redis command is not allowed from script script: SHA, on @user_script:1.",
+        ),
+        (
+            "return redis.call()",
+            "ERR Please specify at least one argument for this redis lib call script: SHA, on @user_script:1.",
+        ),
+        (
+            "return redis.call({})",
+            "ERR Lua redis lib command arguments must be strings or integers script: SHA, on @user_script:1.",
+        ),
+        ("error('mine')", "ERR user_script:1: mine script: SHA, on @user_script:1."),
+        ("error({err = 'MINE text'})", "MINE text script: SHA, on @user_script:1."),
+        ("error({})", "ERR unknown error script: SHA, on @user_script:1."),
+        ("error()", "ERR nil script: SHA, on @user_script:1."),
+        (
+            "return none",
+            "ERR user_script:1: Script attempted to access nonexistent global variable 'none' script: SHA, on @user_script:1.",
+        ),
+        ("x = 1", "ERR user_script:1: Attempt to modify a readonly table script: SHA, on @user_script:1."),
+        (
+            "local x\nx.y = 1",
+            "ERR user_script:2: attempt to index local 'x' (a nil value) script: SHA, on @user_script:2.",
+        ),
+        (
+            "cjson.decode('x')",
+            "ERR user_script:1: Expected value but found invalid token at character 1 script: SHA, on @user_script:1.",
+        ),
+        (
+            "local f = cjson.decode f()",
+            "ERR user_script:1: bad argument #1 to 'f' (expected 1 argument) script: SHA, on @user_script:1.",
+        ),
+        (
+            "pairs(5)",
+            "ERR user_script:1: bad argument #1 to 'pairs' (table expected, got number) script: SHA, on @user_script:1.",
+        ),
+    ] {
+        let digest = client.ask_words(&["SCRIPT", "LOAD", script]);
+        let expected = format!("({})", text.replace("SHA", &digest));
+        assert_eq!(client.ask_words(&["EVAL", script, "0"]), expected, "{script}");
+        assert_eq!(client.ask_words(&["EVALSHA", &digest, "0"]), expected, "{script}");
+    }
+    assert_eq!(
+        client.ask_words(&["EVAL", "return 1 )", "0"]),
+        "(ERR Error compiling script (new function): user_script:1: '<eof>' expected near ')')"
+    );
+    // What is caught is a text, or a table.
+    for (script, reply) in [
+        ("local _, e = pcall(redis.call, 'nosuch') return e", "ERR Unknown Redis command called from script"),
+        ("local _, e = pcall(function() error('x') end) return e", "user_script:1: x"),
+        ("local _, e = pcall(error, {x = 1}) return type(e)", "table"),
+        (
+            "local _, e = xpcall(function() redis.call('x') end, function(e) return e.err end) return e",
+            "ERR Unknown Redis command called from script",
+        ),
+        (
+            "local c = coroutine.create(function() redis.call('x') end) local _, e = coroutine.resume(c) return type(e)",
+            "table",
+        ),
+        ("local _, e = pcall(cjson.decode, 'x') return e", "Expected value but found invalid token at character 1"),
+    ] {
+        assert_eq!(client.ask_words(&["EVAL", script, "0"]), reply, "{script}");
+    }
+    assert_eq!(client.ask("PING"), "PONG");
+}
+
+#[test]
+fn scripts_leave_nothing_behind() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let refused = "Attempt to modify a readonly table";
+    for script in [
+        "redis.call = nil",
+        "string.rep = nil",
+        "_G.x = 1",
+        "KEYS = {}",
+        "getmetatable('').__index = nil",
+        "getmetatable(_G).__index = nil",
+        "rawset(redis, 'call', nil)",
+        "setmetatable(_G, {})",
+        "local _, t = pairs(redis) t.call = nil",
+        "local f, t = pairs(string) rawset(t, 'rep', nil)",
+        "setmetatable({}, {__index = function() end}).x = redis.x = 1",
+    ] {
+        let reply = client.ask_words(&["EVAL", script, "0"]);
+        assert!(
+            reply.contains(refused) || reply.contains("'<eof>'") || reply.contains("near '='"),
+            "{script}: {reply}"
+        );
+    }
+    for name in
+        ["print", "io", "debug", "require", "module", "package", "dofile", "loadfile", "setfenv", "getfenv", "newproxy"]
+    {
+        let reply = client.ask_words(&["EVAL", &format!("return {name}"), "0"]);
+        assert!(reply.contains(&format!("nonexistent global variable '{name}'")), "{reply}");
+    }
+    for (script, reply) in [
+        ("table.insert(redis, 1) table.insert(string, 7, 2)", "nil"),
+        ("return {#redis, redis[1], string[7]}", "[0]"),
+        ("return type(loadstring(string.dump(function() end)))", "nil"),
+        ("return os.clock() >= 0 and os.time == nil", "1"),
+        ("return loadstring('return ...', 'name')(5)", "5"),
+        ("return ('x'):rep(3)", "xxx"),
+        ("return next(redis) ~= nil and rawget(redis, 'call') ~= nil", "1"),
+        ("math.randomseed(5) return math.floor(math.random() * 1000000)", "524839"),
+        // There is a limit to the arguments of a function.
+        (
+            "local function g(n, ...) if n > 0 then return g(n - 1, 'a', ...) end return redis.call('del', ...) end return pcall(g, 9000)",
+            "nil",
+        ),
+        (
+            "local function g(n, ...) if n > 0 then return g(n - 1, 'a', ...) end return redis.call('del', ...) end return g(7000)",
+            "0",
+        ),
+        ("return pcall(struct.unpack, ('c1'):rep(9000), ('x'):rep(9000))", "nil"),
+        ("return pcall(cmsgpack.unpack, cmsgpack.pack('x'):rep(9000))", "nil"),
+    ] {
+        assert_eq!(client.ask_words(&["EVAL", script, "0"]), reply, "{script}");
+    }
+    // Others go on as if nothing had been.
+    assert_eq!(client.ask_words(&["EVAL", "return redis.call('ping')", "0"]), "PONG");
+}
+
+#[test]
+fn scripts_are_known_by_their_digests() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.play(
+        "
+        > EVALSHA 930269f31393d0be681588b6ab08dccee7d6bb67 0
+        (NOSCRIPT No matching script. Please use EVAL.)
+        > EVAL return(1) 0
+        1
+        > EVALSHA 930269F31393D0BE681588B6AB08DCCEE7D6BB67 0
+        1
+        > SCRIPT LOAD return(2)
+        572625a1039fb30b308c236ab7091a2bd7724d22
+        > SCRIPT EXISTS 572625a1039fb30b308c236ab7091a2bd7724d22 x 930269f31393d0be681588b6ab08dccee7d6bb67
+        [1 0 1]
+        > SCRIPT SHOW 572625a1039fb30b308c236ab7091a2bd7724d22
+        return(2)
+        > SCRIPT FLUSH x
+        (ERR SCRIPT FLUSH only support SYNC|ASYNC option)
+        > SCRIPT FLUSH ASYNC
+        OK
+        > SCRIPT EXISTS 572625a1039fb30b308c236ab7091a2bd7724d22
+        [0]
+        > EVALSHA 572625a1039fb30b308c236ab7091a2bd7724d22 0
+        (NOSCRIPT No matching script. Please use EVAL.)
+        > EVALSHA short 0
+        (NOSCRIPT No matching script. Please use EVAL.)
+        > EVAL return(1) 1
+        (ERR Number of keys can't be greater than number of args)
+        > EVAL return(1) -1
+        (ERR Number of keys can't be negative)
+        > EVAL return(1) x
+        (ERR value is not an integer or out of range)
+        > SCRIPT KILL
+        (NOTBUSY No scripts in execution right now.)
+        > SCRIPT DEBUG x
+        (ERR Use SCRIPT DEBUG YES/SYNC/NO)
+        > SCRIPT nosuch
+        (ERR unknown subcommand 'nosuch'. Try SCRIPT HELP.)
+        ",
+    );
+    for number in 0..600 {
+        client.ask_words(&["EVAL", &format!("return {number}"), "0"]);
+    }
+    assert_eq!(client.info("number_of_cached_scripts"), "500");
+    assert_eq!(client.info("evicted_scripts"), "100");
+    assert!(client.info("used_memory_vm_eval").parse::<u64>().unwrap() > 10_000);
+}
+
+#[test]
+fn the_first_line_says_what_a_script_needs() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    let ask = |client: &mut crate::support::Connection, command: &str, script: &str| {
+        client.ask_words(&[command, script, "0"])
+    };
+    let write = "return redis.call('set', 'k', 'v')";
+    for (command, script, reply) in [
+        ("EVAL", format!("#!lua\n{write}"), "OK"),
+        ("EVAL", "#!lua flags=no-writes,allow-oom,allow-stale,no-cluster,allow-cross-slot-keys\nreturn 1".into(), "1"),
+        ("EVAL", "#!lua flags=x\nreturn 1".into(), "(ERR Unexpected flag in script shebang: x)"),
+        ("EVAL", "#!lua name=x\nreturn 1".into(), "(ERR Unknown lua shebang option: name=x)"),
+        ("EVAL", "#!js\nreturn 1".into(), "(ERR Unexpected engine in script shebang: #!js)"),
+        ("EVAL", "#!lua".into(), "(ERR Invalid script shebang)"),
+        ("EVAL_RO", "return redis.call('get', 'k')".into(), "v"),
+        ("EVAL_RO", "#!lua\nreturn 1".into(), "(ERR Can not execute a script with write flag using *_ro command.)"),
+        (
+            "EVAL_RO",
+            "return redis.pcall('set', 'k', 'v')".into(),
+            "(ERR Write commands are not allowed from read-only scripts.)",
+        ),
+        (
+            "EVAL_RO",
+            "return redis.pcall('publish', 'k', 'v')".into(),
+            "(ERR Write commands are not allowed from read-only scripts.)",
+        ),
+        (
+            "EVAL",
+            "#!lua flags=no-writes\nreturn redis.pcall('del', 'k')".into(),
+            "(ERR Write commands are not allowed from read-only scripts.)",
+        ),
+    ] {
+        assert_eq!(ask(&mut client, command, &script), reply, "{script}");
+    }
+    let failed = ask(&mut client, "EVAL", &format!("#!lua flags=no-writes\n\n{write}"));
+    assert!(failed.ends_with(", on @user_script:3.)"), "{failed}");
+}
+
+#[test]
+fn memory_that_is_short_stops_scripts_before_they_write() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.ask("CONFIG SET maxmemory 1");
+    let oom = "OOM command not allowed when used memory > 'maxmemory'.";
+    for (script, reply) in [
+        ("return redis.pcall('set', 'k', 'v')", format!("({oom})")),
+        ("return redis.call('get', 'k')", "nil".into()),
+        // What frees memory comes first: then it must not be stopped half way.
+        ("redis.call('del', 'k') return redis.call('set', 'k', 'v')", "OK".into()),
+        (
+            "#!lua\nreturn 1",
+            "(OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory')".into(),
+        ),
+        ("#!lua flags=no-writes\nreturn 1", "1".into()),
+        ("#!lua flags=allow-oom\nreturn redis.call('set', 'k', 'v')", "OK".into()),
+    ] {
+        assert_eq!(client.ask_words(&["EVAL", script, "0"]), reply, "{script}");
+    }
+}
+
+#[test]
+fn transactions_scripts_and_those_who_wait_go_together() {
+    let server = Server::start(&[]);
+    let (mut client, mut waiting) = (server.connect(), server.connect());
+    waiting.send("BLPOP l 0");
+    eventually("the wait", || client.info("blocked_clients") == "1");
+    let pushes = "redis.call('rpush', 'l', 'a') redis.call('rpush', 'l', 'b') return redis.call('llen', 'l')";
+    assert_eq!(client.ask_words(&["EVAL", pushes, "0"]), "2");
+    assert_eq!(waiting.reply(), "[l a]");
+    client.play(
+        "
+        > SELECT 2
+        OK
+        > EVAL redis.call('select',3)return(redis.call('set','k','three')) 0
+        OK
+        > GET k
+        nil
+        > EVAL return(redis.call('blpop','none',0)) 0
+        nil
+        > MULTI
+        OK
+        > SET k two
+        QUEUED
+        > EVAL return(redis.call('get',KEYS[1])) 1 k
+        QUEUED
+        > EVALSHA x 0
+        QUEUED
+        > EXEC
+        [OK two (NOSCRIPT No matching script. Please use EVAL.)]
+        > WATCH k
+        OK
+        ",
+    );
+    waiting.ask("SELECT 2");
+    waiting.ask_words(&["EVAL", "redis.call('append', 'k', 'x')", "0"]);
+    client.play(
+        "
+        > MULTI
+        OK
+        > PING
+        QUEUED
+        > EXEC
+        nil
+        > SELECT 3
+        OK
+        > GET k
+        three
+        ",
+    );
+}
+
+#[test]
+fn commands_of_scripts_are_counted_and_shown() {
+    let server = Server::start(&[]);
+    let (mut client, mut monitor) = (server.connect(), server.connect());
+    monitor.ask("MONITOR");
+    client.ask_words(&["EVAL", "redis.call('set', 'k', 'v') return redis.pcall('incr', 'k')", "0"]);
+    let lines: Vec<String> = (0..3).map(|_| monitor.reply()).collect();
+    assert!(lines[0].contains("\"EVAL\"") && !lines[0].contains(" lua]"), "{lines:?}");
+    assert!(lines[1].ends_with("[0 lua] \"set\" \"k\" \"v\""), "{lines:?}");
+    assert!(lines[2].ends_with("[0 lua] \"incr\" \"k\""), "{lines:?}");
+    assert!(client.info("cmdstat_set").starts_with("calls=1,"));
+    assert!(client.info("cmdstat_incr").contains(",failed_calls=1"));
+    assert_eq!(client.info("errorstat_ERR"), "count=1");
+    client.ask_words(&["EVAL", "return redis.call('incr', 'k')", "0"]);
+    // Once, though it is both the command's error and the script's.
+    assert_eq!(client.info("errorstat_ERR"), "count=2");
+    assert!(client.info("cmdstat_eval").ends_with(",failed_calls=1"));
+    client.ask("CONFIG SET slowlog-log-slower-than 0");
+    client.ask("SLOWLOG RESET");
+    client.ask_words(&["EVAL", "return redis.call('get', 'k')", "0"]);
+    let slow = client.ask("SLOWLOG GET");
+    assert!(slow.contains("[EVAL ") && !slow.contains("[get k]"), "{slow}");
+}
