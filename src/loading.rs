@@ -386,6 +386,9 @@ pub fn receive(
             let databases = state.keyspace.databases();
             let mut aside: Vec<Shard> = (0..state.keyspace.shard_count()).map(|_| Shard::new(databases)).collect();
             let result = load(&state, input, &mut aside, RECEIVED);
+            if let Err(LoadError::Read(error, offset)) = &result {
+                tracing::warn!("Internal error in RDB reading offset {offset} -> {error}");
+            }
             if result.is_ok() {
                 // The data are those of no history until whoever has received them says of which.
                 state.replication.set_has_history(false);

@@ -305,3 +305,87 @@ fn what_is_done_at_a_replica_itself_is_not_in_the_stream() {
     follower.ask("SET own 2");
     assert_ne!(follower.info("master_repl_offset"), offset, "its own history has what it does");
 }
+
+#[test]
+fn what_a_replica_has_stays_until_other_data_are_whole() {
+    let primary = start(&["--rdb-key-save-delay", "20000", "--enable-debug-command", "yes"]);
+    let replica = start(&["--repl-diskless-load", "swapdb"]);
+    let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+    theirs.ask("DEBUG POPULATE 1000 key 10");
+    ours.ask("SET mine 1");
+    assert_eq!(ours.ask(&format!("REPLICAOF 127.0.0.1 {}", primary.port)), "OK");
+    eventually("data to come", || ours.info("loading") == "1");
+    assert_eq!(ours.ask("GET mine"), "(LOADING Redis is loading the dataset in memory)");
+    drop(primary);
+    eventually("the end of that", || ours.info("loading") == "0");
+    assert_eq!(ours.ask("REPLICAOF NO ONE"), "OK");
+    assert_eq!(ours.ask("GET mine"), "1");
+    assert_eq!(ours.ask("DBSIZE"), "1");
+}
+
+#[test]
+fn older_data_of_the_same_history_are_served_until_newer_ones_are_whole() {
+    let primary = start(&["--enable-debug-command", "yes", "--repl-backlog-size", "16384"]);
+    let replica = start(&["--repl-diskless-load", "swapdb", "--replica-read-only", "no"]);
+    let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+    follow(&mut ours, &primary);
+    theirs.ask("SET old 1");
+    catch_up(&mut ours, &mut theirs);
+    ours.ask("SET mine 1");
+    // The backlog loses what the replica lacks.
+    theirs.ask("DEBUG POPULATE 100 key 10");
+    theirs.ask("CONFIG SET rdb-key-save-delay 20000");
+    let value = "x".repeat(200_000);
+    theirs.ask("MULTI");
+    theirs.ask("CLIENT KILL TYPE replica");
+    theirs.ask(&format!("SET new {value}"));
+    theirs.ask(&format!("SET new {value}"));
+    assert!(theirs.ask("EXEC").ends_with("OK OK]"));
+    eventually("data to come", || ours.info("async_loading") == "1");
+    assert_eq!(ours.info("loading"), "0");
+    ours.play(
+        "
+        > MGET old mine new
+        [1 1 nil]
+        > REPLICAOF NO ONE
+        (LOADING Redis is loading the dataset in memory)
+        > CONFIG SET appendonly no
+        (LOADING Redis is loading the dataset in memory)
+        ",
+    );
+    theirs.ask("CONFIG SET rdb-key-save-delay 0");
+    eventually("the end", || ours.info("async_loading") == "0" && ours.info("master_link_status") == "up");
+    assert_eq!(ours.ask("STRLEN new"), "200000");
+    assert_eq!(ours.ask("EXISTS old mine"), "1");
+    assert_eq!(ours.ask("DBSIZE"), theirs.ask("DBSIZE"));
+    theirs.ask("SET later 1");
+    catch_up(&mut ours, &mut theirs);
+    assert_eq!(ours.ask("GET later"), "1");
+}
+
+#[test]
+fn a_replica_that_cannot_save_ends_unless_it_is_to_go_on() {
+    for goes_on in [false, true] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (place, ignore) = (directory.path().to_str().expect("letters"), if goes_on { "yes" } else { "no" });
+        let primary = start(&[]);
+        let mut replica =
+            start(&["--dir", place, "--replica-ignore-disk-write-errors", ignore, "--rdb-del-sync-files", "yes"]);
+        let (mut theirs, mut ours) = (primary.connect(), replica.connect());
+        follow(&mut ours, &primary);
+        // No file can take its place.
+        std::fs::create_dir(directory.path().join("dump.rdb")).expect("a directory");
+        theirs.ask("SET a 1");
+        catch_up(&mut ours, &mut theirs);
+        assert_eq!(ours.ask_words(&["CONFIG", "SET", "save", "3600 1"]), "OK");
+        ours.ask("BGSAVE");
+        eventually("the failure", || ours.info("rdb_last_bgsave_status") == "err");
+        theirs.ask("SET b 1");
+        if goes_on {
+            catch_up(&mut ours, &mut theirs);
+            assert_eq!(ours.ask("GET b"), "1");
+        } else {
+            assert!(!replica.wait().success());
+        }
+    }
+}

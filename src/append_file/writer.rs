@@ -4,6 +4,7 @@ use super::Order;
 use crate::command;
 use crate::config::{AppendFsync, Directive, error_text};
 use crate::log::Reader;
+use crate::persistence::aof;
 use crate::persistence::disk::DiskFile;
 use crate::state::{State, unix_time_ms};
 use bytes::Bytes;
@@ -126,7 +127,7 @@ impl Writer<'_> {
     fn note_time(&mut self) {
         let now_s = unix_time_ms() / 1000;
         if now_s > self.noted_s && self.state.settings.flag(Directive::AofTimestampEnabled) {
-            self.pieces.push(format!("#TS:{now_s}\r\n").into());
+            self.pieces.push(aof::write::timestamp(now_s).into());
             self.noted_s = now_s;
         }
     }

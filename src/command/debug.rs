@@ -55,6 +55,8 @@ const HELP: &[&str] = &[
     "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
     "    Saves everything, removes it, and loads it again. MERGE: keys that exist already are replaced. NOFLUSH: nothing is",
     "    removed before. NOSAVE: what was saved before is loaded.",
+    "REPLICATE <word> [<word> ...]",
+    "    Sends replicas a command of these words.",
     "REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
     "    For how long a reply counts towards the size of its client's reply buffer.",
     "SEGFAULT",
@@ -102,6 +104,12 @@ pub fn debug(call: &mut Call) -> CommandResult {
         (b"SET-SKIP-CHECKSUM-VALIDATION", 3) => {
             let skips = number::parse_i64(call.arg(2)).unwrap_or(0) != 0;
             call.state.skips_payload_checksums.store(skips, Ordering::Relaxed);
+            call.reply.ok()
+        }
+        (b"REPLICATE", 3..) => {
+            if call.state.log.is_on() {
+                call.state.log.append_outside(call.args.iter().skip(2));
+            }
             call.reply.ok()
         }
         (b"STRINGMATCH-LEN", 4) => {

@@ -122,6 +122,9 @@ impl Copy<'_> {
 
     /// Writes it as commands. Errors: it cannot be written, or somebody has ended the copy.
     pub fn write_commands(mut self, output: &mut impl Write) -> io::Result<()> {
+        if self.state.settings.flag(Directive::AofTimestampEnabled) {
+            output.write_all(aof::write::timestamp(unix_time_ms() / 1000).as_bytes())?;
+        }
         let (mut bytes, mut selected) = (Vec::new(), None);
         while let Some(database) = self.step(&mut bytes)? {
             if selected != Some(database) {

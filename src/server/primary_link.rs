@@ -74,14 +74,19 @@ pub async fn follow(state: Arc<State>) {
         };
         let turn = state.replication.turn();
         state.replication.update_link(Link::note_attempt);
+        let mut may_be_back = false;
         if let Err(broken) = Box::pin(attempt(&state, &address, turn)).await {
             tell(&state, &broken);
+            // A primary that has just been there may be there still, or again.
+            may_be_back = match state.replication.link().state {
+                LinkState::Connected => true,
+                LinkState::Transfer => matches!(broken, Broken::Io(_)),
+                LinkState::Connect | LinkState::Connecting | LinkState::Handshake => false,
+            };
         }
         if state.replication.turn() == turn {
-            let was_up = state.replication.link().state == LinkState::Connected;
             state.replication.update_link(|link| link.note_down(unix_time_ms()));
-            // The primary may be there still, or again.
-            if !was_up {
+            if !may_be_back {
                 let _ = timeout(PERIOD, turned).await;
             }
         }

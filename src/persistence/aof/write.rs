@@ -8,6 +8,11 @@ use crate::value::{ValueRef, double};
 /// Elements that one command adds.
 const ELEMENTS_MAX: usize = 64;
 
+/// The annotation that what follows was done at `time_s`, in seconds of Unix time.
+pub fn timestamp(time_s: i64) -> String {
+    format!("#TS:{time_s}\r\n")
+}
+
 /// Appends the commands that make the record of `key`.
 pub fn record(out: &mut Vec<u8>, key: &[u8], deadline_ms: Option<i64>, value: ValueRef<'_>) {
     if let Some(string) = value.as_string() {
