@@ -33,7 +33,6 @@ ABSENT = [
     ("client|caching", "pending: tracking"),
     ("client|getredir", "pending: tracking"),
     ("client|tracking*", "pending: tracking"),
-    ("failover", "pending: replication"),
 ]
 
 # Peer, command, field (all may be patterns), and why Radish differs.

@@ -318,10 +318,7 @@ fn begin(state: &Arc<State>, file: Box<dyn DiskFile>) -> io::Result<()> {
     append_file.is_on.store(true, Ordering::Relaxed);
     append_file.is_always.store(is_always(state), Ordering::Relaxed);
     let (thread, generation) = (Arc::clone(state), append_file.generation.load(Ordering::Acquire));
-    let spawned = std::thread::Builder::new().name("append-file".into()).spawn(move || {
-        writer::run(&thread, &reader, file, generation);
-    });
-    spawned.map(drop)
+    crate::memory::spawn("append-file", move || writer::run(&thread, &reader, file, generation))
 }
 
 /// `CONFIG SET appendonly yes`: begins with a base of what is there. Errors: that cannot be begun.

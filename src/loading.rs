@@ -13,7 +13,7 @@ use crate::tree::NewPayload;
 use crate::value::Value;
 use crate::value::collection::PACKED_BYTES_MAX;
 use crate::value::string::NewString;
-use crate::{access, append_file, command, delay, forms, removal};
+use crate::{access, append_file, command, delay, forms, memory, removal};
 use parking_lot::Mutex;
 use std::fmt;
 use std::io::{self, Read};
@@ -254,7 +254,7 @@ pub fn start(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<()>>> {
     state.loading.is_on.store(true, Ordering::Relaxed);
     let (done, ended) = oneshot::channel();
     let state = Arc::clone(state);
-    std::thread::Builder::new().name("loading".into()).spawn(move || {
+    memory::spawn("loading", move || {
         load_own_file(&state, file);
         state.loading.is_on.store(false, Ordering::Relaxed);
         // Nobody waits for it when the process ends.
@@ -278,7 +278,7 @@ fn load_own_file(state: &State, file: impl Read) {
     }
     tracing::info!("DB loaded from disk: {:.3} seconds", begun.elapsed().as_secs_f64());
     go_on_from_place(state);
-    crate::memory::publish();
+    memory::publish();
 }
 
 /// Goes on with the history that the data were loaded with, if there is one.
@@ -333,7 +333,7 @@ fn start_append_file(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<
         if let Err(error) = started {
             end(&format!("Can't open the append-only file: {error}"));
         }
-        crate::memory::publish();
+        memory::publish();
     };
     if is_short(state, bytes) {
         run(state);
@@ -342,7 +342,7 @@ fn start_append_file(state: &Arc<State>) -> io::Result<Option<oneshot::Receiver<
     state.loading.is_on.store(true, Ordering::Relaxed);
     let (done, ended) = oneshot::channel();
     let state = Arc::clone(state);
-    std::thread::Builder::new().name("loading".into()).spawn(move || {
+    memory::spawn("loading", move || {
         run(&state);
         state.loading.is_on.store(false, Ordering::Relaxed);
         // Nobody waits for it when the process ends.
@@ -378,7 +378,7 @@ pub fn receive(
     state.loading.note_under_way(replacement, true);
     let (done, ended) = oneshot::channel();
     let state = Arc::clone(state);
-    std::thread::Builder::new().name("loading".into()).spawn(move || {
+    memory::spawn("loading", move || {
         let result = if replacement == Replacement::Before {
             command::database::empty(&state, is_lazy);
             load(&state, input, &mut &state.keyspace, RECEIVED)
@@ -397,7 +397,7 @@ pub fn receive(
             result
         };
         state.loading.note_under_way(replacement, false);
-        crate::memory::publish();
+        memory::publish();
         // Nobody waits for it when the process ends.
         let _ = done.send(result);
     })?;
@@ -416,7 +416,7 @@ pub fn receive_at_once(state: &State, input: impl Read, bytes: u64, is_lazy: boo
     let result = load(state, input, &mut all, RECEIVED);
     drop(all);
     emptied.free(state, is_lazy);
-    crate::memory::publish();
+    memory::publish();
     Some(result)
 }
 

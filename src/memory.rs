@@ -48,6 +48,15 @@ pub fn publish() -> usize {
     (others + change).max(0) as usize
 }
 
+/// Starts a thread that ends before the process does: what it has taken and freed counts behind its end as well.
+pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let counted = move || {
+        work();
+        publish();
+    };
+    std::thread::Builder::new().name(name.into()).spawn(counted).map(drop)
+}
+
 /// What the allocator knows, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllocatorFigures {

@@ -307,6 +307,26 @@ fn what_is_done_at_a_replica_itself_is_not_in_the_stream() {
 }
 
 #[test]
+fn copies_for_replicas_leave_the_memory_in_use_as_it_was() {
+    let primary = start(&["--enable-debug-command", "yes"]);
+    let mut theirs = primary.connect();
+    theirs.ask("DEBUG POPULATE 2000 key 10000");
+    let used = |theirs: &mut Connection| theirs.info("used_memory").parse::<usize>().expect("a number");
+    for is_diskless in ["yes", "no"] {
+        theirs.ask(&format!("CONFIG SET repl-diskless-sync {is_diskless}"));
+        let before = used(&mut theirs);
+        for _ in 0..2 {
+            let replica = start(&["--appendonly", "yes"]);
+            follow(&mut replica.connect(), &primary);
+            drop(replica);
+            eventually("its end", || theirs.info("connected_slaves") == "0");
+        }
+        let after = used(&mut theirs);
+        assert!(after.abs_diff(before) < 4_000_000, "diskless {is_diskless}: {before} bytes before, {after} after");
+    }
+}
+
+#[test]
 fn what_a_replica_has_stays_until_other_data_are_whole() {
     let primary = start(&["--rdb-key-save-delay", "20000", "--enable-debug-command", "yes"]);
     let replica = start(&["--repl-diskless-load", "swapdb"]);

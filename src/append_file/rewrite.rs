@@ -43,7 +43,7 @@ pub fn begin(state: &Arc<State>) {
     rewrites.begun_ms = Some(unix_time_ms());
     drop(rewrites);
     let job = Arc::clone(state);
-    let spawned = std::thread::Builder::new().name("rewrite".into()).spawn(move || run(&job));
+    let spawned = crate::memory::spawn("rewrite", move || run(&job));
     if let Err(error) = spawned {
         tracing::warn!("Can't rewrite append only file in background: {}", error_text(&error));
         finish(state, Err(error));

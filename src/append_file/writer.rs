@@ -72,6 +72,8 @@ impl Writer<'_> {
         self.write_all()?;
         self.obey()?;
         self.sync_in_time()?;
+        // What was read is freed here, and was taken elsewhere.
+        crate::memory::publish();
         self.wait();
         self.go_on()
     }

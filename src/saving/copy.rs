@@ -106,6 +106,7 @@ impl<'s> Copy<'s> {
 impl Copy<'_> {
     /// Appends further records to `bytes`, and says of which database; `None` if there are no more. Errors: nobody wants them.
     fn step(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        crate::memory::publish();
         let done = self.snapshot.progress().keys_done;
         for _ in std::mem::replace(&mut self.keys_done, done)..done {
             delay::after_key(&self.state.settings, Directive::RdbKeySaveDelay, || self.is_unwanted());

@@ -33,13 +33,13 @@ pub async fn serve(state: Arc<State>) {
         let Some(group) = next_group(&state) else { continue };
         let (done, ended) = oneshot::channel();
         let job = Arc::clone(&state);
-        let spawned = std::thread::Builder::new().name("copy".into()).spawn(move || {
+        let spawned = crate::memory::spawn("copy", move || {
             copy(&job, &group);
             // Nobody waits for it when the process ends.
             let _ = done.send(());
         });
         match spawned {
-            Ok(_) => drop(ended.await),
+            Ok(()) => drop(ended.await),
             Err(error) => tracing::warn!("Can't save in background: {}", error_text(&error)),
         }
     }
@@ -210,6 +210,7 @@ impl Write for Sockets<'_> {
     /// Errors: no replica is left.
     fn flush(&mut self) -> io::Result<()> {
         let piece = Bytes::from(std::mem::replace(&mut self.gathered, Vec::with_capacity(PIECE_BYTES)));
+        crate::memory::publish();
         let mut left = 0;
         for replica in self.replicas.iter().filter(|replica| !replica.is_gone()) {
             if !self.has_room(replica) {
