@@ -2,7 +2,8 @@
 """Database files between Radish and other servers: `compat/rdb_files.py [--server BINARY] [--seed N] [--keys N]`.
 
 Random data of all types, in forms small and large, is saved by one server and loaded by the other, both ways for each of Redis
-7.0, Redis 8.2 and Valkey 9.1, with and without compression, with access times and frequencies. Digests of all data, deadlines of
+7.0, Redis 8.2 and Valkey 9.1, with and without compression, with access times and frequencies; and one follows the other while fields
+of hashes have deadlines. Digests of all data, deadlines of
 keys and, where both have them, of fields must be equal then, and redis-check-rdb must have no complaint.
 """
 
@@ -11,6 +12,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 
 import peers
 import server
@@ -151,29 +153,73 @@ def move(source, target, has_field_deadlines, checked):
     return before, after
 
 
+def differences(where, before, after):
+    """A line for each of the first differences."""
+    different = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+    return [
+        f"{where}: {name}: {before.get(name)} there, {after.get(name)} here"[-1200:] for name in sorted(different, key=str)[:3]
+    ]
+
+
+def follow(source, target, rng, now_ms):
+    """Has the other server follow, while fields get deadlines; what is told of the data there and here."""
+    there, here = Client(source.connect()), Client(target.connect())
+    here.ask("REPLICAOF", "127.0.0.1", source.port)
+    wait_for_link(there, here)
+    for number in range(50):
+        key = f"followed:{number}"
+        there.ask("HSET", key, *(word for field in range(9) for word in (f"f{field}", text(rng))))
+        there.ask("HPEXPIREAT", key, now_ms + rng.randrange(1, YEAR_MS), "FIELDS", 2, "f1", f"f{number % 9}")
+        there.ask("HEXPIRE", key, rng.randrange(10_000, 99_999), "FIELDS", 1, "f3")
+        there.ask("HPERSIST", key, "FIELDS", 1, "f1")
+        there.ask("HSETEX", key, "PX", rng.randrange(10_000_000, 99_999_999), "FIELDS", 1, "f5", text(rng))
+        there.ask("HGETEX", key, "EX", rng.randrange(10_000, 99_999), "FIELDS", 1, "f6")
+        there.ask("HPEXPIRE", key, 1, "FIELDS", 1, "f8")
+    time.sleep(0.5)
+    wait_for_link(there, here)
+    before, after = facts(there, True), facts(here, True)
+    here.ask("REPLICAOF", "NO", "ONE")
+    before["digest"] = after["digest"]
+    return before, after
+
+
+def wait_for_link(there, here):
+    """Waits until the one has all that the other has."""
+    deadline = time.time() + 30
+    while time.time() < deadline:
+        role = here.ask("ROLE")
+        if role[3] == b"connected" and role[4] == there.ask("ROLE")[1]:
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"it does not follow: {role}")
+
+
 def exchange(binary, peer, policy, compressed, options):
     """Moves data from the peer and back; a line for each difference."""
     arguments = ["--enable-debug-command", "yes", "--maxmemory-policy", policy, "--rdbcompression", compressed]
+    arguments += ["--repl-diskless-sync-delay", "0"]
     problems = []
     for has_field_deadlines in [False, True] if peer != "redis-7.0" else [False]:
         rng = random.Random(f"{options.seed} {peer} {policy} {has_field_deadlines}")
         with server.Server(binary, *arguments) as ours, server.Server(peers.PEERS[peer](), *arguments) as theirs:
             now_ms = int(Client(theirs.connect()).ask("TIME")[0]) * 1000
             for source, target, way in [(theirs, ours, "from"), (ours, theirs, "to")]:
+                client = Client(source.connect())
                 # Valkey writes deadlines of fields in a form of its own, and reads no other.
                 if has_field_deadlines and way == "to" and peer == "valkey-9.1":
-                    continue
-                client = Client(source.connect())
+                    if not client.ask("CONFIG", "GET", "field-deadline-format"):
+                        continue
+                    client.ask("CONFIG", "SET", "field-deadline-format", "valkey")
                 client.ask("FLUSHALL")
                 fill(client, rng, options.keys, now_ms, has_field_deadlines)
                 # Radish writes version 12 for deadlines of fields, which redis-check-rdb of 7.0 does not know.
                 checked = source is ours and not has_field_deadlines
                 before, after = move(source, target, has_field_deadlines, checked)
-                differences = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
-                for name in sorted(differences, key=str)[:3]:
-                    problems.append(f"{way} {peer}, {policy}: {name}: {before.get(name)} there, {after.get(name)} here"[-1200:])
+                problems += differences(f"{way} {peer}, {policy}", before, after)
                 if "log" in before:
                     break
+                if has_field_deadlines:
+                    problems += differences(f"{way} {peer}, followed", *follow(source, target, rng, now_ms))
     return problems
 
 

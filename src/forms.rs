@@ -1,7 +1,8 @@
 //! In which forms collections are kept, as the configuration has it.
 
-use crate::config::{Directive, Settings};
+use crate::config::{Directive, FieldDeadlineFormat, Settings};
 use crate::persistence::rdb::value::Limits;
+use crate::persistence::rdb::{FieldDeadlines, Style};
 use crate::state::State;
 use crate::value::hash::HashRules;
 use crate::value::list::ListLimits;
@@ -12,6 +13,15 @@ use std::sync::atomic::Ordering;
 
 fn count(settings: &Settings, directive: Directive) -> usize {
     settings.int(directive) as usize
+}
+
+/// How values are written to files, to replicas and in payloads.
+pub fn written(settings: &Settings) -> Style {
+    let field_deadlines = match settings.choice(Directive::FieldDeadlineFormat) {
+        FieldDeadlineFormat::Redis => FieldDeadlines::Redis,
+        FieldDeadlineFormat::Valkey => FieldDeadlines::Valkey,
+    };
+    Style { compressed: settings.flag(Directive::Rdbcompression), field_deadlines }
 }
 
 pub fn list(state: &State) -> ListLimits {

@@ -104,3 +104,34 @@ fn whoever_waits_for_a_list_gets_one_that_is_restored() {
     assert_eq!(ask(&mut client, &[b"RESTORE", b"awaited", b"0", &payload]), "OK");
     assert_eq!(waiting.reply(), "[awaited x]");
 }
+
+#[test]
+fn deadlines_of_fields_are_written_as_redis_or_valkey_has_them_and_both_are_read() {
+    let server = Server::start(&[]);
+    let mut client = server.connect();
+    client.play(
+        "
+        > HSET hash f v g w
+        2
+        > HPEXPIREAT hash 33000000000000 FIELDS 1 f
+        [1]
+        > CONFIG GET field-deadline-format
+        [field-deadline-format redis]
+        ",
+    );
+    let of_redis = dump(&server, "hash");
+    assert_eq!(client.ask("CONFIG SET field-deadline-format valkey"), "OK");
+    let of_valkey = dump(&server, "hash");
+    // Kind and version.
+    assert_eq!((of_redis[0], of_redis[of_redis.len() - 10]), (24, 12));
+    assert_eq!((of_valkey[0], of_valkey[of_valkey.len() - 10]), (22, 80));
+    for payload in [of_redis, of_valkey] {
+        assert_eq!(ask(&mut client, &[b"RESTORE", b"copy", b"0", &payload, b"REPLACE"]), "OK");
+        assert_eq!(client.ask("HMGET copy f g"), "[v w]");
+        assert_eq!(client.ask("HPEXPIRETIME copy FIELDS 2 f g"), "[33000000000000 -1]");
+    }
+    // A hash without them is the same for all.
+    client.ask("HPERSIST hash FIELDS 1 f");
+    let plain = dump(&server, "hash");
+    assert_eq!((plain[0], plain[plain.len() - 10]), (4, 10));
+}

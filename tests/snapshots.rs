@@ -2,6 +2,7 @@
 
 use crate::support::Local;
 use radish::client::Session;
+use radish::persistence::pieces::Pieces;
 use radish::store::snapshot::{Image, Snapshot, Step};
 use radish::value::ValueRef;
 use radish::value::digest::Digest;
@@ -152,7 +153,7 @@ struct Lines;
 impl Image for Lines {
     fn record(
         &self,
-        out: &mut Vec<u8>,
+        out: &mut Pieces<'_>,
         database: usize,
         key: &[u8],
         deadline_ms: Option<i64>,
@@ -199,7 +200,7 @@ fn commands_that_follow_leave_no_trace_in_a_snapshot() {
             for _ in 0..rng.random_range(0..commands_max) {
                 local.run(&mut client, &command(&mut rng));
             }
-            match snapshot.next(&mut seen) {
+            match snapshot.next(&mut seen, &mut |_, _| panic!("nothing is much")) {
                 Step::Records { .. } => {}
                 Step::Done => break,
                 Step::Aborted => panic!("nobody has aborted it"),

@@ -3,9 +3,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use radish::persistence::pieces::Pieces;
 use radish::persistence::rdb::file::read::{FileReader, Part, Record};
 use radish::persistence::rdb::file::write::{self, About, Output};
 use radish::persistence::rdb::value::{Limits, Loaded};
+use radish::persistence::rdb::{FieldDeadlines, Style};
 use radish::value::digest::Digest;
 use radish::value::hash::HashRules;
 use radish::value::list::ListLimits;
@@ -60,8 +62,10 @@ fn read(file: &[u8], checks: bool) -> Option<Vec<(Vec<u8>, Option<i64>, Value)>>
 fuzz_target!(|input: &[u8]| {
     let file = [b"REDIS0011".as_slice(), input].concat();
     let Some(records) = read(&file, false) else { return };
+    let field_deadlines = if input.len().is_multiple_of(3) { FieldDeadlines::Valkey } else { FieldDeadlines::Redis };
+    let style = Style { compressed: input.len().is_multiple_of(2), field_deadlines };
     let about = About {
-        has_field_deadlines: true,
+        field_deadlines: Some(field_deadlines),
         created_s: 0,
         used_memory: 0,
         is_aof_base: false,
@@ -71,7 +75,7 @@ fuzz_target!(|input: &[u8]| {
     let mut bytes = Vec::new();
     write::begin(&about, &mut bytes);
     for (key, deadline_ms, value) in &records {
-        write::record(&mut bytes, key, *deadline_ms, None, ValueRef::Boxed(value), input.len().is_multiple_of(2));
+        write::record(&mut Pieces::whole(&mut bytes), key, *deadline_ms, None, ValueRef::Boxed(value), style);
     }
     let mut output = Output::new(Vec::new(), true);
     output.write(&bytes).expect("a vector takes all");

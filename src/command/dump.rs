@@ -2,7 +2,7 @@
 
 use super::{Call, stored};
 use crate::access;
-use crate::config::Directive;
+use crate::forms;
 use crate::persistence::rdb::complaint;
 use crate::persistence::rdb::payload::{self, Refusal};
 use crate::persistence::rdb::value::Loaded;
@@ -14,10 +14,10 @@ const BUSY_KEY: ErrorReply = ErrorReply::fixed("BUSYKEY Target key name already 
 
 /// `DUMP key`
 pub fn dump(call: &mut Call) -> CommandResult {
-    let compressed = call.state.settings.flag(Directive::Rdbcompression);
+    let style = forms::written(&call.state.settings);
     match call.keys.read(call.arg(1)) {
         None => call.reply.null(),
-        Some(found) => call.reply.bulk(&payload::write(call.keys.value(found), compressed)),
+        Some(found) => call.reply.bulk(&payload::write(call.keys.value(found), style)),
     }
 }
 

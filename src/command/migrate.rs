@@ -3,7 +3,6 @@
 use super::blocking;
 use super::call::{Call, Mode, Unanswered};
 use super::keys::Keys;
-use crate::config::Directive;
 use crate::migration::{Parcel, Sent, Target};
 use crate::persistence::rdb::payload;
 use crate::resp::{CommandResult, ErrorReply, Reply};
@@ -94,7 +93,7 @@ fn answer(error: Option<ErrorReply>, reply: &mut Reply) -> CommandResult {
 /// `MIGRATE host port key|"" destination-db timeout [COPY] [REPLACE] [AUTH password | AUTH2 name password] [KEYS key …]`
 pub fn migrate(call: &mut Call) -> CommandResult {
     let (target, is_copy, keys) = parse(call)?;
-    let compressed = call.state.settings.flag(Directive::Rdbcompression);
+    let style = crate::forms::written(&call.state.settings);
     let now_ms = call.keys.now_ms();
     let mut parcels = Vec::new();
     for index in keys {
@@ -104,7 +103,7 @@ pub fn migrate(call: &mut Call) -> CommandResult {
             parcels.push(Parcel {
                 key: key.into(),
                 lifetime_ms: deadline.map(|deadline| (deadline - now_ms).max(1)),
-                payload: payload::write(call.keys.value(found), compressed),
+                payload: payload::write(call.keys.value(found), style),
             });
         }
     }

@@ -89,6 +89,12 @@ choices! {
         No = "no",
     }
 
+    /// `field-deadline-format`: in whose form hashes are written of which fields have deadlines.
+    FieldDeadlineFormat {
+        Redis = "redis",
+        Valkey = "valkey",
+    }
+
     /// `supervised`: how the process that started the server is told that it is up.
     Supervised {
         Upstart = "upstart",

@@ -100,6 +100,8 @@ directives! {
     CompressionThreshold = Entry::memory("compression-threshold", KB, 0, MAX);
     /// Seconds without access after which a string is compressed again that was changed or read in part.
     CompressionIdleTime = Entry::integer("compression-idle-time", 60, 0, 86400);
+    /// In whose form files, copies for replicas and `DUMP` have hashes of which fields have deadlines.
+    FieldDeadlineFormat = Entry::choice::<FieldDeadlineFormat>("field-deadline-format", FieldDeadlineFormat::Redis.number());
 
     // Listening and connections.
 

@@ -38,7 +38,7 @@ pub use arguments::{Arguments, BUILD_ID, Invocation, version_line};
 pub use change::{Asker, SetError};
 pub use checks::error_text;
 pub use choices::{
-    AppendFsync, Choice, LogFormat, LogLevel, LogTimestampFormat, MaxmemoryPolicy, OomScoreAdj,
+    AppendFsync, Choice, FieldDeadlineFormat, LogFormat, LogLevel, LogTimestampFormat, MaxmemoryPolicy, OomScoreAdj,
     PropagationErrorBehavior, ProtectedAction, ShutdownFlags, Supervised, SyslogFacility,
 };
 pub use directive::Directive;

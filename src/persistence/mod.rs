@@ -3,6 +3,7 @@
 
 pub mod aof;
 pub mod disk;
+pub mod pieces;
 mod place;
 pub mod rdb;
 

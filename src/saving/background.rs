@@ -1,11 +1,12 @@
 //! Saves in the background (`BGSAVE`, save points): a snapshot, which a thread of its own writes while clients go on.
 
+use super::body::Body;
 use super::encoder::Encoder;
 use super::file::{self, Target};
 use super::{Output, SaveFailed, begin};
 use crate::config::Directive;
 use crate::delay;
-use crate::persistence::rdb::file::write;
+use crate::persistence::pieces::Pieces;
 use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
 use crate::store::snapshot::{Image, Step};
@@ -165,7 +166,7 @@ struct CountingEncoder {
 impl Image for CountingEncoder {
     fn record(
         &self,
-        out: &mut Vec<u8>,
+        out: &mut Pieces<'_>,
         _: usize,
         key: &[u8],
         deadline_ms: Option<i64>,
@@ -215,30 +216,18 @@ fn run(state: &State, jobs: &Receiver<Job>) {
 
 /// Writes what a snapshot hands over.
 fn write_snapshot(state: &State, job: Job, output: &mut Output) -> io::Result<()> {
-    let Job { mut snapshot, head: mut buffer, target, .. } = job;
-    let counts = snapshot.counts().to_vec();
+    let Job { mut snapshot, head, target, .. } = job;
     let background = &state.saving.background;
-    let (mut current, mut has_begun) = (None, vec![false; counts.len()]);
+    output.write(&head)?;
+    let mut body = Body::new(snapshot.counts(), output);
     let mut records = Vec::new();
     loop {
-        records.clear();
-        let database = match snapshot.next(&mut records) {
-            Step::Records { database } => database,
+        match snapshot.next(&mut records, &mut |database, bytes| body.add(database, bytes)) {
+            Step::Records { database } => body.add(database, &mut records),
             Step::Done => break,
             Step::Aborted => return Err(io::ErrorKind::Interrupted.into()),
-        };
-        if current != Some(database) {
-            write::select(database, &mut buffer);
-            if !std::mem::replace(&mut has_begun[database], true) {
-                write::sizes(counts[database].keys, counts[database].expiring, &mut buffer);
-            }
-            current = Some(database);
         }
-        buffer.extend_from_slice(&records);
-        if buffer.len() >= super::BUFFER_BYTES {
-            output.write(&buffer)?;
-            buffer.clear();
-        }
+        body.check()?;
         let done = snapshot.progress().keys_done;
         for _ in background.keys_done.swap(done, Ordering::Relaxed)..done {
             delay::after_key(&state.settings, Directive::RdbKeySaveDelay, || target.is_cancelled());
@@ -247,7 +236,7 @@ fn write_snapshot(state: &State, job: Job, output: &mut Output) -> io::Result<()
             return Err(io::ErrorKind::Interrupted.into());
         }
     }
-    output.write(&buffer)
+    body.finish()
 }
 
 /// Begins a save in the background. All shards are held. `uncounted`: changes of the running command, which are saved as well.
@@ -258,15 +247,15 @@ pub fn save_in_background(state: &State, locked: &mut Locked<'_>, uncounted: u64
         return Err(Refusal::Running);
     }
     let begun = Instant::now();
-    let has_field_deadlines = super::has_field_deadlines(state, locked);
     let (encoder, kept_bytes) = (Encoder::new(&state.settings), Arc::clone(&background.kept_bytes));
+    let field_deadlines = super::has_field_deadlines(state, locked).then(|| encoder.field_deadlines());
     let image = Box::new(CountingEncoder { encoder, kept_bytes });
     let snapshot = Snapshot::begin(locked, image).ok_or(Refusal::Busy)?;
     let thread = background.thread.load(Ordering::Relaxed);
     let target = Target::new(state, &format!("temp-{thread}.rdb"));
     *background.target.lock() = Some(target.clone());
     let mut head = Vec::new();
-    begin(state, has_field_deadlines, &mut head);
+    begin(state, field_deadlines, &mut head);
     let keys = snapshot.progress().keys;
     background.keys.store(keys, Ordering::Relaxed);
     background.keys_done.store(0, Ordering::Relaxed);

@@ -1,8 +1,11 @@
 //! A copy of all data as they are at one moment, made while they go on changing.
 
+use super::body::Body;
 use super::encoder::Encoder;
 use crate::config::Directive;
 use crate::delay;
+use crate::persistence::pieces::Pieces;
+use crate::persistence::rdb::FieldDeadlines;
 use crate::persistence::rdb::file::write::{self, About, Output};
 use crate::persistence::{Place, aof};
 use crate::resp::write_command;
@@ -32,7 +35,7 @@ struct Records {
 impl Image for Records {
     fn record(
         &self,
-        out: &mut Vec<u8>,
+        out: &mut Pieces<'_>,
         _database: usize,
         key: &[u8],
         deadline_ms: Option<i64>,
@@ -50,6 +53,7 @@ impl Image for Records {
 pub struct Copy<'s> {
     state: &'s State,
     snapshot: Snapshot,
+    field_deadlines: FieldDeadlines,
     keys_done: u64,
     /// Says that nobody wants it any more.
     is_unwanted: Option<Box<dyn Fn() -> bool + Send>>,
@@ -58,9 +62,11 @@ pub struct Copy<'s> {
 impl<'s> Copy<'s> {
     /// Begins a copy of what is there now; all shards are held. `None` if another one is under way.
     pub fn begin(state: &'s Arc<State>, locked: &mut Locked<'_>, form: Form) -> Option<Self> {
-        let snapshot = Snapshot::begin(locked, Box::new(Records { encoder: Encoder::new(&state.settings), form }))?;
+        let encoder = Encoder::new(&state.settings);
+        let field_deadlines = encoder.field_deadlines();
+        let snapshot = Snapshot::begin(locked, Box::new(Records { encoder, form }))?;
         state.saving.count();
-        Some(Copy { state, snapshot, keys_done: 0, is_unwanted: None })
+        Some(Copy { state, snapshot, field_deadlines, keys_done: 0, is_unwanted: None })
     }
 
     /// Has the copy end when `is_unwanted` says so.
@@ -77,7 +83,7 @@ impl<'s> Copy<'s> {
         let mut bytes = Vec::new();
         let counts = self.snapshot.counts().to_vec();
         let about = About {
-            has_field_deadlines: counts.iter().any(|count| count.hashes_with_deadlines > 0),
+            field_deadlines: counts.iter().any(|count| count.hashes_with_deadlines > 0).then_some(self.field_deadlines),
             created_s: unix_time_ms() / 1000,
             used_memory: crate::eviction::used_memory(self.state),
             is_aof_base,
@@ -85,27 +91,22 @@ impl<'s> Copy<'s> {
             functions: &self.state.saving.functions.lock(),
         };
         write::begin(&about, &mut bytes);
-        let (mut selected, mut has_begun) = (None, vec![false; counts.len()]);
-        loop {
-            output.write(&bytes)?;
-            bytes.clear();
-            let Some(database) = self.step(&mut bytes)? else { return output.finish() };
-            if selected != Some(database) {
-                let mut head = Vec::new();
-                write::select(database, &mut head);
-                if !std::mem::replace(&mut has_begun[database], true) {
-                    write::sizes(counts[database].keys, counts[database].expiring, &mut head);
-                }
-                output.write(&head)?;
-                selected = Some(database);
-            }
+        output.write(&bytes)?;
+        bytes.clear();
+        let mut body = Body::new(&counts, &mut output);
+        while let Some(database) = self.step(&mut bytes, &mut |database, bytes| body.add(database, bytes))? {
+            body.add(database, &mut bytes);
+            body.check()?;
         }
+        body.finish()?;
+        output.finish()
     }
 }
 
 impl Copy<'_> {
-    /// Appends further records to `bytes`, and says of which database; `None` if there are no more. Errors: nobody wants them.
-    fn step(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<usize>> {
+    /// Appends further records to `bytes`, and says of which database; `None` if there are no more. What becomes much meanwhile is
+    /// taken by `take`. Errors: nobody wants them.
+    fn step(&mut self, bytes: &mut Vec<u8>, take: &mut dyn FnMut(usize, &mut Vec<u8>)) -> io::Result<Option<usize>> {
         crate::memory::publish();
         let done = self.snapshot.progress().keys_done;
         for _ in std::mem::replace(&mut self.keys_done, done)..done {
@@ -114,7 +115,7 @@ impl Copy<'_> {
         if self.is_unwanted() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        match self.snapshot.next(bytes) {
+        match self.snapshot.next(bytes, take) {
             Step::Records { database } => Ok(Some(database)),
             Step::Done => Ok(None),
             Step::Aborted => Err(io::ErrorKind::Interrupted.into()),
@@ -126,19 +127,29 @@ impl Copy<'_> {
         if self.state.settings.flag(Directive::AofTimestampEnabled) {
             output.write_all(aof::write::timestamp(unix_time_ms() / 1000).as_bytes())?;
         }
-        let (mut bytes, mut selected) = (Vec::new(), None);
-        while let Some(database) = self.step(&mut bytes)? {
-            if selected != Some(database) {
+        let (mut bytes, mut selected, mut written) = (Vec::new(), None, Ok(()));
+        let mut add = |database: usize, commands: &mut Vec<u8>| {
+            if selected != Some(database) && written.is_ok() {
                 let mut head = Vec::new();
                 let mut number = itoa::Buffer::new();
                 write_command(&mut head, [b"SELECT", number.format(database).as_bytes()].into_iter());
-                output.write_all(&head)?;
+                written = output.write_all(&head);
                 selected = Some(database);
             }
-            output.write_all(&bytes)?;
-            bytes.clear();
+            if written.is_ok() {
+                written = output.write_all(commands);
+            }
+            commands.clear();
+            written.is_ok()
+        };
+        while let Some(database) = self.step(&mut bytes, &mut |database, bytes| {
+            add(database, bytes);
+        })? {
+            if !add(database, &mut bytes) {
+                break;
+            }
         }
-        Ok(())
+        written
     }
 }
 
@@ -146,7 +157,7 @@ impl Copy<'_> {
 pub fn write_empty<W: Write>(state: &State, mut output: Output<W>) -> io::Result<W> {
     let mut bytes = Vec::new();
     let about = About {
-        has_field_deadlines: false,
+        field_deadlines: None,
         created_s: unix_time_ms() / 1000,
         used_memory: crate::eviction::used_memory(state),
         is_aof_base: true,

@@ -2,7 +2,10 @@
 
 use crate::access;
 use crate::config::{Directive, MaxmemoryPolicy, Settings};
+use crate::forms;
+use crate::persistence::pieces::Pieces;
 use crate::persistence::rdb::file::{Usage, write};
+use crate::persistence::rdb::{FieldDeadlines, Style};
 use crate::state::unix_time_ms;
 use crate::value::ValueRef;
 
@@ -17,7 +20,7 @@ enum UsageKept {
 /// Makes records of a file, as the configuration has it now.
 pub struct Encoder {
     usage_kept: UsageKept,
-    compressed: bool,
+    style: Style,
     now_ms: i64,
 }
 
@@ -30,12 +33,17 @@ impl Encoder {
             }
             _ => UsageKept::Nothing,
         };
-        Encoder { usage_kept, compressed: settings.flag(Directive::Rdbcompression), now_ms: unix_time_ms() }
+        Encoder { usage_kept, style: forms::written(settings), now_ms: unix_time_ms() }
+    }
+
+    /// In whose form the records are of hashes of which fields have deadlines.
+    pub fn field_deadlines(&self) -> FieldDeadlines {
+        self.style.field_deadlines
     }
 
     /// Appends a record.
     #[inline]
-    pub fn record(&self, out: &mut Vec<u8>, key: &[u8], deadline_ms: Option<i64>, clock: u32, value: ValueRef<'_>) {
+    pub fn record(&self, out: &mut Pieces<'_>, key: &[u8], deadline_ms: Option<i64>, clock: u32, value: ValueRef<'_>) {
         let usage = match self.usage_kept {
             UsageKept::Nothing => None,
             UsageKept::Idle => Some(Usage::Idle(access::seconds_since(clock, self.now_ms).into())),
@@ -44,6 +52,6 @@ impl Encoder {
                 Some(Usage::Frequency(counter as u8))
             }
         };
-        write::record(out, key, deadline_ms, usage, value, self.compressed);
+        write::record(out, key, deadline_ms, usage, value, self.style);
     }
 }

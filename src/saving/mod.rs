@@ -4,6 +4,7 @@
 //! - `background`: `BGSAVE` and save points.
 
 mod background;
+mod body;
 mod copy;
 mod encoder;
 mod file;
@@ -16,6 +17,8 @@ pub use file::open;
 
 use crate::config::Directive;
 use crate::persistence::Place;
+use crate::persistence::pieces::Pieces;
+use crate::persistence::rdb::FieldDeadlines;
 use crate::persistence::rdb::file::write::{self, About};
 use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
@@ -129,10 +132,10 @@ pub fn place(state: &State) -> Option<Place> {
 }
 
 /// Appends what a file begins with. All shards are locked.
-fn begin(state: &State, has_field_deadlines: bool, out: &mut Vec<u8>) {
+fn begin(state: &State, field_deadlines: Option<FieldDeadlines>, out: &mut Vec<u8>) {
     let place = place(state);
     let about = About {
-        has_field_deadlines,
+        field_deadlines,
         created_s: unix_time_ms() / 1000,
         used_memory: eviction::used_memory(state),
         is_aof_base: false,
@@ -154,7 +157,8 @@ fn has_field_deadlines(state: &State, locked: &Locked<'_>) -> bool {
 fn write_all(state: &State, locked: &Locked<'_>, output: &mut Output) -> io::Result<()> {
     let encoder = Encoder::new(&state.settings);
     let mut buffer = Vec::with_capacity(BUFFER_BYTES);
-    begin(state, has_field_deadlines(state, locked), &mut buffer);
+    let field_deadlines = has_field_deadlines(state, locked).then(|| encoder.field_deadlines());
+    begin(state, field_deadlines, &mut buffer);
     for database in 0..state.keyspace.databases() {
         let trees = || locked.iter().map(|(_, shard)| &shard.databases[database]);
         let keys: usize = trees().map(|tree| tree.len()).sum();
@@ -169,8 +173,15 @@ fn write_all(state: &State, locked: &Locked<'_>, output: &mut Output) -> io::Res
             // It breaks off where writing fails.
             let _ = tree.for_each(b"", |entry| {
                 let record = entry.record;
-                encoder.record(&mut buffer, entry.key, record.deadline, record.clock, record.payload.into());
-                if buffer.len() >= BUFFER_BYTES {
+                let mut taker = |bytes: &mut Vec<u8>| {
+                    if written.is_ok() {
+                        written = output.write(bytes);
+                    }
+                    bytes.clear();
+                };
+                let pieces = &mut Pieces::new(&mut buffer, &mut taker);
+                encoder.record(pieces, entry.key, record.deadline, record.clock, record.payload.into());
+                if buffer.len() >= BUFFER_BYTES && written.is_ok() {
                     written = output.write(&buffer);
                     buffer.clear();
                 }

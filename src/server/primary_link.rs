@@ -27,6 +27,8 @@ use tokio::time::timeout;
 
 mod transfer;
 
+/// The version of Valkey whose data are understood.
+const VALKEY_VERSION: &[u8] = b"9.1.0";
 /// Time between two attempts, and between two acknowledgements.
 const PERIOD: Duration = Duration::from_secs(1);
 /// Room for what the primary sends.
@@ -273,6 +275,8 @@ impl Wire<'_> {
         if !ip.is_empty() {
             self.tell(&[b"REPLCONF", b"ip-address", &ip], "REPLCONF ip-address").await?;
         }
+        // Else Valkey sends data of an old version, which has no deadlines of fields.
+        self.tell(&[b"REPLCONF", b"version", VALKEY_VERSION], "REPLCONF version").await?;
         self.tell(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"], "REPLCONF capa").await
     }
 

@@ -8,6 +8,7 @@
 //! ([`retire`]), which frees it when it has been through.
 
 use super::{Database, Keyspace, Locked, Shard};
+use crate::persistence::pieces::Pieces;
 use crate::tree::{PayloadMut, Recorder};
 use crate::value::{InlineKind, Value, ValueRef};
 use parking_lot::{Mutex, MutexGuard};
@@ -29,7 +30,7 @@ pub trait Image: Send + Sync {
     /// `database` is the one that it was in at the moment, `deadline_ms` in milliseconds of Unix time, `clock` its access clock.
     fn record(
         &self,
-        out: &mut Vec<u8>,
+        out: &mut Pieces<'_>,
         database: usize,
         key: &[u8],
         deadline_ms: Option<i64>,
@@ -146,7 +147,7 @@ impl Recorder<Value> for Keeper {
         }
         let Some(buffer) = kept.buffers.last_mut() else { return };
         let len = buffer.len();
-        self.moment.image.record(buffer, self.database, key, deadline_ms, clock, value);
+        self.moment.image.record(&mut Pieces::whole(buffer), self.database, key, deadline_ms, clock, value);
         kept.bytes += buffer.len() - len;
         kept.keys += 1;
     }
@@ -227,14 +228,17 @@ impl Snapshot {
         self.moment.progress()
     }
 
-    /// Appends further records to `out`, a page's or so.
-    pub fn next(&mut self, out: &mut Vec<u8>) -> Step {
+    /// Appends further records to `out`, a page's or so. If they become much meanwhile, `take` takes what is in `out`, which is
+    /// of the database that it is given.
+    pub fn next(&mut self, out: &mut Vec<u8>, take: &mut dyn FnMut(usize, &mut Vec<u8>)) -> Step {
         loop {
             if self.moment.is_aborted() {
                 return Step::Aborted;
             }
             if let (database, Some(large)) = (self.large.0, self.large.1.pop()) {
                 let Large { key, deadline_ms, clock, image } = large;
+                let mut taker = |bytes: &mut Vec<u8>| take(database, bytes);
+                let out = &mut Pieces::new(out, &mut taker);
                 self.moment.image.record(out, database, &key, deadline_ms, clock, ValueRef::Boxed(&image));
                 self.moment.keys_done.fetch_add(1, Ordering::Relaxed);
                 return Step::Records { database };

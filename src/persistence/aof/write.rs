@@ -1,8 +1,10 @@
 //! Values as the commands that make them, for a base without RDB data (`aof-use-rdb-preamble no`).
 
+use crate::persistence::pieces::Pieces;
 use crate::resp::write_command;
 use crate::value::packed::{Element, IntegerText};
 use crate::value::stream::{Group, Stream, StreamId};
+use crate::value::string::StringView;
 use crate::value::{ValueRef, double};
 
 /// Elements that one command adds.
@@ -14,10 +16,9 @@ pub fn timestamp(time_s: i64) -> String {
 }
 
 /// Appends the commands that make the record of `key`.
-pub fn record(out: &mut Vec<u8>, key: &[u8], deadline_ms: Option<i64>, value: ValueRef<'_>) {
+pub fn record(out: &mut Pieces<'_>, key: &[u8], deadline_ms: Option<i64>, value: ValueRef<'_>) {
     if let Some(string) = value.as_string() {
-        let mut bytes = Vec::new();
-        command(out, &[b"SET", key, string.as_slice(&mut bytes)]);
+        set_string(out, key, string);
     } else if let Some(list) = value.as_list() {
         let mut elements = Batch::new(&[b"RPUSH", key], 1);
         list.iter(0, list.len()).for_each(|element| elements.add(out, &[&owned(element)]));
@@ -53,8 +54,25 @@ pub fn record(out: &mut Vec<u8>, key: &[u8], deadline_ms: Option<i64>, value: Va
     }
 }
 
-fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
+/// A string, which may be long, piece by piece.
+fn set_string(out: &mut Pieces<'_>, key: &[u8], string: StringView<'_>) {
+    const NONE: &[u8] = b"$0\r\n\r\n";
+    // What the command is with an empty string, but for that string.
+    write_command(out, [b"SET", key, b""].into_iter());
+    let head = out.len() - NONE.len();
+    out.truncate(head);
+    out.extend_from_slice(format!("${}\r\n", string.len()).as_bytes());
+    string.visit(0..string.len(), &mut Vec::new(), |piece| {
+        out.extend_from_slice(piece);
+        out.relieve();
+        true
+    });
+    out.extend_from_slice(b"\r\n");
+}
+
+fn command(out: &mut Pieces<'_>, words: &[&[u8]]) {
     write_command(out, words.iter().copied());
+    out.relieve();
 }
 
 fn owned(element: Element<'_>) -> Vec<u8> {
@@ -74,22 +92,23 @@ impl Batch {
         Batch { words: head.iter().map(|word| word.to_vec()).collect(), head: head.len(), words_each }
     }
 
-    fn add(&mut self, out: &mut Vec<u8>, words: &[&[u8]]) {
+    fn add(&mut self, out: &mut Pieces<'_>, words: &[&[u8]]) {
         self.words.extend(words.iter().map(|word| word.to_vec()));
         if self.words.len() >= self.head + ELEMENTS_MAX * self.words_each {
             self.end(out);
         }
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) {
+    fn end(&mut self, out: &mut Pieces<'_>) {
         if self.words.len() > self.head {
             write_command(out, self.words.iter().map(Vec::as_slice));
+            out.relieve();
             self.words.truncate(self.head);
         }
     }
 }
 
-fn stream_commands(out: &mut Vec<u8>, key: &[u8], stream: &Stream) {
+fn stream_commands(out: &mut Pieces<'_>, key: &[u8], stream: &Stream) {
     if stream.is_empty() {
         // An entry that goes at once makes the stream.
         command(out, &[b"XADD", key, b"MAXLEN", b"0", b"0-1", b"x", b"y"]);
@@ -100,6 +119,7 @@ fn stream_commands(out: &mut Vec<u8>, key: &[u8], stream: &Stream) {
             words.extend([owned(name), owned(value)]);
         }
         write_command(out, words.iter().map(Vec::as_slice));
+        out.relieve();
     }
     let (last, deleted) = (stream.last_id().text(), stream.max_deleted_id().text());
     let mut added = itoa::Buffer::new();
@@ -111,7 +131,7 @@ fn stream_commands(out: &mut Vec<u8>, key: &[u8], stream: &Stream) {
     }
 }
 
-fn group_commands(out: &mut Vec<u8>, key: &[u8], name: &[u8], group: &Group) {
+fn group_commands(out: &mut Pieces<'_>, key: &[u8], name: &[u8], group: &Group) {
     let (last, mut read) = (group.last_id.text(), itoa::Buffer::new());
     // What is not known is -1.
     let read = read.format(group.entries_read.map_or(-1, |read| read as i64)).as_bytes();
@@ -157,7 +177,7 @@ mod tests {
         let image = value.image().expect("the set is large");
         let written = [&value, &image].map(|value| {
             let mut out = Vec::new();
-            record(&mut out, b"key", None, ValueRef::Boxed(value));
+            record(&mut Pieces::whole(&mut out), b"key", None, ValueRef::Boxed(value));
             let mut lines: Vec<_> = out.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
             lines.sort();
             lines

@@ -29,12 +29,40 @@ const VERSION: u16 = 10;
 /// The version of Redis 8.0, the first with such hashes.
 const VERSION_WITH_FIELD_DEADLINES: u16 = 12;
 
+/// The version of Valkey 9.0, the first of its with such hashes.
+const VERSION_OF_VALKEY: u16 = 80;
+
 /// The newest version of Redis that is read (8.2).
 const REDIS_VERSION_MAX: u16 = 12;
 /// From here on versions are Valkey's, which has left a gap for those of Redis that are not its own.
 const VALKEY_VERSION_MIN: u16 = 80;
 /// The newest version of Valkey that is read (9.1).
 const VALKEY_VERSION_MAX: u16 = 80;
+
+/// How values are written where there is a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// Strings are compressed where that saves something.
+    pub compressed: bool,
+    pub field_deadlines: FieldDeadlines,
+}
+
+/// In whose form hashes are written of which fields have deadlines. Each reads only its own; Radish reads both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldDeadlines {
+    Redis,
+    Valkey,
+}
+
+impl FieldDeadlines {
+    /// The version of data that has such hashes.
+    fn version(self) -> u16 {
+        match self {
+            FieldDeadlines::Redis => VERSION_WITH_FIELD_DEADLINES,
+            FieldDeadlines::Valkey => VERSION_OF_VALKEY,
+        }
+    }
+}
 
 /// Whether data of this version is Valkey's own.
 fn is_of_valkey(version: u16) -> bool {

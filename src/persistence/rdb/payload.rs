@@ -2,7 +2,8 @@
 
 use super::read::Reader;
 use super::value::{self, Limits, Loaded};
-use super::{CHECKSUM, Corrupt, VERSION, VERSION_WITH_FIELD_DEADLINES, is_known_version, is_of_valkey, kind};
+use super::{CHECKSUM, Corrupt, Style, VERSION, is_known_version, is_of_valkey, kind};
+use crate::persistence::pieces::Pieces;
 use crate::value::ValueRef;
 
 /// Bytes of version and checksum.
@@ -18,11 +19,12 @@ pub enum Refusal {
 }
 
 /// A value as a payload.
-pub fn write(value: ValueRef<'_>, compressed: bool) -> Vec<u8> {
-    let kind = value::kind_of(value);
+pub fn write(value: ValueRef<'_>, style: Style) -> Vec<u8> {
+    let kind = value::kind_of(value, style);
     let mut out = vec![kind];
-    value::write(value, compressed, &mut out);
-    let version = if kind == kind::HASH_METADATA { VERSION_WITH_FIELD_DEADLINES } else { VERSION };
+    value::write(value, style, &mut Pieces::whole(&mut out));
+    let has_field_deadlines = matches!(kind, kind::HASH_METADATA | kind::HASH_2);
+    let version = if has_field_deadlines { style.field_deadlines.version() } else { VERSION };
     out.extend_from_slice(&version.to_le_bytes());
     let checksum = CHECKSUM.checksum(&out);
     out.extend_from_slice(&checksum.to_le_bytes());

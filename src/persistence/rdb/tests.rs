@@ -2,7 +2,8 @@
 
 use super::payload::{self, Refusal};
 use super::value::{Limits, Loaded};
-use super::{kind, write};
+use super::{FieldDeadlines, Style, kind, value, write};
+use crate::persistence::pieces::Pieces;
 use crate::value::hash::{Hash, HashRules, Lifetime};
 use crate::value::list::{End, List, ListLimits};
 use crate::value::packed::Element;
@@ -23,6 +24,11 @@ fn limits() -> Limits {
         stream: StreamLimits::default(),
         hash: HASH_RULES,
     }
+}
+
+/// The style that Redis reads.
+fn style(compressed: bool) -> Style {
+    Style { compressed, field_deadlines: FieldDeadlines::Redis }
 }
 
 /// A value as plain data.
@@ -112,13 +118,13 @@ fn reads_what_redis_and_valkey_write() {
 #[test]
 fn a_value_has_the_bytes_of_redis_7() {
     let list: List = ["a", "1", "5000000000"].into_iter().collect();
-    let payload = payload::write(ValueRef::Boxed(&Value::List(list)), true);
+    let payload = payload::write(ValueRef::Boxed(&Value::List(list)), style(true));
     assert_eq!(payload, b"\x12\x01\x02\x16\x16\x00\x00\x00\x03\x00\x81a\x02\x01\x01\xf4\x00\xf2\x05*\x01\x00\x00\x00\x09\xff\x0a\x00I\x06\xbb\xae\xd3\xb2\xa3.");
 }
 
 #[test]
 fn payloads_that_are_not_whole_are_refused() {
-    let whole = payload::write(ValueRef::Inline(InlineKind::Raw, b"text"), true);
+    let whole = payload::write(ValueRef::Inline(InlineKind::Raw, b"text"), style(true));
     assert_eq!(read(&whole), Ok(string(b"text".to_vec())));
     for len in 0..whole.len() {
         assert_eq!(read(&whole[..len]), Err(Refusal::VersionOrChecksum), "{len} bytes");
@@ -240,39 +246,37 @@ fn element() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-fn written(value: &Plain, compressed: bool) -> Vec<u8> {
+fn written(value: &Plain, style: Style) -> Vec<u8> {
     match value {
-        Plain::String(bytes) if bytes.len() <= 1000 => {
-            payload::write(ValueRef::Inline(InlineKind::Raw, bytes), compressed)
-        }
+        Plain::String(bytes) if bytes.len() <= 1000 => payload::write(ValueRef::Inline(InlineKind::Raw, bytes), style),
         Plain::String(bytes) => {
-            payload::write(ValueRef::Boxed(&Value::String(crate::value::string::LongString::new(bytes))), compressed)
+            payload::write(ValueRef::Boxed(&Value::String(crate::value::string::LongString::new(bytes))), style)
         }
         Plain::List(elements) => {
             let mut list = List::new();
             elements.iter().for_each(|element| list.push(End::Back, element, &limits().list));
-            payload::write(ValueRef::Boxed(&Value::List(list)), compressed)
+            payload::write(ValueRef::Boxed(&Value::List(list)), style)
         }
         Plain::SortedSet(members) => {
             let mut set = SortedSet::default();
             for (member, score) in members {
                 set.update(member, &limits().sorted_set, |_| Some(f64::from_bits(*score)));
             }
-            payload::write(ValueRef::Boxed(&Value::SortedSet(set)), compressed)
+            payload::write(ValueRef::Boxed(&Value::SortedSet(set)), style)
         }
         Plain::Set(members) => {
             let mut set = Set::default();
             for member in members {
                 set.insert(Element::new(member), &limits().set);
             }
-            payload::write(ValueRef::Boxed(&Value::Set(set)), compressed)
+            payload::write(ValueRef::Boxed(&Value::Set(set)), style)
         }
         Plain::Hash(fields) => {
             let mut hash = Hash::default();
             for (name, (value, deadline)) in fields {
                 hash.set(name, value, deadline.map_or(Lifetime::Forever, Lifetime::Until), &HASH_RULES);
             }
-            payload::write(ValueRef::Boxed(&Value::Hash(hash)), compressed)
+            payload::write(ValueRef::Boxed(&Value::Hash(hash)), style)
         }
     }
 }
@@ -285,7 +289,7 @@ fn score() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn value() -> impl Strategy<Value = Plain> {
+fn values() -> impl Strategy<Value = Plain> {
     prop_oneof![
         element().prop_map(Plain::String),
         proptest::collection::vec(element(), 1..50).prop_map(Plain::List),
@@ -323,30 +327,66 @@ fn stream(values: &[Vec<u8>], read: usize) -> Stream {
     stream
 }
 
+#[test]
+fn a_large_value_is_handed_on_in_pieces_that_make_the_whole() {
+    const COUNT: usize = 60_000;
+    let texts: Vec<Vec<u8>> = (0..COUNT).map(|number| format!("element:{number}").into_bytes()).collect();
+    let (mut list, mut set, mut scored, mut hash) =
+        (List::new(), Set::default(), SortedSet::default(), Hash::default());
+    for text in &texts {
+        list.push(End::Back, text, &limits().list);
+        set.insert(Element::new(text), &limits().set);
+        scored.update(text, &limits().sorted_set, |_| Some(1.0));
+        hash.set(text, text, Lifetime::Until(i64::MAX / 2), &HASH_RULES);
+    }
+    let long = crate::value::string::LongString::new(&texts.concat().repeat(30));
+    let values = [
+        Value::List(list),
+        Value::Set(set),
+        Value::SortedSet(scored),
+        Value::Hash(hash),
+        Value::Stream(Box::new(stream(&texts, COUNT))),
+        Value::String(long),
+    ];
+    for value in &values {
+        let (mut whole, mut rest, mut handed, mut largest) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        value::write(ValueRef::Boxed(value), style(false), &mut Pieces::whole(&mut whole));
+        let mut taker = |bytes: &mut Vec<u8>| {
+            largest = largest.max(bytes.len());
+            handed.append(bytes);
+        };
+        value::write(ValueRef::Boxed(value), style(false), &mut Pieces::new(&mut rest, &mut taker));
+        handed.append(&mut rest);
+        assert!(handed == whole);
+        assert!((1..600_000).contains(&largest), "{largest} of {}", whole.len());
+    }
+}
+
 proptest! {
     #[test]
     fn streams_come_back(values in proptest::collection::vec(element(), 0..300), read in 0_usize..300) {
-        let written = payload::write(ValueRef::Boxed(&Value::Stream(Box::new(stream(&values, read)))), true);
+        let written = payload::write(ValueRef::Boxed(&Value::Stream(Box::new(stream(&values, read)))), style(true));
         let Ok(Loaded::Collection(again)) = payload::read(&written, true, &limits()) else { panic!("not read") };
-        prop_assert_eq!(payload::write(ValueRef::Boxed(&again), true), written);
+        prop_assert_eq!(payload::write(ValueRef::Boxed(&again), style(true)), written);
     }
 
     #[test]
     fn no_stream_does_harm(values in proptest::collection::vec(element(), 0..20), at in any::<prop::sample::Index>(), byte: u8) {
-        let mut written = payload::write(ValueRef::Boxed(&Value::Stream(Box::new(stream(&values, 5)))), false);
+        let mut written = payload::write(ValueRef::Boxed(&Value::Stream(Box::new(stream(&values, 5)))), style(false));
         let at = at.index(written.len() - 10);
         written[at] = byte;
         let _ = payload::read(&written, false, &limits());
     }
 
     #[test]
-    fn values_come_back(value in value(), compressed: bool) {
-        prop_assert_eq!(read(&written(&value, compressed)), Ok(value));
+    fn values_come_back(value in values(), compressed: bool, is_of_valkey: bool) {
+        let field_deadlines = if is_of_valkey { FieldDeadlines::Valkey } else { FieldDeadlines::Redis };
+        prop_assert_eq!(read(&written(&value, Style { compressed, field_deadlines })), Ok(value));
     }
 
     #[test]
-    fn no_payload_does_harm(value in value(), at in any::<prop::sample::Index>(), byte: u8, kind in 0u8..32) {
-        let mut payload = written(&value, false);
+    fn no_payload_does_harm(value in values(), at in any::<prop::sample::Index>(), byte: u8, kind in 0u8..32) {
+        let mut payload = written(&value, style(false));
         let at = at.index(payload.len() - 10);
         payload[at] = byte;
         let outcome = payload::read(&payload, false, &limits());

@@ -1,10 +1,12 @@
 //! Files: what Redis wrote, what is written here, and what is not whole.
 
 use super::super::value::{Limits, Loaded};
+use super::super::{FieldDeadlines, Style};
 use super::read::{FileReader, Part, ReadError, Record};
 use super::write::{self, About, Output};
 use super::{Usage, opcode};
 use crate::persistence::Place;
+use crate::persistence::pieces::Pieces;
 use crate::value::hash::HashRules;
 use crate::value::list::ListLimits;
 use crate::value::set::SetLimits;
@@ -201,12 +203,12 @@ proptest! {
         records in proptest::collection::vec(written(), 0..20),
         functions in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..50), 0..3),
         compressed: bool,
-        has_field_deadlines: bool,
+        field_deadlines in proptest::option::of(prop_oneof![Just(FieldDeadlines::Redis), Just(FieldDeadlines::Valkey)]),
         step in prop_oneof![1usize..20, Just(usize::MAX)],
     ) {
         let id = "0123456789abcdef0123456789abcdef01234567";
         let about = About {
-            has_field_deadlines,
+            field_deadlines,
             created_s: 77,
             used_memory: 1 << 40,
             is_aof_base: true,
@@ -215,17 +217,23 @@ proptest! {
         };
         let mut bytes = Vec::new();
         write::begin(&about, &mut bytes);
-        prop_assert_eq!(&bytes[..9], if has_field_deadlines { b"REDIS0012" } else { b"REDIS0010" });
+        let head = match field_deadlines {
+            None => b"REDIS0010",
+            Some(FieldDeadlines::Redis) => b"REDIS0012",
+            Some(FieldDeadlines::Valkey) => b"VALKEY080",
+        };
+        prop_assert_eq!(&bytes[..9], head);
+        let style = Style { compressed, field_deadlines: FieldDeadlines::Redis };
         write::select(5, &mut bytes);
         write::sizes(records.len() as u64, 1, &mut bytes);
         for (key, deadline_ms, usage, text) in &records {
             match NewString::classify(text, 0) {
                 NewString::Inline(kind, payload) => {
-                    write::record(&mut bytes, key, *deadline_ms, *usage, ValueRef::Inline(kind, &payload), compressed);
+                    write::record(&mut Pieces::whole(&mut bytes), key, *deadline_ms, *usage, ValueRef::Inline(kind, &payload), style);
                 }
                 NewString::Boxed(long) => {
                     let value = Value::String(long);
-                    write::record(&mut bytes, key, *deadline_ms, *usage, ValueRef::Boxed(&value), compressed);
+                    write::record(&mut Pieces::whole(&mut bytes), key, *deadline_ms, *usage, ValueRef::Boxed(&value), style);
                 }
             }
         }

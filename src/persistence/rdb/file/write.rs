@@ -1,9 +1,10 @@
 //! Writing files. What [`begin`], [`select`], [`sizes`] and [`record`] append to buffers is, in this order, a file once it has passed
 //! through an [`Output`], which counts it and adds the end.
 
-use super::super::{CHECKSUM, VERSION, VERSION_WITH_FIELD_DEADLINES, value, write};
-use super::{MAGIC, Usage, opcode};
+use super::super::{CHECKSUM, FieldDeadlines, Style, VERSION, value, write};
+use super::{MAGIC, MAGIC_OF_VALKEY, Usage, opcode};
 use crate::persistence::Place;
+use crate::persistence::pieces::Pieces;
 use crate::value::ValueRef;
 use crc::{Digest, Table};
 use std::io::{self, Write};
@@ -11,8 +12,8 @@ use std::io::{self, Write};
 /// What a file says of itself.
 #[derive(Debug)]
 pub struct About<'a> {
-    /// Whether hashes have fields with deadlines, which old versions cannot hold.
-    pub has_field_deadlines: bool,
+    /// In whose form hashes are of which fields have deadlines, which old versions cannot hold; `None` if there are none.
+    pub field_deadlines: Option<FieldDeadlines>,
     /// When it was made, in seconds of Unix time.
     pub created_s: i64,
     /// Bytes in use then.
@@ -27,9 +28,14 @@ pub struct About<'a> {
 
 /// Appends what a file begins with.
 pub fn begin(about: &About<'_>, out: &mut Vec<u8>) {
-    let version = if about.has_field_deadlines { VERSION_WITH_FIELD_DEADLINES } else { VERSION };
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(format!("{version:04}").as_bytes());
+    let version = about.field_deadlines.map_or(VERSION, FieldDeadlines::version);
+    if about.field_deadlines == Some(FieldDeadlines::Valkey) {
+        out.extend_from_slice(MAGIC_OF_VALKEY);
+        out.extend_from_slice(format!("{version:03}").as_bytes());
+    } else {
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(format!("{version:04}").as_bytes());
+    }
     aux("redis-ver", crate::REDIS_VERSION, out);
     aux("redis-bits", &usize::BITS.to_string(), out);
     aux("ctime", &about.created_s.to_string(), out);
@@ -65,14 +71,14 @@ pub fn sizes(keys: u64, expiring: u64, out: &mut Vec<u8>) {
     write::length(expiring, out);
 }
 
-/// Appends a record. Strings are compressed if that is wanted (`compressed`) and saves something.
+/// Appends a record.
 pub fn record(
-    out: &mut Vec<u8>,
+    out: &mut Pieces<'_>,
     key: &[u8],
     deadline_ms: Option<i64>,
     usage: Option<Usage>,
     value: ValueRef<'_>,
-    compressed: bool,
+    style: Style,
 ) {
     if let Some(deadline_ms) = deadline_ms {
         out.push(opcode::DEADLINE_MS);
@@ -86,9 +92,9 @@ pub fn record(
         Some(Usage::Frequency(counter)) => out.extend_from_slice(&[opcode::FREQUENCY, counter]),
         None => {}
     }
-    out.push(value::kind_of(value));
-    write::string(key, compressed, out);
-    value::write(value, compressed, out);
+    out.push(value::kind_of(value, style));
+    write::string(key, style.compressed, out);
+    value::write(value, style, out);
 }
 
 /// A file on its way out.

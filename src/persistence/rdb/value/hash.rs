@@ -1,15 +1,19 @@
 //! Hashes: fields and values, and when fields are over.
 
 use super::super::read::{Reader, Source};
-use super::super::{Corrupt, forms, kind, write};
+use super::super::{Corrupt, FieldDeadlines, Style, forms, kind, write};
 use super::pairs;
+use crate::persistence::pieces::Pieces;
 use crate::value::collection::Collection;
 use crate::value::hash::{Field, Hash, HashRef, HashRules, Lifetime};
 use crate::value::packed::{self, Element, IntegerText};
 
-pub(super) fn kind_of(hash: HashRef<'_>) -> u8 {
+pub(super) fn kind_of(hash: HashRef<'_>, form: FieldDeadlines) -> u8 {
     if first_deadline(hash).is_some() {
-        kind::HASH_METADATA
+        match form {
+            FieldDeadlines::Redis => kind::HASH_METADATA,
+            FieldDeadlines::Valkey => kind::HASH_2,
+        }
     } else if hash.is_packed() {
         kind::HASH_LISTPACK
     } else {
@@ -25,7 +29,8 @@ fn first_deadline(hash: HashRef<'_>) -> Option<i64> {
     first
 }
 
-pub(super) fn write(hash: HashRef<'_>, compressed: bool, out: &mut Vec<u8>) {
+pub(super) fn write(hash: HashRef<'_>, style: Style, out: &mut Pieces<'_>) {
+    let compressed = style.compressed;
     if hash.is_packed() {
         let mut entries = Vec::new();
         hash.for_each(|Field { name, value, .. }| {
@@ -35,18 +40,26 @@ pub(super) fn write(hash: HashRef<'_>, compressed: bool, out: &mut Vec<u8>) {
         return write::listpack(&entries, 2 * hash.len(), compressed, out);
     }
     let first = first_deadline(hash);
-    if let Some(first) = first {
+    let (of_redis, of_valkey) = match style.field_deadlines {
+        FieldDeadlines::Redis => (first, false),
+        FieldDeadlines::Valkey => (None, first.is_some()),
+    };
+    if let Some(first) = of_redis {
         out.extend_from_slice(&first.to_le_bytes());
     }
     write::length(hash.len() as u64, out);
     hash.for_each(|field| {
-        if let Some(first) = first {
+        if let Some(first) = of_redis {
             // Counted from the first, which is 1.
             let deadline = field.deadline.map_or(0, |deadline| deadline.abs_diff(first) + 1);
             write::length(deadline, out);
         }
         write::element(field.name, compressed, out);
         write::element(field.value, compressed, out);
+        if of_valkey {
+            out.extend_from_slice(&field.deadline.unwrap_or(-1).to_le_bytes());
+        }
+        out.relieve();
     });
 }
 

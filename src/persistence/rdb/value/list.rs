@@ -2,6 +2,7 @@
 
 use super::super::read::{Reader, Source};
 use super::super::{Corrupt, forms, kind, write};
+use crate::persistence::pieces::Pieces;
 use crate::value::list::{End, List, ListLimits, ListRef, NodeRef};
 use crate::value::packed::{Element, IntegerText};
 
@@ -9,7 +10,7 @@ use crate::value::packed::{Element, IntegerText};
 const PLAIN: u64 = 1;
 const PACKED: u64 = 2;
 
-pub(super) fn write(list: ListRef<'_>, compressed: bool, out: &mut Vec<u8>) {
+pub(super) fn write(list: ListRef<'_>, compressed: bool, out: &mut Pieces<'_>) {
     write::length(list.nodes().count() as u64, out);
     for node in list.nodes() {
         match node {
@@ -22,6 +23,7 @@ pub(super) fn write(list: ListRef<'_>, compressed: bool, out: &mut Vec<u8>) {
                 write::listpack(entries, count, compressed, out);
             }
         }
+        out.relieve();
     }
 }
 

@@ -7,7 +7,8 @@ mod sorted_set;
 mod stream;
 
 use super::read::{Reader, Source};
-use super::{Corrupt, forms, kind, write};
+use super::{Corrupt, Style, forms, kind, write};
+use crate::persistence::pieces::Pieces;
 use crate::value::collection::Collection;
 use crate::value::hash::HashRules;
 use crate::value::list::ListLimits;
@@ -17,6 +18,9 @@ use crate::value::stream::StreamLimits;
 use crate::value::string::StringView;
 use crate::value::zset::ZsetLimits;
 use crate::value::{Value, ValueRef};
+
+/// Strings of more bytes are not compressed, which takes them as a whole.
+const WHOLE_STRING_MAX: usize = 16 << 20;
 
 /// A value that was read.
 #[derive(Debug)]
@@ -41,7 +45,7 @@ pub struct Limits {
 }
 
 /// The kind that a value is written as, and is read with.
-pub fn kind_of(value: ValueRef<'_>) -> u8 {
+pub fn kind_of(value: ValueRef<'_>, style: Style) -> u8 {
     if value.as_list().is_some() {
         kind::LIST_QUICKLIST_2
     } else if let Some(set) = value.as_sorted_set() {
@@ -49,7 +53,7 @@ pub fn kind_of(value: ValueRef<'_>) -> u8 {
     } else if let Some(set) = value.as_set() {
         set::kind_of(set)
     } else if let Some(hash) = value.as_hash() {
-        hash::kind_of(hash)
+        hash::kind_of(hash, style.field_deadlines)
     } else if value.as_stream().is_some() {
         kind::STREAM_2
     } else {
@@ -57,11 +61,13 @@ pub fn kind_of(value: ValueRef<'_>) -> u8 {
     }
 }
 
-/// Appends a value, without its kind; strings in it are compressed if that is wanted and saves something.
-pub fn write(value: ValueRef<'_>, compressed: bool, out: &mut Vec<u8>) {
+/// Appends a value, without its kind.
+pub fn write(value: ValueRef<'_>, style: Style, out: &mut Pieces<'_>) {
+    let compressed = style.compressed;
     if let Some(string) = value.as_string() {
         match string {
             StringView::Integer(integer) => write::element(Element::Integer(integer), compressed, out),
+            string if string.len() > WHOLE_STRING_MAX => write_huge(string, out),
             string => write::string(string.as_slice(&mut Vec::new()), compressed, out),
         }
     } else if let Some(list) = value.as_list() {
@@ -71,10 +77,20 @@ pub fn write(value: ValueRef<'_>, compressed: bool, out: &mut Vec<u8>) {
     } else if let Some(set) = value.as_set() {
         set::write(set, compressed, out);
     } else if let Some(hash) = value.as_hash() {
-        hash::write(hash, compressed, out);
+        hash::write(hash, style, out);
     } else if let Some(stream) = value.as_stream() {
         stream::write(stream, compressed, out);
     }
+}
+
+/// Appends a string piece by piece.
+fn write_huge(string: StringView<'_>, out: &mut Pieces<'_>) {
+    write::length(string.len() as u64, out);
+    string.visit(0..string.len(), &mut Vec::new(), |piece| {
+        out.extend_from_slice(piece);
+        out.relieve();
+        true
+    });
 }
 
 /// Calls `each` with every two elements that `walk` finds in `bytes`.

@@ -3,6 +3,7 @@
 use super::super::read::{Reader, Source};
 use super::super::{Corrupt, forms, kind, write};
 use super::pairs;
+use crate::persistence::pieces::Pieces;
 use crate::value::double;
 use crate::value::packed::{Element, IntegerText};
 use crate::value::zset::{SortedSet, SortedSetRef, ZsetLimits};
@@ -11,7 +12,7 @@ pub(super) fn kind_of(set: SortedSetRef<'_>) -> u8 {
     if set.packed_entries().is_some() { kind::ZSET_LISTPACK } else { kind::ZSET_2 }
 }
 
-pub(super) fn write(set: SortedSetRef<'_>, compressed: bool, out: &mut Vec<u8>) {
+pub(super) fn write(set: SortedSetRef<'_>, compressed: bool, out: &mut Pieces<'_>) {
     if let Some(entries) = set.packed_entries() {
         return write::listpack(entries, 2 * set.len(), compressed, out);
     }
@@ -19,6 +20,7 @@ pub(super) fn write(set: SortedSetRef<'_>, compressed: bool, out: &mut Vec<u8>) 
     set.for_each_unordered(|member, score| {
         write::element(member, compressed, out);
         out.extend_from_slice(&score.to_le_bytes());
+        out.relieve();
     });
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::read::{Reader, Source};
 use super::super::{Corrupt, forms, kind, write};
+use crate::persistence::pieces::Pieces;
 use crate::value::number;
 use crate::value::stream::{Group, Pending, Stream, StreamId, StreamLimits};
 use std::collections::BTreeMap;
@@ -10,11 +11,12 @@ use std::collections::BTreeMap;
 const DELETED: i64 = 1;
 const SAME_FIELDS: i64 = 2;
 
-pub(super) fn write(stream: &Stream, compressed: bool, out: &mut Vec<u8>) {
+pub(super) fn write(stream: &Stream, compressed: bool, out: &mut Pieces<'_>) {
     write::length(stream.block_count() as u64, out);
     stream.for_each_listpack(|first, listpack| {
         write::string(&id_bytes(first), false, out);
         write::string(listpack, compressed, out);
+        out.relieve();
     });
     write::length(stream.len(), out);
     for id in [stream.last_id(), stream.first_id(), stream.max_deleted_id()] {
@@ -44,7 +46,7 @@ fn id_from_bytes(bytes: [u8; 16]) -> StreamId {
     StreamId { ms: (id >> 64) as u64, seq: id as u64 }
 }
 
-fn write_group(group: &Group, compressed: bool, out: &mut Vec<u8>) {
+fn write_group(group: &Group, compressed: bool, out: &mut Pieces<'_>) {
     write_id(group.last_id, out);
     // What is not known is -1.
     write::length(group.entries_read.unwrap_or(u64::MAX), out);
@@ -53,13 +55,17 @@ fn write_group(group: &Group, compressed: bool, out: &mut Vec<u8>) {
         out.extend_from_slice(&id_bytes(pending.id));
         out.extend_from_slice(&pending.delivered_ms.to_le_bytes());
         write::length(pending.deliveries, out);
+        out.relieve();
     }
     write::length(group.consumer_count() as u64, out);
     for consumer in group.consumers() {
         write::string(consumer.name(), compressed, out);
         out.extend_from_slice(&consumer.seen_ms.to_le_bytes());
         write::length(consumer.pending_len() as u64, out);
-        consumer.pending_from(StreamId::MIN).for_each(|id| out.extend_from_slice(&id_bytes(id)));
+        for id in consumer.pending_from(StreamId::MIN) {
+            out.extend_from_slice(&id_bytes(id));
+            out.relieve();
+        }
     }
 }
 
