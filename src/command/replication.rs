@@ -162,11 +162,13 @@ fn replica_name(call: &Call) -> String {
     }
 }
 
-/// Registers the client as a replica.
-fn enlist(call: &mut Call, is_plain: bool) -> Arc<Replica> {
+/// Registers the client as a replica that is at `stage`.
+fn enlist(call: &mut Call, is_plain: bool, stage: Stage) -> Arc<Replica> {
     let session = &mut *call.session;
     let replica =
         Arc::new(Replica::new(Arc::clone(&session.client), session.capabilities.clone(), is_plain, unix_time_ms()));
+    // Before anybody sees it: who waits may be given a copy at any time.
+    replica.set_stage(stage);
     session.client.set(ClientFlags::REPLICA, true);
     session.replica = Some(Arc::clone(&replica));
     call.state.replication.add_replica(Arc::clone(&replica));
@@ -202,7 +204,7 @@ fn continue_partial(call: &mut Call, next: i64) -> Result<bool, ErrorReply> {
         return Ok(false);
     }
     let name = replica_name(call);
-    let replica = enlist(call, false);
+    let replica = enlist(call, false, Stage::Online);
     let Some(reader) = state.log.open(ReaderKind::Replica, start, wake(&replica)) else {
         unlist(state, &replica);
         call.session.replica = None;
@@ -246,7 +248,7 @@ fn begin_full(call: &mut Call, is_plain: bool) -> CommandResult {
         tracing::info!(target: "notice", "Replication backlog created, my new replication IDs are '{}' and '{}'",
             history.id, history.previous_id);
     }
-    enlist(call, is_plain);
+    enlist(call, is_plain, Stage::Waiting);
     state.replication.copy_wanted.notify_one();
     Ok(())
 }
@@ -436,5 +438,39 @@ fn timeout_ms(call: &Call, index: usize) -> Result<Option<i64>, ErrorReply> {
         Some(i64::MIN..0) => Err(ErrorReply::TIMEOUT_NEGATIVE),
         Some(0) => Ok(None),
         Some(timeout) => Ok(Some(timeout)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Client, Identity, Session};
+    use crate::command::{Batch, execute};
+    use crate::config::Settings;
+    use crate::resp::{OwnedRequest, Protocol, Reply};
+    use crate::spec::Table;
+
+    /// Runs a command of a new client, and returns its reply.
+    fn run(state: &State, line: &str) -> String {
+        let nowhere = Endpoint::Unix("".into());
+        let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
+        let mut session = Session::new(Identity::new(Arc::new(client), true));
+        let request = OwnedRequest::new(line.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter());
+        let mut batch = Batch::default();
+        batch.push(state, b"", request.args());
+        let mut reply = Reply::new(Protocol::Resp2);
+        execute(state, &mut session, request.args(), batch.request(b"", 0), &mut reply);
+        String::from_utf8_lossy(reply.as_bytes()).into_owned()
+    }
+
+    #[test]
+    fn who_goes_on_where_it_was_is_never_seen_to_wait_for_a_copy() {
+        let state = State::new(Settings::new(), Table::new(&[]).unwrap(), 1).unwrap();
+        state.log.keep_backlog(1 << 20);
+        let id = state.replication.history().id;
+        assert_eq!(run(&state, &format!("PSYNC {id} 1")), "+CONTINUE\r\n");
+        assert_eq!(run(&state, "PSYNC ? -1"), "", "it is answered once the copy begins");
+        let stages: Vec<_> = state.replication.replicas().iter().map(|replica| replica.stage()).collect();
+        assert_eq!(stages, [Stage::Online, Stage::Waiting]);
     }
 }
