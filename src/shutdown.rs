@@ -135,6 +135,14 @@ pub fn begin(state: &State, flags: ShutdownFlags) -> Begun {
         return Begun::Waits;
     }
     tracing::warn!("User requested shutdown...");
+    if flags.contains(ShutdownFlags::NOSAVE) && state.scripts.running.is_busy() {
+        // The script has the shards, and is not waited for.
+        if state.append_file.is_on() {
+            append_file::close(state);
+        }
+        remove_files(state);
+        leave();
+    }
     let timeout_s = state.settings.int(Directive::ShutdownTimeout);
     if flags.contains(ShutdownFlags::NOW) || timeout_s == 0 || lagging(state) == 0 {
         end(state, flags);
@@ -189,6 +197,18 @@ fn end(state: &State, flags: ShutdownFlags) {
         state.shutdown.cancel(state);
         return;
     };
+    remove_files(state);
+    leave();
+}
+
+/// Ends the process.
+fn leave() -> ! {
+    tracing::warn!("Redis is now ready to exit, bye bye...");
+    std::process::exit(0);
+}
+
+/// Removes the files that say that the server is there.
+fn remove_files(state: &State) {
     for (directive, what) in [(Directive::Pidfile, "pid"), (Directive::Unixsocket, "unix socket")] {
         let path = state.settings.string(directive);
         if !path.is_empty() {
@@ -196,8 +216,6 @@ fn end(state: &State, flags: ShutdownFlags) {
             remove_if_there(&String::from_utf8_lossy(&path));
         }
     }
-    tracing::warn!("Redis is now ready to exit, bye bye...");
-    std::process::exit(0);
 }
 
 /// Has data where they are to be at the end, and holds all shards from then on; `None` if data would be lost.

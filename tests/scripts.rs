@@ -399,3 +399,49 @@ fn commands_of_scripts_are_counted_and_shown() {
     let slow = client.ask("SLOWLOG GET");
     assert!(slow.contains("[EVAL ") && !slow.contains("[get k]"), "{slow}");
 }
+
+const BUSY: &str = "(BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.)";
+
+#[test]
+fn a_script_that_takes_too_long_can_be_ended_from_anywhere() {
+    let server = Server::start(&["--busy-reply-threshold", "50", "--threads", "2"]);
+    // Some are on the script's own thread, some are not.
+    let mut runner = server.connect();
+    let mut others: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for killer in 0..4 {
+        runner.send_words(&["EVAL", "while true do pcall(function() while true do end end) end", "0"]);
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        for other in &mut others {
+            other.send("GET k");
+            assert_eq!(other.reply(), BUSY);
+            assert_eq!(other.ask("EVAL return(1) 0"), BUSY);
+        }
+        // Nor are those left alone who come only now.
+        let mut newcomer = server.connect();
+        assert_eq!(newcomer.ask("GET k"), BUSY);
+        let killed = if killer == 3 { newcomer.ask("SCRIPT KILL") } else { others[killer].ask("SCRIPT KILL") };
+        assert_eq!(killed, "OK");
+        let reply = runner.reply();
+        assert!(reply.contains("Script killed by user with SCRIPT KILL."), "{reply}");
+        for other in &mut others {
+            assert_eq!(other.ask("GET k"), "nil");
+        }
+        assert_eq!(newcomer.ask("SCRIPT KILL"), "(NOTBUSY No scripts in execution right now.)");
+    }
+    assert_eq!(runner.ask_words(&["EVAL", "local n = 0 for i = 1, 1000000 do n = n + 1 end return n", "0"]), "1000000");
+}
+
+#[test]
+fn a_script_that_has_written_is_not_ended() {
+    let mut server = Server::start(&["--busy-reply-threshold", "50", "--threads", "1"]);
+    let (mut runner, mut other) = (server.connect(), server.connect());
+    other.ask("MULTI");
+    assert_eq!(other.ask("GET k"), "QUEUED");
+    runner.send_words(&["EVAL", "redis.call('set', 'k', 'v') while true do end", "0"]);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    let mut third = server.connect();
+    assert!(third.ask("SCRIPT KILL").starts_with("(UNKILLABLE Sorry the script already executed write commands"));
+    assert_eq!(third.ask("PING"), BUSY);
+    third.send("SHUTDOWN NOSAVE");
+    assert!(server.wait().success());
+}

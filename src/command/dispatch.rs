@@ -11,6 +11,7 @@ use super::limits;
 use super::migrate::Travel;
 use super::prepare::Prepared;
 use super::run::{Run, call, feed_monitors, note, request_shards, write_error};
+use super::script;
 use crate::client::{ReplyMode, Session};
 use crate::config::{Directive, error_text};
 use crate::eviction::Room;
@@ -21,6 +22,10 @@ use crate::state::{PauseKind, State};
 use crate::stats::Figure;
 use crate::store::ShardSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Time between two looks whether a script has ended.
+const WAIT_FOR_SCRIPT: Duration = Duration::from_millis(1);
 
 /// What became of a request.
 pub enum Outcome {
@@ -68,10 +73,12 @@ pub fn execute(
     let begin = reply.len();
     let result = match admit(state, session, args, prepared.spec) {
         Ok(Admitted::Run(spec)) => match run(state, session, spec, args, prepared, reply) {
-            postponed @ Outcome::Postponed(_) => return postponed,
-            done => Ok(done),
+            Ok(postponed @ Outcome::Postponed(_)) => return postponed,
+            done => done,
         },
-        Ok(Admitted::Queue(spec)) if postpones(state, session, spec) => return Outcome::Postponed(Postponed::Pause),
+        Ok(Admitted::Queue(spec)) if postpones(state, session, spec, args) => {
+            return Outcome::Postponed(Postponed::Pause);
+        }
         Ok(Admitted::Queue(spec)) => super::transaction::queue(session, spec, args, reply).map(|()| Outcome::Done),
         Err(error) => Err(error),
     };
@@ -104,6 +111,40 @@ pub fn execute(
         reply.insert_raw(begin, &session.client.mailbox.take_pushes().concat());
     }
     outcome
+}
+
+/// Answers a request that has at least one argument, on a thread whose script is past its limit and has all shards. Returns
+/// false if that has to wait for the script's end.
+pub fn execute_during_script(
+    state: &State,
+    session: &mut Session,
+    args: Args<'_>,
+    prepared: Prepared<'_>,
+    reply: &mut Reply,
+) -> bool {
+    let begin = reply.len();
+    let spec = match find(state, session, args, prepared.spec) {
+        Ok(spec) => spec,
+        Err(error) => {
+            refuse(state, session, None, error, reply, begin);
+            return true;
+        }
+    };
+    let ends_script = matches!(spec.name, "script|kill") || spec.name == "shutdown" && asks_for_no_save(args);
+    if ends_script {
+        return matches!(execute(state, session, args, prepared, reply), Outcome::Done);
+    }
+    if session.obeys || spec.has(CommandFlags::ALLOW_BUSY) || spec.runs_queue() {
+        return false;
+    }
+    state.stats.rejected(spec.id);
+    refuse(state, session, Some(spec), ErrorReply::BUSY, reply, begin);
+    true
+}
+
+/// Whether a `SHUTDOWN` is one that saves nothing.
+fn asks_for_no_save(args: Args<'_>) -> bool {
+    args.from(1).iter().any(|word| word.eq_ignore_ascii_case(b"nosave"))
 }
 
 /// Answers with the error for which a request does not run; its reply would begin at `begin`.
@@ -142,7 +183,11 @@ fn admit(
     named: Option<&'static CommandSpec>,
 ) -> Result<Admitted, ErrorReply> {
     let spec = find(state, session, args, named)?;
-    let refused = refusal(state, session, spec);
+    let refused = if state.scripts.running.is_busy() && !session.obeys && !spec.has(CommandFlags::ALLOW_BUSY) {
+        Some(ErrorReply::BUSY)
+    } else {
+        refusal(state, session, spec, args)
+    };
     if let Some(error) = refused {
         state.stats.rejected(spec.id);
         return Err(error);
@@ -201,9 +246,9 @@ fn unknown(session: &Session, args: Args<'_>, container: Option<&'static Command
 
 /// Why a command may not run now.
 #[inline]
-fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<ErrorReply> {
+fn refusal(state: &State, session: &mut Session, spec: &CommandSpec, args: Args<'_>) -> Option<ErrorReply> {
     if session.obeys {
-        if disk_error(state).is_some() && does_any(session, spec, CommandFlags::WRITE) {
+        if disk_error(state).is_some() && does_any(state, session, spec, args, CommandFlags::WRITE) {
             divergence::note_disk_error(state, session);
         }
         return None;
@@ -234,20 +279,20 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec) -> Option<E
         return Some(ErrorReply::LOADING);
     }
     session.is_out_of_memory = state.settings.int(Directive::Maxmemory) > 0 && limits::make_room(state) == Room::None;
-    if session.is_out_of_memory && does_any(session, spec, CommandFlags::DENYOOM) {
+    if session.is_out_of_memory && does_any(state, session, spec, args, CommandFlags::DENYOOM) {
         return Some(ErrorReply::OUT_OF_MEMORY);
     }
     if let Some(error) = disk_error(state)
-        && (does_any(session, spec, CommandFlags::WRITE) || spec.name == "ping")
+        && (does_any(state, session, spec, args, CommandFlags::WRITE) || spec.name == "ping")
     {
         return Some(error);
     }
     if state.replication.is_replica()
-        && let Some(error) = follower_refusal(state, session, spec)
+        && let Some(error) = follower_refusal(state, session, spec, args)
     {
         return Some(error);
     }
-    if limits::lacks_replicas(state) && does_any(session, spec, CommandFlags::WRITE) {
+    if limits::lacks_replicas(state) && does_any(state, session, spec, args, CommandFlags::WRITE) {
         return Some(ErrorReply::fixed("NOREPLICAS Not enough good replicas to write."));
     }
     None
@@ -266,21 +311,30 @@ pub(super) fn disk_error(state: &State) -> Option<ErrorReply> {
 
 /// Why a replica does not run a command.
 #[cold]
-fn follower_refusal(state: &State, session: &Session, spec: &CommandSpec) -> Option<ErrorReply> {
-    if state.settings.flag(Directive::ReplicaReadOnly) && does_any(session, spec, CommandFlags::WRITE) {
+fn follower_refusal(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> Option<ErrorReply> {
+    if state.settings.flag(Directive::ReplicaReadOnly) && does_any(state, session, spec, args, CommandFlags::WRITE) {
         return Some(ErrorReply::fixed("READONLY You can't write against a read only replica."));
     }
     let is_stale = state.replication.is_stale() && !state.settings.flag(Directive::ReplicaServeStaleData);
-    (is_stale && !spec.has(CommandFlags::STALE)).then_some(ErrorReply::fixed(
+    (is_stale && !flags_of(state, spec, args).contains(CommandFlags::STALE)).then_some(ErrorReply::fixed(
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     ))
 }
 
 /// Whether the command, or for `EXEC` any that was queued, has one of the `flags`.
-fn does_any(session: &Session, spec: &CommandSpec, flags: CommandFlags) -> bool {
+fn does_any(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>, flags: CommandFlags) -> bool {
     let queued = session.transaction.as_deref().filter(|_| spec.runs_queue());
-    spec.has(flags)
-        || queued.is_some_and(|transaction| transaction.commands.iter().any(|(queued, _)| queued.has(flags)))
+    flags_of(state, spec, args).intersects(flags)
+        || queued.is_some_and(|transaction| {
+            let mut commands = transaction.commands.iter();
+            commands.any(|(queued, request)| flags_of(state, queued, request.args()).intersects(flags))
+        })
+}
+
+/// The flags of a command.
+#[inline]
+fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> CommandFlags {
+    if spec.locks == Locks::Script { script::flags_of(state, spec, args) } else { spec.flags }
 }
 
 fn reply_is_resp3(session: &Session) -> bool {
@@ -289,14 +343,16 @@ fn reply_is_resp3(session: &Session) -> bool {
 
 /// Whether `CLIENT PAUSE` holds the command back.
 #[inline]
-fn postpones(state: &State, session: &Session, spec: &CommandSpec) -> bool {
+fn postpones(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> bool {
     if !state.pause.is_on() || session.obeys {
         return false;
     }
     match state.pause.kind() {
         PauseKind::None => false,
         PauseKind::All => true,
-        PauseKind::Writes => does_any(session, spec, CommandFlags::WRITE.union(CommandFlags::MAY_REPLICATE)),
+        PauseKind::Writes => {
+            does_any(state, session, spec, args, CommandFlags::WRITE.union(CommandFlags::MAY_REPLICATE))
+        }
     }
 }
 
@@ -316,7 +372,8 @@ fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_
     }
 }
 
-/// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need.
+/// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need. `None` if a script
+/// that is past its limit has them.
 fn lock<'k>(
     state: &'k State,
     session: &Session,
@@ -324,17 +381,18 @@ fn lock<'k>(
     args: Args<'_>,
     prepared: Prepared<'k>,
     now_ms: i64,
-) -> Keys<'k> {
+) -> Option<Keys<'k>> {
     let mut set = shards_of(state, session, spec, args, prepared);
     loop {
-        let locked = state.keyspace.lock(set);
+        let gives_up = || !session.obeys && state.scripts.running.is_busy();
+        let locked = state.keyspace.lock_unless(set, gives_up)?;
         let wanted = blocking::closure(state, session, spec, args, &locked);
         if wanted.is_subset(set) {
             let mut keys = Keys::new(locked, state, session.database, now_ms, session.no_touch, prepared.foreknown());
             if session.obeys {
                 keys.obey();
             }
-            return keys;
+            return Some(keys);
         }
         set = set.union(wanted);
     }
@@ -357,7 +415,23 @@ pub fn log_as_it_came(state: &State, session: &mut Session) {
     }
 }
 
-/// Runs a command that was admitted, unless a pause holds it back.
+/// Whether a script runs past its limit, for the end of which a command waits here that takes its locks one by one.
+#[inline]
+fn waits_in_vain_for_script(state: &State, session: &Session, spec: &CommandSpec) -> bool {
+    let running = &state.scripts.running;
+    if spec.locks != Locks::Parts || !running.is_on() || session.obeys || spec.has(CommandFlags::ALLOW_BUSY) {
+        return false;
+    }
+    while running.is_on() {
+        if running.is_busy() {
+            return true;
+        }
+        std::thread::sleep(WAIT_FOR_SCRIPT);
+    }
+    false
+}
+
+/// Runs a command that was admitted, unless a pause holds it back. Errors: a script that is past its limit has the locks.
 fn run(
     state: &State,
     session: &mut Session,
@@ -365,7 +439,7 @@ fn run(
     args: Args<'_>,
     prepared: Prepared<'_>,
     reply: &mut Reply,
-) -> Outcome {
+) -> Result<Outcome, ErrorReply> {
     let begin = reply.len();
     let begun = match std::mem::take(&mut session.clock) {
         0 => crate::access::ticks(),
@@ -373,17 +447,21 @@ fn run(
         clock => clock,
     };
     state.append_file.hold_back(state);
-    let mut keys = lock(state, session, spec, args, prepared, crate::access::unix_time_ms_at(begun));
+    let now_ms = crate::access::unix_time_ms_at(begun);
+    if waits_in_vain_for_script(state, session, spec) {
+        return Err(ErrorReply::BUSY);
+    }
+    let Some(mut keys) = lock(state, session, spec, args, prepared, now_ms) else { return Err(ErrorReply::BUSY) };
     // Behind the locks: whoever begins a pause holds all of them, and nothing can be on its way after that.
-    if postpones(state, session, spec) {
-        return Outcome::Postponed(Postponed::Pause);
+    if postpones(state, session, spec, args) {
+        return Ok(Outcome::Postponed(Postponed::Pause));
     }
     if state.migrations.is_any() && is_held_back(state, session, spec, args, keys.locked()) {
-        return Outcome::Postponed(Postponed::Travel);
+        return Ok(Outcome::Postponed(Postponed::Travel));
     }
     // Behind the locks as well: what an old primary sent last came too late.
     if session.turn.is_some_and(|turn| turn != state.replication.turn()) {
-        return Outcome::Done;
+        return Ok(Outcome::Done);
     }
     let (failed, unanswered) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
     keys.log_effects();
@@ -430,7 +508,7 @@ fn run(
         session.clock = crate::access::ticks();
         note(state, session, spec, args, &how(session.clock, reply));
     }
-    outcome
+    Ok(outcome)
 }
 
 #[cfg(test)]
@@ -465,7 +543,7 @@ mod tests {
                 let locked = state.keyspace.lock(request_shards(state, spec, args));
                 Keys::new(locked, state, 0, 0, false, Foreknown::nothing())
             }
-            _ => lock(state, &session, spec, args, batch.request(b"", 0), 0),
+            _ => lock(state, &session, spec, args, batch.request(b"", 0), 0).expect("no script runs"),
         };
         let before = keys.locked().set();
         let (failed, _) = call(state, &mut session, spec, args, &mut keys, &mut reply, mode);

@@ -53,7 +53,7 @@ pub mod zset;
 
 pub use blocking::{DeferredAnswer, count_postponed, end_wait, serve_acknowledged, serve_departed, time_out};
 pub use call::{Call, Mode};
-pub use dispatch::{Outcome, Postponed, execute, leave, log_as_it_came, pause_end_ms};
+pub use dispatch::{Outcome, Postponed, execute, execute_during_script, leave, log_as_it_came, pause_end_ms};
 pub use keys::{Detached, Found, Keys};
 pub use limits::needs_password;
 pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared};

@@ -9,9 +9,9 @@ use super::run::{self, count_error};
 use crate::client::Session;
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Protocol, Reply};
-use crate::script::{self, Digest, Host, Input, Replication, Script, ScriptFlags, Shebang};
+use crate::script::{self, Digest, Host, Input, Replication, Script, ScriptFlags, Shebang, Unkillable};
 use crate::spec::{CommandFlags, CommandSpec};
-use crate::state::State;
+use crate::state::{State, unix_time_ms};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,6 +25,8 @@ struct Runner<'r, 'k> {
     session: Session,
     is_read_only: bool,
     allows_oom: bool,
+    /// Its digest.
+    name: &'r str,
     /// It has been let write: from then on it is not stopped for want of memory.
     has_written: bool,
 }
@@ -94,7 +96,10 @@ impl Host for Runner<'_, '_> {
             count_error(state, &error);
             error.as_bytes().to_vec()
         })?;
-        self.has_written |= spec.has(CommandFlags::WRITE);
+        if spec.has(CommandFlags::WRITE) && !self.has_written {
+            self.has_written = true;
+            state.scripts.running.note_write();
+        }
         if !state.monitors.is_empty() {
             monitor::feed_from_script(state, &self.session, spec, args);
         }
@@ -117,11 +122,38 @@ impl Host for Runner<'_, '_> {
         }
     }
 
+    fn look(&mut self) -> bool {
+        let limit_ms = self.state.settings.int(Directive::BusyReplyThreshold);
+        self.state.scripts.running.look(self.name, unix_time_ms(), limit_ms)
+    }
+
     fn note_error(&mut self, error: &ErrorReply, is_counted: bool) {
         if !is_counted {
             count_error(self.state, error);
         }
     }
+}
+
+/// The flags of a command that runs a script: those of the table, unless the script says itself what it does.
+pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> CommandFlags {
+    let text = args.get(1).unwrap_or_default();
+    let says = match spec.name {
+        "eval" | "eval_ro" => Shebang::of(text).ok().and_then(|shebang| shebang.flags),
+        _ => Digest::named(text).and_then(|digest| state.scripts.find(&digest)?.shebang.flags),
+    };
+    let Some(says) = says else { return spec.flags };
+    let taken = [CommandFlags::STALE, CommandFlags::DENYOOM, CommandFlags::WRITE, CommandFlags::MAY_REPLICATE];
+    let mut flags = taken.into_iter().fold(spec.flags, CommandFlags::without);
+    if !says.has_any(ScriptFlags::NO_WRITES) {
+        flags = flags.union(CommandFlags::WRITE);
+    }
+    if !says.has_any(ScriptFlags::NO_WRITES | ScriptFlags::ALLOW_OOM) {
+        flags = flags.union(CommandFlags::DENYOOM);
+    }
+    if says.has_any(ScriptFlags::ALLOW_STALE) {
+        flags = flags.union(CommandFlags::STALE);
+    }
+    flags
 }
 
 /// `EVAL script numkeys [key …] [arg …]`
@@ -228,11 +260,14 @@ fn run_script(call: &mut Call, script: &Arc<Script>, arguments: &Arguments) -> C
         session,
         is_read_only: call.spec.has(CommandFlags::READONLY) || flags.has_any(ScriptFlags::NO_WRITES),
         allows_oom: flags.has_any(ScriptFlags::ALLOW_OOM),
+        name: script.digest.as_str(),
         has_written: false,
     };
     let (keys, args) = (call.args.from(3).until(arguments.keys), call.args.from(3 + arguments.keys));
     let (begin, database) = (call.reply.len(), runner.session.database);
+    call.state.scripts.running.begin(unix_time_ms(), call.session.obeys);
     let result = script::run(&call.state.scripts, script, &Input { keys, args }, &mut runner, call.reply);
+    call.state.scripts.running.end();
     // The client's own database is the one before.
     runner.keys.set_database(database);
     call.session.client.database.store(call.session.database as u32, Ordering::Relaxed);
@@ -280,8 +315,24 @@ pub fn script_flush(call: &mut Call) -> CommandResult {
 }
 
 /// `SCRIPT KILL`
-pub fn script_kill(_: &mut Call) -> CommandResult {
-    Err(ErrorReply::fixed("NOTBUSY No scripts in execution right now."))
+pub fn script_kill(call: &mut Call) -> CommandResult {
+    match call.state.scripts.running.kill() {
+        Ok(()) => call.reply.ok(),
+        Err(reason) => Err(unkillable(reason)),
+    }
+}
+
+fn unkillable(reason: Unkillable) -> ErrorReply {
+    ErrorReply::fixed(match reason {
+        Unkillable::NotRunning => "NOTBUSY No scripts in execution right now.",
+        Unkillable::HasWritten => {
+            "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script \
+             termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+        }
+        Unkillable::IsObedient => {
+            "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed."
+        }
+    })
 }
 
 /// `SCRIPT DEBUG YES | SYNC | NO`

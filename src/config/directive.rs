@@ -32,7 +32,6 @@ const LAZY_FREE: &str = "whatever takes long to free is freed off the request pa
 const MODULES: &str = "there are no modules";
 const NOT_YET_ACL: &str = "users other than the default one are not there yet";
 const ONE_LINK: &str = "a replica is fed over one connection, as fast as it takes what it is sent";
-const NOT_YET_STOPPED: &str = "scripts cannot be stopped yet";
 const SCRIPTS: &str = "scripts see what those of Redis see by default";
 const NOT_YET_TRACKING: &str = "client tracking is not there yet";
 const NOT_YET_TYPES: &str = "the data type is not there yet";
@@ -326,7 +325,7 @@ directives! {
     // Scripts.
 
     /// Milliseconds after which a script counts as too slow and others are answered BUSY; 0 for never.
-    BusyReplyThreshold = Entry::integer("busy-reply-threshold", 5000, 0, MAX).alias("lua-time-limit").without_effect(NOT_YET_STOPPED);
+    BusyReplyThreshold = Entry::integer("busy-reply-threshold", 5000, 0, MAX).alias("lua-time-limit");
     LuaEnableDeprecatedApi = Entry::yes_no("lua-enable-deprecated-api", false).immutable().hidden().without_effect(SCRIPTS);
     LuaEnableInsecureApi = Entry::yes_no("lua-enable-insecure-api", false).hidden().without_effect(SCRIPTS);
 

@@ -2,7 +2,7 @@
 
 use super::arguments::{Argument, Arguments};
 use super::errors::{self, Thrown, error_table};
-use super::interpreter::Exchange;
+use super::interpreter::{Exchange, IS_ALLOWED, RUN};
 use super::{Digest, Replication, reply};
 use crate::resp::{Protocol, RequestBuffer};
 use crate::value::double;
@@ -103,7 +103,7 @@ fn call(lua: &Lua, exchange: &Exchange, args: &[Argument], throws: bool) -> mlua
     if let Err(reason) = fill(&mut exchange.request.borrow_mut(), args) {
         return refusal(&[b"ERR ", reason.as_bytes()].concat(), false);
     }
-    let reason = host.call::<Option<mlua::String>>(false)?;
+    let reason = host.call::<Option<mlua::String>>(RUN)?;
     if let Some(reason) = reason {
         return refusal(&reason.as_bytes(), true);
     }
@@ -123,7 +123,7 @@ fn is_allowed(exchange: &Exchange, args: &[Argument]) -> mlua::Result<bool> {
     let Some(host) = host else {
         return Err(Thrown::refusal("redis.acl_check_cmd can only be called inside a script invocation"));
     };
-    let allowed = host.call::<Option<bool>>(true)?;
+    let allowed = host.call::<Option<bool>>(IS_ALLOWED)?;
     allowed.ok_or_else(|| Thrown::refusal("Invalid command passed to redis.acl_check_cmd()"))
 }
 

@@ -1,6 +1,6 @@
 //! The texts of scripts by their digests, for all threads.
 
-use super::Shebang;
+use super::{RunningScript, Shebang};
 use parking_lot::Mutex;
 use sha1::{Digest as _, Sha1};
 use std::collections::HashMap;
@@ -75,6 +75,8 @@ pub struct ScriptCache {
     clock: AtomicU64,
     evaluated: AtomicUsize,
     evicted: AtomicU64,
+    /// The one that runs.
+    pub running: RunningScript,
     /// Bytes of the interpreters of all threads.
     interpreters: AtomicUsize,
 }

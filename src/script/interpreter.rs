@@ -1,11 +1,11 @@
 //! An interpreter for each thread, with what it has compiled.
 
-use super::errors::{self, ScriptError};
+use super::errors::{self, ScriptError, Thrown};
 use super::{
     Digest, Host, Input, Replication, Script, ScriptCache, api, bits, guard, json, msgpack, pack, random, reply,
 };
 use crate::resp::{Args, Protocol, Reply, RequestBuffer};
-use mlua::{Error, Function, Lua, LuaOptions, StdLib, Table, Value};
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -17,6 +17,15 @@ const MEMORY_MAX: usize = 1 << 30;
 const MEMORY_COLLECTED: usize = 32 << 20;
 /// Compiled scripts that a thread keeps before it looks which of them have been forgotten.
 const KNOWN_MAX: usize = 1024;
+
+/// Instructions between two looks at how long a script has been running.
+const INSTRUCTIONS_PER_LOOK: u32 = 100_000;
+
+/// What the host is asked to do: the command in `Exchange::request`, to say whether that may be done, to look whether the
+/// script is to end.
+pub(super) const RUN: u8 = 0;
+pub(super) const IS_ALLOWED: u8 = 1;
+const LOOK: u8 = 2;
 
 thread_local! {
     static INTERPRETER: OnceCell<Interpreter> = const { OnceCell::new() };
@@ -30,6 +39,8 @@ pub(super) struct Exchange {
     pub replication: Cell<Replication>,
     /// Has the request done, or asks whether it may be; while a script runs.
     pub host: RefCell<Option<Function>>,
+    /// The script is ended before its time, and gets an error wherever it goes on.
+    is_killed: Cell<bool>,
 }
 
 impl Default for Replication {
@@ -76,6 +87,7 @@ impl Interpreter {
         let (run, globals, seen) = sandbox.call::<(Function, Table, Table)>(native)?;
         lua.set_globals(seen)?;
         lua.set_memory_limit(MEMORY_MAX)?;
+        look_from_time_to_time(&lua, &exchange)?;
         let (known, compiled, told_bytes) = (RefCell::default(), lua.create_table()?, Cell::new(0));
         Ok(Interpreter { lua, run, globals, exchange, json_settings, known, compiled, told_bytes })
     }
@@ -146,9 +158,12 @@ impl Interpreter {
         exchange.replication.set(Replication::ALL);
         exchange.reply.borrow_mut().set_protocol(Protocol::Resp2);
         self.lua.scope(|scope| {
-            let ask = scope.create_function(|lua, is_question: bool| {
+            let ask = scope.create_function(|lua, question: u8| {
+                if question == LOOK {
+                    return Ok(Value::Boolean(host.borrow_mut().look()));
+                }
                 let (request, mut reply) = (exchange.request.borrow(), exchange.reply.borrow_mut());
-                if is_question {
+                if question == IS_ALLOWED {
                     let allowed = host.borrow_mut().is_allowed(request.args());
                     return Ok(allowed.map_or(Value::Nil, Value::Boolean));
                 }
@@ -161,6 +176,9 @@ impl Interpreter {
             *exchange.host.borrow_mut() = Some(ask);
             let result = self.run.call(function);
             *exchange.host.borrow_mut() = None;
+            if exchange.is_killed.take() {
+                look_from_time_to_time(&self.lua, &self.exchange)?;
+            }
             result
         })
     }
@@ -197,6 +215,26 @@ impl Interpreter {
         let used = self.lua.used_memory();
         cache.note_interpreter(self.told_bytes.replace(used), used);
     }
+}
+
+/// Has the host look, from time to time, whether the script is to end.
+fn look_from_time_to_time(lua: &Lua, exchange: &Rc<Exchange>) -> mlua::Result<()> {
+    let exchange = Rc::clone(exchange);
+    lua.set_global_hook(HookTriggers::new().every_nth_instruction(INSTRUCTIONS_PER_LOOK), move |lua, _| {
+        let host = exchange.host.borrow().clone();
+        let Some(host) = host else { return Ok(VmState::Continue) };
+        if !host.call::<bool>(LOOK)? {
+            return Ok(VmState::Continue);
+        }
+        // The script may catch this: from now on it gets no further than to the next line.
+        exchange.is_killed.set(true);
+        lua.set_global_hook(HookTriggers::EVERY_LINE, |_, _| Err(killed()))?;
+        Err(killed())
+    })
+}
+
+fn killed() -> Error {
+    Thrown::refusal("Script killed by user with SCRIPT KILL.")
 }
 
 /// Has the thread's interpreter do something.

@@ -19,12 +19,14 @@ mod msgpack;
 mod pack;
 mod random;
 mod reply;
+mod running;
 mod shebang;
 
 pub use cache::{Digest, Script, ScriptCache, ScriptFigures};
 pub use errors::ScriptError;
 pub use flags::ScriptFlags;
 pub use interpreter::{check, run};
+pub use running::{RunningScript, Unkillable, serve_others_by};
 pub use shebang::Shebang;
 
 use crate::resp::{Args, ErrorReply, Reply};
@@ -48,6 +50,9 @@ pub trait Host {
 
     /// Whether the user may run a command; `None` if there is no such command.
     fn is_allowed(&mut self, args: Args<'_>) -> Option<bool>;
+
+    /// Called from time to time while the script runs. Returns whether it is to end.
+    fn look(&mut self) -> bool;
 
     /// An error is part of what the script returned, and may have been counted where it arose.
     fn note_error(&mut self, error: &ErrorReply, is_counted: bool);

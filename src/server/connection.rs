@@ -53,6 +53,9 @@ const UNAUTHENTICATED_QUERY_BYTES_MAX: i64 = 1024 * 1024;
 /// Most that is kept of the replies to such a client, if it does not read them.
 const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 1024;
 
+/// Bytes that are read at once from a client while a script runs.
+const READ_DURING_SCRIPT_BYTES: usize = 4096;
+
 /// The connection is over; everything that could be sent has been.
 struct Ended;
 
@@ -77,9 +80,8 @@ pub struct Connection {
 }
 
 /// Serves a client until its connection ends.
-pub async fn serve(connection: Connection) {
-    let worker = Rc::clone(&connection.worker);
-    let connection = Rc::new(RefCell::new(connection));
+pub async fn serve(connection: Rc<RefCell<Connection>>) {
+    let worker = Rc::clone(&connection.borrow().worker);
     let Ended = std::future::poll_fn(|cx| {
         if connection.borrow().is_read {
             worker.pipeline.serve(&worker.state);
@@ -325,6 +327,52 @@ impl Connection {
         }
         if self.has_more_to_do() {
             waker.wake_by_ref();
+        }
+    }
+
+    /// Answers what the client has sent, while a script keeps its thread busy: as far as that needs nothing that the script has.
+    pub fn serve_during_script(&mut self) {
+        let is_at_rest = !self.is_read
+            && self.pending.bytes.is_empty()
+            && self.unsent.is_empty()
+            && self.session.blocked.is_none()
+            && self.session.replica.is_none()
+            && self.postponed.is_none()
+            && !self.session.close_after_reply
+            && !self.session.client.is_killed();
+        if !is_at_rest {
+            return;
+        }
+        let mut buffer = [0; READ_DURING_SCRIPT_BYTES];
+        // Whether it has left is seen later.
+        let Ok(read @ 1..) = self.stream.read_now(&mut buffer) else { return };
+        self.note_input(read);
+        let buffer = &buffer[..read];
+        let worker = Rc::clone(&self.worker);
+        let (mut requests, mut reply) = (Requests::default(), Reply::new(self.session.protocol));
+        let part = parse(&worker.state, &self.session, &mut self.pending, buffer, 0, &mut requests);
+        let mut at = part.end;
+        for index in part.requests {
+            let (request, args) = (requests.parsed.requests[index], requests.parsed.args(buffer, index));
+            let prepared = requests.batch.request(buffer, index);
+            if !args.is_empty()
+                && !command::execute_during_script(&worker.state, &mut self.session, args, prepared, &mut reply)
+            {
+                self.forget_half_request();
+                at = request.start;
+                break;
+            }
+        }
+        if part.error.is_some() && at == part.end {
+            self.forget_half_request();
+        }
+        self.pending.bytes.extend_from_slice(&buffer[at..]);
+        self.note_query();
+        let sent = self.stream.write_now(reply.as_bytes()).unwrap_or(0);
+        worker.state.stats.add(Figure::NetOutputBytes, sent as u64);
+        if sent < reply.len() {
+            self.unsent.push(reply.take_from(sent));
+            self.note_output();
         }
     }
 

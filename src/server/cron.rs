@@ -134,7 +134,7 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     // A key lives through the millisecond of its deadline.
     let now_ms = unix_time_ms() - 1;
     let mut owned = Vec::new();
-    let mut guard = state.keyspace.lock_one(shard);
+    let Some(mut guard) = state.keyspace.try_lock_one(shard) else { return 0 };
     let Shard { databases, due_fields, watched, waiters } = &mut *guard;
     let tree = &mut databases[database];
     // Behind the lock: whoever begins a pause holds all of them once, and nothing expires after that.
@@ -167,7 +167,7 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
 fn expire_fields_batch(state: &State, shard: usize, database: usize) -> usize {
     let now_ms = unix_time_ms();
     let mut owned = Vec::new();
-    let mut guard = state.keyspace.lock_one(shard);
+    let Some(mut guard) = state.keyspace.try_lock_one(shard) else { return 0 };
     // Behind the lock, as for keys.
     if state.pause.is_on() || state.replication.is_replica() {
         return 0;

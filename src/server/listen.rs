@@ -141,6 +141,25 @@ pub async fn accept_tcp(listener: tokio::net::TcpListener, state: Arc<State>, wo
     }
 }
 
+/// Takes in those who want to connect now, while a script keeps the thread from doing so. Returns false if the listener is of
+/// no more use.
+pub fn accept_now(listener: &std::net::TcpListener, state: &State, workers: &[WorkerHandle]) -> bool {
+    loop {
+        match listener.accept() {
+            Ok((socket, address)) => {
+                let admitted = socket
+                    .set_nonblocking(true)
+                    .and_then(|()| tokio::net::TcpStream::from_std(socket))
+                    .and_then(|socket| admit_tcp(socket, address, state, workers));
+                if let Err(error) = admitted {
+                    tracing::debug!("Accepting client connection: {error}");
+                }
+            }
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
 fn admit_tcp(
     socket: tokio::net::TcpStream,
     address: SocketAddr,

@@ -18,6 +18,7 @@ use crate::replication::Address;
 use crate::shutdown;
 use crate::state::State;
 use listeners::Listeners;
+use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedReceiver;
-use worker::{WorkerHandle, worker_channel};
+use worker::{Worker, WorkerHandle, worker_channel};
 
 /// Stack of a thread: scripts may nest what they write and read as JSON.
 const STACK_BYTES: usize = 8 << 20;
@@ -73,8 +74,8 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     prepare_thread(&state, 0);
     let workers: Rc<[WorkerHandle]> = handles.clone().into();
     let main = Arc::clone(&state);
-    worker::run(Arc::clone(&state), handles[0].clone(), receiver, async move |_| {
-        if let Err(error) = serve(main, opened, has_tcp, unix, unix_path, workers).await {
+    worker::run(Arc::clone(&state), handles[0].clone(), receiver, async move |worker| {
+        if let Err(error) = serve(worker, main, opened, has_tcp, unix, unix_path, workers).await {
             tracing::warn!("{error}");
         }
     })
@@ -94,6 +95,7 @@ fn prepare_thread(state: &State, index: usize) {
 
 /// What the first thread does beside its connections.
 async fn serve(
+    worker: Rc<Worker>,
     state: Arc<State>,
     mut opened: UnboundedReceiver<std::net::TcpListener>,
     has_tcp: bool,
@@ -104,8 +106,17 @@ async fn serve(
     signals::listen(Arc::clone(&state))?;
     begin_as_configured(&state);
     let (tcp_state, tcp_workers) = (Arc::clone(&state), Rc::clone(&workers));
+    let listeners: Rc<RefCell<Vec<std::net::TcpListener>>> = Rc::default();
+    let tcp_listeners = Rc::clone(&listeners);
+    let (accepting_state, accepting_workers) = (Arc::clone(&state), Rc::clone(&workers));
+    *worker.accept.borrow_mut() = Some(Box::new(move || {
+        listeners.borrow_mut().retain(|listener| listen::accept_now(listener, &accepting_state, &accepting_workers));
+    }));
     tokio::task::spawn_local(async move {
         while let Some(listener) = opened.recv().await {
+            if let Ok(listener) = listener.try_clone() {
+                tcp_listeners.borrow_mut().push(listener);
+            }
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
                     let (state, workers) = (Arc::clone(&tcp_state), Rc::clone(&tcp_workers));

@@ -1,6 +1,7 @@
 //! The kinds of socket that a client can be at the other end of.
 
-use std::io::{self, IoSlice};
+use socket2::SockRef;
+use std::io::{self, IoSlice, Read, Write};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +19,26 @@ impl Stream {
             Stream::Tcp(stream) => stream.poll_read_ready(cx),
             Stream::Unix(stream) => stream.poll_read_ready(cx),
         }
+    }
+}
+
+impl Stream {
+    /// The socket, past its runtime, which knows nothing of what happens here: to it, what is read has never arrived.
+    fn socket(&self) -> SockRef<'_> {
+        match self {
+            Stream::Tcp(stream) => SockRef::from(stream),
+            Stream::Unix(stream) => SockRef::from(stream),
+        }
+    }
+
+    /// Reads what is there, without a look at the runtime. Errors: there is nothing, or the connection is broken.
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.socket()).read(buffer)
+    }
+
+    /// Writes as much as the socket takes, without a look at the runtime.
+    pub fn write_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self.socket()).write(bytes)
     }
 }
 

@@ -6,9 +6,11 @@ use super::stream::Stream;
 use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
 use crate::command::{self, migrate::Travel};
 use crate::resp::{Protocol, Reply};
+use crate::script;
 use crate::state::State;
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpStream, UnixStream};
@@ -18,11 +20,70 @@ use tokio::task::LocalSet;
 /// Values for other servers are sent by so many threads at most, for each thread that serves clients.
 const SENDERS_MAX: usize = 16;
 
+/// Nanoseconds between two looks at the sockets of others while a script runs.
+const SERVE_INTERVAL_NS: u64 = 10_000_000;
+
 /// What the connections of one thread share.
 pub struct Worker {
     pub state: Arc<State>,
     pub pipeline: Pipeline,
     pub reply: RefCell<Reply>,
+    /// Its connections, by the numbers of their clients.
+    pub connections: RefCell<HashMap<u64, Weak<RefCell<Connection>>>>,
+    /// Sockets that are to be served by this thread.
+    arrivals: RefCell<UnboundedReceiver<Arrival>>,
+    /// How many there are, as the acceptor sees it.
+    count: Arc<AtomicUsize>,
+    /// Takes in who wants to connect now, on the thread that does so.
+    pub accept: RefCell<Option<Box<dyn Fn()>>>,
+    /// When others were served last while a script ran, by the fine clock.
+    served: Cell<u64>,
+}
+
+impl Worker {
+    /// Serves what a socket sends, in a task of its own. The client may send something before the task runs.
+    fn begin(self: &Rc<Self>, arrival: Arrival) {
+        let worker = Rc::clone(self);
+        let client = Arc::clone(&arrival.client);
+        let connection = open(arrival.socket).map(|stream| {
+            let session = Session::new(Identity::new(arrival.client, !command::needs_password(&worker.state)));
+            let connection = Rc::new(RefCell::new(Connection::new(Rc::clone(&worker), stream, session)));
+            self.connections.borrow_mut().insert(client.id, Rc::downgrade(&connection));
+            connection
+        });
+        tokio::task::spawn_local(async move {
+            match connection {
+                Ok(connection) => connection::serve(connection).await,
+                Err(error) => tracing::warn!("Error registering fd event for the new client: {error}"),
+            }
+            worker.connections.borrow_mut().remove(&client.id);
+            worker.state.clients.remove(&client);
+            worker.count.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Answers the other clients of this thread, which a script keeps from serving them: they are told that it is busy, unless
+    /// they want the script to end.
+    fn serve_others(self: &Rc<Self>) {
+        if crate::access::nanoseconds_since(self.served.get()) < SERVE_INTERVAL_NS {
+            return;
+        }
+        if let Some(accept) = &*self.accept.borrow() {
+            accept();
+        }
+        while let Some(arrival) = self.arrivals.try_borrow_mut().ok().and_then(|mut arrivals| arrivals.try_recv().ok())
+        {
+            self.begin(arrival);
+        }
+        let connections: Vec<_> = self.connections.borrow().values().filter_map(Weak::upgrade).collect();
+        for connection in connections {
+            // The one whose script it is cannot be borrowed.
+            if let Ok(mut connection) = connection.try_borrow_mut() {
+                connection.serve_during_script();
+            }
+        }
+        self.served.set(crate::access::ticks());
+    }
 }
 
 /// A socket on its way to the thread that will serve it.
@@ -53,7 +114,7 @@ pub fn worker_channel() -> (WorkerHandle, UnboundedReceiver<Arrival>) {
 pub fn run(
     state: Arc<State>,
     handle: WorkerHandle,
-    mut receiver: UnboundedReceiver<Arrival>,
+    receiver: UnboundedReceiver<Arrival>,
     also: impl AsyncFnOnce(Rc<Worker>),
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -61,29 +122,29 @@ pub fn run(
         .event_interval(31)
         .max_blocking_threads(SENDERS_MAX)
         .build()?;
-    let worker =
-        Rc::new(Worker { state, pipeline: Pipeline::new(), reply: RefCell::new(Reply::with_room(Protocol::Resp2)) });
+    let worker = Rc::new(Worker {
+        state,
+        pipeline: Pipeline::new(),
+        reply: RefCell::new(Reply::with_room(Protocol::Resp2)),
+        connections: RefCell::default(),
+        arrivals: RefCell::new(receiver),
+        count: handle.connections,
+        accept: RefCell::default(),
+        served: Cell::new(0),
+    });
+    let serving = Rc::downgrade(&worker);
+    script::serve_others_by(Box::new(move || {
+        if let Some(worker) = serving.upgrade() {
+            worker.serve_others();
+        }
+    }));
     let local = LocalSet::new();
-    let connections = Arc::clone(&handle.connections);
     let finishing = Rc::clone(&worker);
     local.spawn_local(std::future::poll_fn(move |cx| finishing.pipeline.poll_finish(&finishing.state, cx)));
     let accepting = Rc::clone(&worker);
     local.spawn_local(async move {
-        while let Some(arrival) = receiver.recv().await {
-            let (worker, connections) = (Rc::clone(&accepting), Arc::clone(&connections));
-            tokio::task::spawn_local(async move {
-                let client = Arc::clone(&arrival.client);
-                match open(arrival.socket) {
-                    Ok(stream) => {
-                        let session =
-                            Session::new(Identity::new(arrival.client, !command::needs_password(&worker.state)));
-                        connection::serve(Connection::new(Rc::clone(&worker), stream, session)).await;
-                    }
-                    Err(error) => tracing::warn!("Error registering fd event for the new client: {error}"),
-                }
-                worker.state.clients.remove(&client);
-                connections.fetch_sub(1, Ordering::Relaxed);
-            });
+        while let Some(arrival) = std::future::poll_fn(|cx| accepting.arrivals.borrow_mut().poll_recv(cx)).await {
+            accepting.begin(arrival);
         }
     });
     runtime.block_on(local.run_until(also(worker)));

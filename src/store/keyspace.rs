@@ -7,9 +7,13 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Keys of more bytes are left to the general search at once.
 const BRACE_SCAN_MAX: usize = 64;
+
+/// For how long somebody waits for a lock before a look whether that is still worth while.
+const WAIT_BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Every key of the server.
 pub struct Keyspace {
@@ -84,6 +88,29 @@ impl Keyspace {
         Locked { keyspace: self, set, guards }
     }
 
+    /// Takes the locks of `set` in ascending order, unless `gives_up` says, while one of them is held by somebody else, that it
+    /// is not to be waited for.
+    #[inline]
+    pub fn lock_unless(&self, set: ShardSet, gives_up: impl Fn() -> bool) -> Option<Locked<'_>> {
+        let mut guards = SmallVec::new();
+        for shard in set.iter() {
+            let shard = &self.shards[shard];
+            let guard = match shard.try_lock() {
+                Some(guard) => guard,
+                None => loop {
+                    if let Some(guard) = shard.try_lock_for(WAIT_BETWEEN_LOOKS) {
+                        break guard;
+                    }
+                    if gives_up() {
+                        return None;
+                    }
+                },
+            };
+            guards.push(guard);
+        }
+        Some(Locked { keyspace: self, set, guards })
+    }
+
     /// Takes those locks of `set` that nobody holds.
     #[inline]
     pub fn lock_available(&self, set: ShardSet) -> Locked<'_> {
@@ -96,6 +123,11 @@ impl Keyspace {
             }
         }
         Locked { keyspace: self, set: taken, guards }
+    }
+
+    /// Takes one lock for work that can as well be done later; `None` if it is held for long.
+    pub fn try_lock_one(&self, shard: usize) -> Option<MutexGuard<'_, Shard>> {
+        self.shards[shard].try_lock_for(WAIT_BETWEEN_LOOKS)
     }
 
     /// Takes one lock for work that concerns no command (prefetching, expiry, statistics).
