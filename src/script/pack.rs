@@ -106,10 +106,20 @@ fn is_integer(option: u8) -> bool {
     matches!(option, b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I')
 }
 
+/// A number as 64 bits; one that has no such is taken as processors take it.
+fn unsigned(number: f64) -> u64 {
+    const END: f64 = 18_446_744_073_709_551_616.0;
+    match number {
+        _ if number.is_nan() => 1 << 63,
+        _ if number < 0.0 => number as i64 as u64,
+        _ if number >= END => 0,
+        _ => number as u64,
+    }
+}
+
 /// The bytes of an integer.
 fn put_integer(out: &mut Vec<u8>, number: f64, size: usize, is_big_endian: bool) {
-    let value = if number < 0.0 { number as i64 as u64 } else { number as u64 };
-    let bytes = value.to_le_bytes();
+    let bytes = unsigned(number).to_le_bytes();
     let begin = out.len();
     out.extend((0..size).map(|index| bytes.get(index).copied().unwrap_or(0)));
     if is_big_endian {
@@ -216,7 +226,7 @@ fn unpack(lua: &Lua, args: Arguments) -> mlua::Result<MultiValue> {
                     let Some(Value::Number(len)) = values.pop_if(|last| matches!(last, Value::Number(_))) else {
                         return Err(Thrown::text(lua, "format 'c0' needs a previous size"));
                     };
-                    size = len as usize;
+                    size = unsigned(len) as usize;
                 }
                 values.push(Value::String(lua.create_string(bytes_at(position, size)?)?));
             }
