@@ -2,7 +2,7 @@
 
 use crate::support::{Connection, Server, eventually};
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 /// Starts a server that serves its replicas at once.
@@ -41,21 +41,26 @@ impl Stream {
     /// The next command, its words separated by spaces; `PING` and `SELECT` are passed over.
     fn next(&mut self) -> String {
         loop {
-            let line = read_line(&mut self.0);
-            let count: usize = line.strip_prefix('*').expect("an array").parse().expect("a number");
-            let words: Vec<String> = (0..count)
-                .map(|_| {
-                    let head = read_line(&mut self.0);
-                    let len: usize = head.strip_prefix('$').expect("a bulk string").parse().expect("a number");
-                    let mut word = vec![0; len + 2];
-                    self.0.read_exact(&mut word).expect("a word");
-                    String::from_utf8_lossy(&word[..len]).into_owned()
-                })
-                .collect();
+            let words = self.words();
             if !["PING", "SELECT"].contains(&words[0].as_str()) {
                 return words.join(" ");
             }
         }
+    }
+
+    /// The words of the next command.
+    fn words(&mut self) -> Vec<String> {
+        let line = read_line(&mut self.0);
+        let count: usize = line.strip_prefix('*').expect("an array").parse().expect("a number");
+        (0..count)
+            .map(|_| {
+                let head = read_line(&mut self.0);
+                let len: usize = head.strip_prefix('$').expect("a bulk string").parse().expect("a number");
+                let mut word = vec![0; len + 2];
+                self.0.read_exact(&mut word).expect("a word");
+                String::from_utf8_lossy(&word[..len]).into_owned()
+            })
+            .collect()
     }
 }
 
@@ -408,4 +413,32 @@ fn a_replica_that_cannot_save_ends_unless_it_is_to_go_on() {
             assert!(!replica.wait().success());
         }
     }
+}
+
+#[test]
+fn an_empty_line_from_the_primary_is_no_part_of_the_stream() {
+    let source = start(&[]);
+    let mut stream = TcpStream::connect(("127.0.0.1", source.port)).expect("the server accepts");
+    stream.write_all(b"SYNC\r\n").expect("it is taken");
+    let line = read_line(&mut stream);
+    let mut data = vec![0; line.strip_prefix('$').expect("a length").parse().expect("a number")];
+    stream.read_exact(&mut data).expect("the data");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let replica = start(&[]);
+    let mut client = replica.connect();
+    let port = listener.local_addr().expect("an address").port();
+    assert_eq!(client.ask(&format!("REPLICAOF 127.0.0.1 {port}")), "OK");
+    let mut primary = Stream(listener.accept().expect("the replica comes").0);
+    loop {
+        match primary.words()[0].as_str() {
+            "PING" => primary.0.write_all(b"+PONG\r\n").expect("it is taken"),
+            "PSYNC" => break,
+            _ => primary.0.write_all(b"+OK\r\n").expect("it is taken"),
+        }
+    }
+    let head = format!("+FULLRESYNC {} 100\r\n${}\r\n", "a".repeat(40), data.len());
+    let command = b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n".as_slice();
+    primary.0.write_all(&[head.as_bytes(), &data, b"\n", command, b"\n"].concat()).expect("it is taken");
+    eventually("the command", || client.ask("GET a") == "1");
+    assert_eq!(client.info("slave_repl_offset"), (100 + command.len()).to_string());
 }

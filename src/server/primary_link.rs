@@ -432,8 +432,9 @@ impl Follower {
             for index in part.requests.clone() {
                 let request = self.requests.parsed.requests[index];
                 let args = self.requests.parsed.args(buffer, index);
-                self.session.unlogged.extend_from_slice(&buffer[request.start..request.end]);
+                // An empty line says that the primary is there: it is no part of the history, and has no offset.
                 let Some(name) = args.get(0) else { continue };
+                self.session.unlogged.extend_from_slice(&buffer[request.start..request.end]);
                 let is_for_replicas = [b"PING".as_slice(), b"REPLCONF", b"PUBLISH", b"SPUBLISH"];
                 if !is_for_replicas.iter().any(|other| other.eq_ignore_ascii_case(name)) {
                     self.session.unlogged_audience = Audience::All;
