@@ -32,7 +32,7 @@ impl Bench {
         let nowhere = Endpoint::Unix("".into());
         let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
         Bench {
-            session: Session::new(Identity::new(Arc::new(client), true)),
+            session: Session::new(Identity::new(Arc::new(client), state.acl.default_account(), true)),
             state,
             spans: Vec::new(),
             batch: Batch::default(),

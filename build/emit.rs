@@ -43,7 +43,7 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
     format!(
         "CommandSpec {{ name: {:?}, id: {id}, arity: {}, flags: CommandFlags::from_bits({}), \
          acl: AclCategories::from_bits({}), tips: &{:?}, keys: &[{}], layout: {layout}, locks: Locks::{:?}, \
-         protected_by: {protected_by}, secrets: Secrets::{:?}, legacy_range: {legacy_range:?}, \
+         protected_by: {protected_by}, channels: Channels::{:?}, secrets: Secrets::{:?}, legacy_range: {legacy_range:?}, \
          docs: Docs {{ summary: {:?}, since: {:?}, group: {:?}, complexity: {:?}, flags: DocFlags::from_bits({}), \
          deprecated: {deprecated:?}, history: &{:?}, arguments: &[{}] }}, \
          help: &{:?}, subcommands: &[{subcommands}] }},\n",
@@ -54,6 +54,7 @@ fn spec(command: &Command, next_id: &mut u16) -> String {
         entry.tips,
         command.keys.iter().map(key).collect::<String>(),
         entry.locks,
+        entry.channels,
         entry.secrets,
         entry.summary,
         entry.since,

@@ -45,6 +45,9 @@ pub struct Entry {
     /// A case of `Locks`.
     #[serde(default)]
     pub locks: Locks,
+    /// A case of `Channels`.
+    #[serde(default)]
+    pub channels: Channels,
     /// A case of `Secrets`.
     #[serde(default)]
     pub secrets: Secrets,
@@ -66,6 +69,17 @@ pub struct Entry {
     handler: Option<String>,
     #[serde(default)]
     pending: bool,
+}
+
+/// Which arguments are channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    #[default]
+    None,
+    First,
+    All,
+    Patterns,
 }
 
 /// Which arguments are secrets.

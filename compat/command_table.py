@@ -29,7 +29,6 @@ ABSENT = [
     ("readwrite", "cluster mode"),
     ("fcall*", "pending: functions"),
     ("function*", "pending: functions"),
-    ("acl*", "pending: users"),
     ("client|caching", "pending: tracking"),
     ("client|getredir", "pending: tracking"),
     ("client|tracking*", "pending: tracking"),

@@ -1,6 +1,7 @@
 //! Radish: a drop-in Redis server that keeps its keys in a radix tree.
 
 pub mod access;
+pub mod acl;
 pub mod append_file;
 pub mod client;
 pub mod client_eviction;

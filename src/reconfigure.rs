@@ -25,6 +25,7 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
             }
             logging::configure(settings);
         }
+        Directive::Requirepass => state.acl.set_default_password(&settings.string(Directive::Requirepass)),
         Directive::Maxclients => {
             let clients = settings.int(Directive::Maxclients) as u64;
             let room = daemon::make_room_for_clients(clients, state.threads).unwrap_or(0);

@@ -1,7 +1,8 @@
 //! From the command line to a serving process.
 
 use crate::REDIS_VERSION;
-use crate::config::{Arguments, Directive, Invocation, LoadError, RenameCommand, Settings, error_text};
+use crate::acl::{self, Acl};
+use crate::config::{Arguments, DefinedUser, Directive, Invocation, LoadError, RenameCommand, Settings, error_text};
 use crate::spec::{RenameError, Table};
 use crate::state::State;
 use crate::{crash, daemon, logging};
@@ -77,9 +78,11 @@ fn serve(program: OsString, arguments: &Arguments) -> ExitCode {
         eprintln!("{error}");
         return ExitCode::FAILURE;
     }
-    let loaded = Settings::start(arguments, std::io::stdin())
-        .and_then(|(settings, startup)| Ok((rename_commands(&startup.renamed_commands)?, settings)));
-    let (table, settings) = match loaded {
+    let loaded = Settings::start(arguments, std::io::stdin()).and_then(|(settings, startup)| {
+        let (table, acl) = (rename_commands(&startup.renamed_commands)?, define_users(&settings, &startup.users)?);
+        Ok((settings, table, acl))
+    });
+    let (settings, table, acl) = match loaded {
         Ok(loaded) => loaded,
         // Redis logs this one error of the configuration, and prints all others.
         Err(error @ LoadError::Unreadable { .. }) => {
@@ -105,7 +108,7 @@ fn serve(program: OsString, arguments: &Arguments) -> ExitCode {
         tracing::error!("Could not start: '{name}' cannot be set: {reason}");
         return ExitCode::FAILURE;
     }
-    match prepare(settings, table).and_then(crate::server::run) {
+    match prepare(settings, table, acl).and_then(crate::server::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("Could not start: {}", error_text(&error));
@@ -130,6 +133,50 @@ fn rename_commands(renamed: &[RenameCommand]) -> Result<Table, LoadError> {
             None => LoadError::Whole { reason: reason.into() },
         }
     })
+}
+
+/// The users that the configuration defines, if it defines any.
+fn define_users(settings: &Settings, users: &[DefinedUser]) -> Result<Option<Acl>, LoadError> {
+    if users.is_empty() {
+        return Ok(None);
+    }
+    let acl = Acl::default();
+    acl.set_default_password(&settings.string(Directive::Requirepass));
+    let all_channels = acl::begins_with_all_channels(settings);
+    for (index, user) in users.iter().enumerate() {
+        let words: Vec<&[u8]> = user.words.iter().map(Vec::as_slice).collect();
+        let Some((name, rules)) = words.split_first() else { continue };
+        let is_known = users[..index].iter().any(|earlier| earlier.words[0] == *name);
+        acl.define(name, rules, all_channels, is_known).map_err(|error| {
+            let reason = format!("Error in user declaration '{}': {error}", String::from_utf8_lossy(name));
+            LoadError::Line { location: user.location.clone(), reason: reason.into() }
+        })?;
+    }
+    Ok(Some(acl))
+}
+
+/// Takes over the users that the configuration defines, or loads those of `aclfile`.
+fn load_users(state: &mut State, defined: Option<Acl>) -> std::io::Result<()> {
+    let file = state.settings.path(Directive::Aclfile);
+    match (defined, file) {
+        (Some(_), Some(_)) => Err(std::io::Error::other(
+            "Configuring Redis with users defined in redis.conf and at the same setting an ACL file path is invalid. This \
+             setup is very likely to lead to configuration errors and security holes, please define either an ACL file or \
+             declare users directly in your redis.conf, but not both.",
+        )),
+        (Some(acl), None) => {
+            state.acl = acl;
+            Ok(())
+        }
+        (None, Some(path)) => match state.acl.load(&path, acl::begins_with_all_channels(&state.settings)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(std::io::Error::other(format!(
+                "Aborting Redis startup because of ACL errors: {}",
+                error.about(&path)
+            ))),
+        },
+        (None, None) => Ok(()),
+    }
 }
 
 /// Says in the log who starts. The logo appears on terminals, or where `always-show-logo` wants it.
@@ -164,7 +211,7 @@ fn greet(settings: &Settings, arguments: &Arguments, program: &OsStr) {
     }
 }
 
-fn prepare(settings: Settings, table: Table) -> std::io::Result<Arc<State>> {
+fn prepare(settings: Settings, table: Table, defined: Option<Acl>) -> std::io::Result<Arc<State>> {
     let threads = match settings.int(Directive::Threads) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads as usize,
@@ -189,5 +236,7 @@ fn prepare(settings: Settings, table: Table) -> std::io::Result<Arc<State>> {
         }
     }
     daemon::warn_of_system(&settings);
-    Ok(State::new(settings, table, threads)?.share())
+    let mut state = State::new(settings, table, threads)?;
+    load_users(&mut state, defined)?;
+    Ok(state.share())
 }

@@ -1,5 +1,6 @@
 //! What all threads share.
 
+use crate::acl::Acl;
 use crate::append_file::AppendFile;
 use crate::client::{Monitors, Registry};
 use crate::compression::Compression;
@@ -176,6 +177,7 @@ pub struct State {
     pub keyspace: Keyspace,
     pub settings: Settings,
     pub table: Table,
+    pub acl: Acl,
     pub clients: Registry,
     pub pubsub: Pubsub,
     pub stats: Stats,
@@ -237,10 +239,13 @@ impl State {
         let databases = settings.int(Directive::Databases).max(1) as usize;
         let pubsub = Pubsub::default();
         pubsub.set_events(settings.keyspace_events());
+        let acl = Acl::default();
+        acl.set_default_password(&settings.string(Directive::Requirepass));
         Ok(State {
             keyspace: Keyspace::new(databases, threads),
             settings,
             table,
+            acl,
             clients: Registry::default(),
             pubsub,
             stats: Stats::new(threads),

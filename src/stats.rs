@@ -86,6 +86,9 @@ figures! {
     /// Those to what a primary, a replica or a file said.
     UnexpectedErrorReplies,
     AuthFailures,
+    CommandDenials,
+    KeyDenials,
+    ChannelDenials,
     /// Changes since the start; what `rdb_changes_since_last_save` counts.
     Changes,
 }

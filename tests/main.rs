@@ -3,6 +3,7 @@
 
 mod support;
 
+mod acl;
 mod administration;
 mod append_file;
 mod bitmaps;

@@ -55,6 +55,9 @@ pub fn tame(command: &mut Command, peers: Peers) {
             replace_after(command, options, |time| !(1..=FUTURE).contains(&time), "8000000000");
         }
 
+        // Which members go is a matter of chance, unless all do.
+        b"SPOP" if command.len() == 2 => command.push(b"1000".to_vec()),
+
         b"SETBIT" | b"BITFIELD" | b"BITFIELD_RO" => replace(command, 100_000, 4_294_967_296, "77"),
         b"SETRANGE" => replace(command, 100_000, 530_000_000, "77"),
         // Valkey takes a start without an end, and then looks the key up; its suite and ours test the error that others give.
@@ -206,6 +209,7 @@ mod tests {
 
     #[test]
     fn what_spoils_a_run_is_changed_and_the_rest_is_not() {
+        assert_eq!(tamed("SPOP k"), "SPOP k 1000");
         assert_eq!(tamed("SET k v EX 5"), "SET k v EX 500000000");
         assert_eq!(tamed("set k v px 0"), "set k v px 0");
         assert_eq!(tamed("SET k v PXAT 5"), "SET k v PXAT 9000000000000");

@@ -39,7 +39,7 @@ fn new_session(id: u64) -> Session {
     let endpoint = Endpoint::Unix(Arc::from("/fuzz"));
     let client = Arc::new(Client::new(id, endpoint.clone(), endpoint, 0, unix_time_ms()));
     STATE.clients.add(&client);
-    Session::new(Identity::new(client, true))
+    Session::new(Identity::new(client, STATE.acl.default_account(), true))
 }
 
 fn end(mut session: Session) {

@@ -35,10 +35,10 @@ fuzz_target!(|text: &[u8]| {
     }
     match load(text) {
         Ok(settings) => {
-            let whole = settings.rewrite(b"", Rewrite::All);
+            let whole = settings.rewrite(b"", Rewrite::All, &[]);
             assert_same(&settings, &load(&whole).expect("what was written can be read"));
-            assert_eq!(settings.rewrite(&whole, Rewrite::All), whole);
-            let changed = settings.rewrite(text, Rewrite::Changed);
+            assert_eq!(settings.rewrite(&whole, Rewrite::All, &[]), whole);
+            let changed = settings.rewrite(text, Rewrite::Changed, &[]);
             assert_same(&settings, &load(&changed).expect("what was rewritten can be read"));
         }
         Err(error) => assert!(!error.to_string().is_empty()),

@@ -158,7 +158,7 @@ fn part_bytes(state: &State, part: &Part) -> Result<u64, AppendFileError> {
 fn loader(state: &State) -> Session {
     let nowhere = Endpoint::Unix("".into());
     let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
-    let mut session = Session::new(Identity::new(Arc::new(client), true));
+    let mut session = Session::new(Identity::new(Arc::new(client), state.acl.default_account(), true));
     session.obeys = true;
     session
 }

@@ -39,7 +39,7 @@ impl Server {
         state.settings.set(directives, asker, |_| Ok(())).unwrap();
         let nowhere = Endpoint::Unix("".into());
         let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
-        let session = Session::new(Identity::new(Arc::new(client), true));
+        let session = Session::new(Identity::new(Arc::new(client), state.acl.default_account(), true));
         Server { state: Arc::new(state), session }
     }
 

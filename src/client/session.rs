@@ -1,6 +1,7 @@
 //! What a connection has agreed on with the server. Belongs to the connection's own thread.
 
 use super::Client;
+use crate::acl::Account;
 use crate::log::Audience;
 use crate::replication::{Capabilities, Replica};
 use crate::resp::{OwnedRequest, Protocol};
@@ -65,15 +66,17 @@ pub struct Identity {
     pub database: usize,
     pub protocol: Protocol,
     pub is_authenticated: bool,
+    pub account: Arc<Account>,
     pub reply_mode: ReplyMode,
     pub no_touch: bool,
 }
 
 impl Identity {
     /// A client that has just connected.
-    pub fn new(client: Arc<Client>, is_authenticated: bool) -> Self {
+    pub fn new(client: Arc<Client>, account: Arc<Account>, is_authenticated: bool) -> Self {
         Identity {
             client,
+            account,
             database: 0,
             protocol: Protocol::Resp2,
             is_authenticated,
@@ -89,6 +92,8 @@ pub struct Session {
     pub database: usize,
     pub protocol: Protocol,
     pub is_authenticated: bool,
+    /// Whose rights it has.
+    pub account: Arc<Account>,
     pub reply_mode: ReplyMode,
     pub transaction: Option<Box<Transaction>>,
     /// The keys being watched, each with its database.
@@ -131,6 +136,7 @@ impl Session {
             database: identity.database,
             protocol: identity.protocol,
             is_authenticated: identity.is_authenticated,
+            account: identity.account,
             reply_mode: identity.reply_mode,
             transaction: None,
             watched: HashSet::new(),
@@ -159,6 +165,7 @@ impl Session {
             database: self.database,
             protocol: self.protocol,
             is_authenticated: self.is_authenticated,
+            account: Arc::clone(&self.account),
             reply_mode: self.reply_mode,
             no_touch: self.no_touch,
         }

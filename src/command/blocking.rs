@@ -444,7 +444,7 @@ mod tests {
     fn session(state: &State) -> Session {
         let nowhere = Endpoint::Unix("".into());
         let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
-        Session::new(Identity::new(Arc::new(client), true))
+        Session::new(Identity::new(Arc::new(client), state.acl.default_account(), true))
     }
 
     fn run(state: &State, session: &mut Session, line: &str) {

@@ -5,8 +5,8 @@ use super::call::Call;
 use super::client_filter::{Filters, Use};
 use crate::client::{Client, ClientFlags, ReplyMode};
 use crate::config::Directive;
-use crate::resp::{CommandResult, ErrorReply};
-use crate::state::{PauseKind, unix_time_ms};
+use crate::resp::{Args, CommandResult, ErrorReply};
+use crate::state::{PauseKind, State, unix_time_ms};
 use crate::value::number;
 use std::sync::atomic::Ordering;
 
@@ -30,7 +30,7 @@ pub fn client_id(call: &mut Call) -> CommandResult {
 /// `CLIENT INFO`
 pub fn client_info(call: &mut Call) -> CommandResult {
     let mut text = Vec::new();
-    describe(call, &call.session.client, &mut text);
+    describe(call.state, &call.session.client, Some(call.args), &mut text);
     call.reply.verbatim(*b"txt", &text)
 }
 
@@ -41,7 +41,8 @@ pub fn client_list(call: &mut Call) -> CommandResult {
     let mut text = Vec::new();
     for client in call.state.clients.all() {
         if filters.matches(&client, call.session.client.id, now_ms) {
-            describe(call, &client, &mut text);
+            let own = (client.id == call.session.client.id).then_some(call.args);
+            describe(call.state, &client, own, &mut text);
         }
     }
     call.reply.verbatim(*b"txt", &text)
@@ -69,16 +70,15 @@ impl Line<'_> {
 }
 
 /// Appends the line of `CLIENT LIST` about a client. What Redis 7.0 does not have comes last: tools match the line
-/// from its beginning.
-fn describe(call: &Call, client: &Client, out: &mut Vec<u8>) {
+/// from its beginning. `own` is the request that is run for the client itself.
+pub(super) fn describe(state: &State, client: &Client, own: Option<Args<'_>>, out: &mut Vec<u8>) {
     let load = |number: &std::sync::atomic::AtomicUsize| number.load(Ordering::Relaxed);
     let now_ms = unix_time_ms();
-    let reset_ms = call.state.reply_peak_reset_ms.load(Ordering::Relaxed);
-    let is_self = client.id == call.session.client.id;
+    let reset_ms = state.reply_peak_reset_ms.load(Ordering::Relaxed);
     let seconds_since = |then_ms: i64| (now_ms - then_ms).max(0) / 1000;
     // The request being run has left the buffer, but its client still counts it as input.
     let (request_bytes, args_bytes) =
-        if is_self { (call.args.request_len(), call.args.iter().map(<[u8]>::len).sum()) } else { (0, 0) };
+        own.map_or((0, 0), |args| (args.request_len(), args.iter().map(<[u8]>::len).sum::<usize>()));
     let names = client.names.read().clone();
     let command = command_name(client);
     let output = load(&client.output_bytes);

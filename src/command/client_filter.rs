@@ -132,7 +132,7 @@ fn seconds(value: &[u8], what: &str) -> Result<i64, ErrorReply> {
 fn test(call: &Call, name: &[u8], value: &[u8], matches: bool) -> Result<Test, ErrorReply> {
     Ok(match name {
         b"TYPE" => Test::Kind(kind(value)?),
-        b"USER" if value == b"default" => Test::User(value.to_vec()),
+        b"USER" if call.state.acl.find(value).is_some() => Test::User(value.to_vec()),
         b"USER" => return Err(ErrorReply::about("ERR No such user '", value, "'")),
         b"ADDR" => Test::Address(value.to_vec()),
         b"LADDR" => Test::LocalAddress(value.to_vec()),

@@ -53,7 +53,10 @@ pub(super) fn rewrite(call: &mut Call, which: Rewrite) -> CommandResult {
     let Some(path) = settings.config_file() else {
         return Err(ErrorReply::fixed("ERR The server is running without a config file"));
     };
-    if let Err(error) = settings.rewrite_file(path, which) {
+    // Users from a file of their own are written there, by ACL SAVE.
+    let has_file = settings.path(Directive::Aclfile).is_some();
+    let users = if has_file { Vec::new() } else { call.state.acl.list() };
+    if let Err(error) = settings.rewrite_file(path, which, &users) {
         let error = error_text(&error);
         tracing::warn!("CONFIG REWRITE failed: {error}");
         return Err(ErrorReply::new(format!("ERR Rewriting config file: {error}")));

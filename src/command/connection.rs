@@ -1,13 +1,13 @@
 //! Commands about the connection itself, but for CLIENT.
 
 use super::call::{Call, Mode};
-use super::limits::needs_password;
-use super::{monitor, pubsub, transaction};
+use super::{acl, monitor, pubsub, transaction};
+use crate::acl::{Account, DEFAULT};
 use crate::client::{ClientFlags, ReplyMode};
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply, Protocol};
-use crate::stats::Figure;
 use crate::value::number;
+use std::sync::Arc;
 
 const WRONG_PASSWORD: ErrorReply = ErrorReply::fixed("WRONGPASS invalid username-password pair or user is disabled.");
 
@@ -59,11 +59,14 @@ pub fn reset(call: &mut Call) -> CommandResult {
     session.set_protocol(Protocol::Resp2);
     call.reply.set_protocol(Protocol::Resp2);
     session.client.names.write().name = Box::default();
-    set_authenticated(call, !needs_password(call.state));
+    let open = !call.state.acl.needs_password();
+    become_user(call, call.state.acl.default_account(), open);
     call.reply.simple("RESET")
 }
 
-fn set_authenticated(call: &mut Call, authenticated: bool) {
+fn become_user(call: &mut Call, account: Arc<Account>, authenticated: bool) {
+    call.session.client.names.write().user.clone_from(&account.name);
+    call.session.account = account;
     call.session.is_authenticated = authenticated;
     call.session.client.set(ClientFlags::AUTHENTICATED, authenticated);
 }
@@ -74,30 +77,31 @@ pub fn auth(call: &mut Call) -> CommandResult {
         return Err(ErrorReply::SYNTAX);
     }
     let (user, password) = match call.args.len() {
-        2 if !needs_password(call.state) => {
+        2 if call.state.acl.default_account().user().needs_no_password() => {
             return Err(ErrorReply::fixed(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \
                  configuration is correct?",
             ));
         }
-        2 => (b"default".as_slice(), call.arg(1)),
+        2 => (DEFAULT, call.arg(1)),
         _ => (call.arg(1), call.arg(2)),
     };
     log_in(call, user, password)?;
     call.reply.ok()
 }
 
-/// Checks a name and a password, in time that does not depend on how much of it is right.
+/// Makes the connection that of a user whose password is right.
 fn log_in(call: &mut Call, user: &[u8], password: &[u8]) -> CommandResult {
-    let expected = call.state.settings.string(Directive::Requirepass);
-    let same = expected.len() == password.len()
-        && expected.iter().zip(password).fold(0, |differences, (a, b)| differences | (a ^ b)) == 0;
-    if user != b"default" || !(same || expected.is_empty()) {
-        call.state.stats.add(Figure::AuthFailures, 1);
-        return Err(WRONG_PASSWORD);
+    match call.state.acl.authenticate(user, password) {
+        Some(account) => {
+            become_user(call, account, true);
+            Ok(())
+        }
+        None => {
+            acl::note_wrong_password(call, user);
+            Err(WRONG_PASSWORD)
+        }
     }
-    set_authenticated(call, true);
-    Ok(())
 }
 
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`

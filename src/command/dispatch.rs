@@ -265,6 +265,9 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec, args: Args<
     if session.transaction.is_some() && spec.has(CommandFlags::NO_MULTI) {
         return Some(ErrorReply::fixed("ERR Command not allowed inside a transaction"));
     }
+    if let Err(denial) = session.account.check(spec, args) {
+        return Some(super::acl::denied(state, session, spec, args, denial));
+    }
     if session.is_subscriber() && !reply_is_resp3(session) && !spec.has(CommandFlags::SUBSCRIBER_OK) {
         return Some(ErrorReply::new(format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this \
@@ -526,7 +529,7 @@ mod tests {
     fn session(state: &State) -> Session {
         let nowhere = Endpoint::Unix("".into());
         let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
-        Session::new(Identity::new(Arc::new(client), true))
+        Session::new(Identity::new(Arc::new(client), state.acl.default_account(), true))
     }
 
     /// Runs a command, and hands what it was run with to `look` before its locks are let go.

@@ -481,9 +481,9 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("instantaneous_eventloop_cycles_per_sec", 0),
         ("instantaneous_eventloop_duration_usec", 0),
         ("acl_access_denied_auth", get(Figure::AuthFailures)),
-        ("acl_access_denied_cmd", 0),
-        ("acl_access_denied_key", 0),
-        ("acl_access_denied_channel", 0),
+        ("acl_access_denied_cmd", get(Figure::CommandDenials)),
+        ("acl_access_denied_key", get(Figure::KeyDenials)),
+        ("acl_access_denied_channel", get(Figure::ChannelDenials)),
     ]);
 }
 

@@ -11,11 +11,6 @@ use crate::state::State;
 use crate::stats::Figure;
 use std::sync::atomic::Ordering;
 
-/// Whether clients must give a password.
-pub fn needs_password(state: &State) -> bool {
-    !state.settings.string(Directive::Requirepass).is_empty()
-}
-
 /// Why this client may not run a protected command, if `enable-debug-command` or its like says so.
 #[cold]
 pub(super) fn protection(state: &State, session: &Session, spec: &CommandSpec) -> Option<ErrorReply> {

@@ -1,7 +1,8 @@
 //! Commands: the table that describes them, how a request finds its handler and its locks, and the handlers, one file
 //! per group. Nothing here knows sockets.
 
-pub mod bitmap;
+pub mod acl;
+mod bitmap;
 mod blocking;
 mod call;
 pub mod client;
@@ -55,6 +56,5 @@ pub use blocking::{DeferredAnswer, count_postponed, end_wait, serve_acknowledged
 pub use call::{Call, Mode};
 pub use dispatch::{Outcome, Postponed, execute, execute_during_script, leave, log_as_it_came, pause_end_ms};
 pub use keys::{Detached, Found, Keys};
-pub use limits::needs_password;
 pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared};
 pub use run::write_error;

@@ -454,7 +454,7 @@ mod tests {
     fn run(state: &State, line: &str) -> String {
         let nowhere = Endpoint::Unix("".into());
         let client = Client::new(state.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
-        let mut session = Session::new(Identity::new(Arc::new(client), true));
+        let mut session = Session::new(Identity::new(Arc::new(client), state.acl.default_account(), true));
         let request = OwnedRequest::new(line.split(' ').map(str::as_bytes).collect::<Vec<_>>().into_iter());
         let mut batch = Batch::default();
         batch.push(state, b"", request.args());

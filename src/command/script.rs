@@ -50,11 +50,14 @@ impl Runner<'_, '_> {
     }
 
     /// Why a command may not run now.
-    fn refusal(&self, spec: &CommandSpec) -> Option<ErrorReply> {
+    fn refusal(&self, spec: &CommandSpec, args: Args<'_>) -> Option<ErrorReply> {
         let state = self.state;
         let writes = spec.has(CommandFlags::WRITE);
         if is_stale(state) && !self.session.obeys && !spec.has(CommandFlags::STALE) {
             return Some(ErrorReply::fixed("ERR Can not execute the command on a stale replica"));
+        }
+        if let Err(denial) = self.session.account.check(spec, args) {
+            return Some(super::acl::denied_to_script(state, &self.session, spec, args, denial));
         }
         if self.is_read_only && (writes || spec.has(CommandFlags::MAY_REPLICATE)) {
             return Some(ErrorReply::fixed("ERR Write commands are not allowed from read-only scripts."));
@@ -91,7 +94,7 @@ fn write_refusal(state: &State) -> Option<ErrorReply> {
 impl Host for Runner<'_, '_> {
     fn call(&mut self, args: Args<'_>, reply: &mut Reply, replication: Replication) -> Result<(), Vec<u8>> {
         let state = self.state;
-        let allowed = self.find(args).and_then(|spec| self.refusal(spec).map_or(Ok(spec), Err));
+        let allowed = self.find(args).and_then(|spec| self.refusal(spec, args).map_or(Ok(spec), Err));
         let spec = allowed.map_err(|error| {
             count_error(state, &error);
             error.as_bytes().to_vec()
@@ -115,11 +118,11 @@ impl Host for Runner<'_, '_> {
 
     fn is_allowed(&mut self, args: Args<'_>) -> Option<bool> {
         let named = self.state.table.lookup(args.at(0))?;
-        // Only the default user exists, who may run everything.
-        match args.get(1) {
-            Some(name) if named.is_container() => named.subcommand(name).map(|_| true),
-            _ => Some(true),
-        }
+        let spec = match args.get(1) {
+            Some(name) if named.is_container() => named.subcommand(name)?,
+            _ => named,
+        };
+        spec.accepts(args.len()).then(|| self.session.account.check(spec, args).is_ok())
     }
 
     fn look(&mut self) -> bool {

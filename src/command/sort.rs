@@ -13,14 +13,29 @@ use std::ops::Range;
 
 /// `SORT key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA] [STORE destination]`
 pub fn sort(call: &mut Call) -> CommandResult {
-    let query = Query::parse(call.args, true)?;
+    let query = allowed(call, Query::parse(call.args, true)?)?;
     run(call, &query)
 }
 
 /// `SORT_RO key [BY pattern] [LIMIT offset count] [GET pattern ...] [ASC|DESC] [ALPHA]`
 pub fn sort_ro(call: &mut Call) -> CommandResult {
-    let query = Query::parse(call.args, false)?;
+    let query = allowed(call, Query::parse(call.args, false)?)?;
     run(call, &query)
+}
+
+/// The query, if its user may read all keys, or if it has no patterns that would read any.
+fn allowed<'c>(call: &Call<'c, '_>, query: Query<'c>) -> Result<Query<'c>, ErrorReply> {
+    let account = &call.session.account;
+    if account.is_unrestricted() || account.user().reads_all_keys(call.spec, call.args) {
+        return Ok(query);
+    }
+    if matches!(query.by, Some(Pattern::Key { .. })) {
+        return Err(ErrorReply::fixed("ERR BY option of SORT denied due to insufficient ACL permissions."));
+    }
+    if !query.get.is_empty() {
+        return Err(ErrorReply::fixed("ERR GET option of SORT denied due to insufficient ACL permissions."));
+    }
+    Ok(query)
 }
 
 /// What an element is looked up as.

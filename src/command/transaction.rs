@@ -134,6 +134,11 @@ fn run(call: &mut Call, transaction: &Transaction, is_dirty: bool) -> CommandRes
         call.keys.set_database(call.session.database);
         let begin = call.reply.len();
         let args = request.args();
+        if let Err(denial) = call.session.account.check(spec, args) {
+            let error = super::acl::no_longer_allowed(call.state, call.session, spec, args, denial);
+            run::write_error(call.state, &error, call.reply);
+            continue;
+        }
         let (failed, _) = run::call(call.state, call.session, spec, args, call.keys, call.reply, Mode::Transaction);
         let how = Run { begun: started, ended: crate::access::ticks(), failed, reply_bytes: call.reply.len() - begin };
         run::note(call.state, call.session, spec, args, &how);

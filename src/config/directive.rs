@@ -30,7 +30,6 @@ const HASH_TABLE: &str = "the keyspace is a tree: there is no hash table to resi
 const IO_THREADS: &str = "`threads` sets the number of threads, and each serves its connections whole";
 const LAZY_FREE: &str = "whatever takes long to free is freed off the request path";
 const MODULES: &str = "there are no modules";
-const NOT_YET_ACL: &str = "users other than the default one are not there yet";
 const ONE_LINK: &str = "a replica is fed over one connection, as fast as it takes what it is sent";
 const SCRIPTS: &str = "scripts see what those of Redis see by default";
 const NOT_YET_TRACKING: &str = "client tracking is not there yet";
@@ -318,9 +317,9 @@ directives! {
 
     // Users.
 
-    Aclfile = Entry::text("aclfile", "").immutable().unsupported(NOT_YET_ACL);
-    AclPubsubDefault = Entry::words("acl-pubsub-default", 1, &[("allchannels", 0), ("resetchannels", 1)]).without_effect(NOT_YET_ACL);
-    AcllogMaxLen = Entry::integer("acllog-max-len", 128, 0, MAX).without_effect(NOT_YET_ACL);
+    Aclfile = Entry::text("aclfile", "").immutable();
+    AclPubsubDefault = Entry::words("acl-pubsub-default", 1, &[("allchannels", 0), ("resetchannels", 1)]);
+    AcllogMaxLen = Entry::integer("acllog-max-len", 128, 0, MAX);
 
     // Scripts.
 

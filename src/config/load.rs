@@ -70,11 +70,21 @@ pub struct RenameCommand {
     pub location: Location,
 }
 
+/// `user name rule ...`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinedUser {
+    /// The name and the rules.
+    pub words: Vec<Vec<u8>>,
+    pub location: Location,
+}
+
 /// What the configuration says beside the values of directives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Startup {
     /// In the order of their lines. Whether the commands exist is for their table to say.
     pub renamed_commands: Vec<RenameCommand>,
+    /// In the order of their lines.
+    pub users: Vec<DefinedUser>,
 }
 
 impl Settings {
@@ -151,7 +161,10 @@ impl<'a> Loader<'a> {
                 self.startup.renamed_commands.push(rename);
                 Ok(())
             }
-            (b"user", [_, ..]) => Err("users other than the default one are not there yet".into()),
+            (b"user", [_, ..]) => {
+                self.startup.users.push(DefinedUser { words: arguments.to_vec(), location: location() });
+                Ok(())
+            }
             (b"loadmodule", [_, ..]) => Err("modules cannot be loaded".into()),
             (b"sentinel", [_, ..]) => Err("sentinel directive while not in sentinel mode".into()),
             (name, [_]) if RETIRED.iter().any(|retired| retired.as_bytes() == name) => Ok(()),
@@ -331,7 +344,6 @@ mod tests {
             ("save \"'\"", "Unbalanced quotes in configuration line"),
             ("port abc", "argument couldn't be parsed into an integer"),
             ("include", "Bad directive or wrong number of arguments"),
-            ("user default on", "users other than the default one are not there yet"),
             ("loadmodule /x.so", "modules cannot be loaded"),
             ("sentinel monitor x", "sentinel directive while not in sentinel mode"),
             ("search.workers", "Module config specified without value"),
@@ -460,7 +472,7 @@ mod tests {
             prop_assume!(directive != Directive::Logfile);
             let text = format!("{} {}", directive.name(), values.join(" "));
             if let Ok((settings, _)) = load(text.as_bytes()) {
-                let rewritten = settings.rewrite(b"", crate::config::Rewrite::Changed);
+                let rewritten = settings.rewrite(b"", crate::config::Rewrite::Changed, &[]);
                 let (reread, _) = load(&rewritten).unwrap();
                 prop_assert_eq!(settings.load(directive), reread.load(directive));
             }

@@ -45,11 +45,12 @@ pub use directive::Directive;
 pub use entry::{Entry, Kind, Value};
 pub use keyspace_events::{EventClass, EventClasses};
 pub use line::{quote, split, trim};
-pub use load::{LoadError, Location, RenameCommand, Startup};
+pub use load::{DefinedUser, LoadError, Location, RenameCommand, Startup};
 pub use number::{Unit, memory_size};
 pub use output_limits::{ClientClass, OutputLimit, OutputLimits};
 pub use proc_title::expand as expand_proc_title;
 pub use rewrite::Rewrite;
+pub use rewrite::replace_file;
 pub use settings::{SavePoint, Settings};
 
 /// Why a value is refused, in Redis' words.

@@ -200,6 +200,19 @@ impl Pubsub {
         names(&self.shard_channels, pattern)
     }
 
+    /// The clients that have any subscription of which `is_meant`, told the channel or pattern and whether it is one.
+    pub fn listeners(&self, is_meant: impl Fn(&Client, &[u8], bool) -> bool) -> Vec<Arc<Client>> {
+        let mut found = HashMap::new();
+        let mut look = |name: &[u8], subscribers: &Subscribers, is_pattern: bool| {
+            let meant = subscribers.values().filter(|client| is_meant(client, name, is_pattern));
+            found.extend(meant.map(|client| (client.id, Arc::clone(client))));
+        };
+        self.channels.iter().for_each(|entry| look(entry.key(), entry.value(), false));
+        self.shard_channels.iter().for_each(|entry| look(entry.key(), entry.value(), false));
+        self.patterns.read().subscribers.iter().for_each(|(pattern, subscribers)| look(pattern, subscribers, true));
+        found.into_values().collect()
+    }
+
     pub fn subscriber_count(&self, channel: &[u8]) -> usize {
         self.channels.get(channel).map_or(0, |subscribers| present(&subscribers).count())
     }

@@ -2,7 +2,6 @@
 
 use super::worker::{Arrival, Socket, WorkerHandle, register};
 use crate::client::Endpoint;
-use crate::command::needs_password;
 use crate::config::{Directive, Settings, error_text};
 use crate::state::State;
 use crate::stats::Figure;
@@ -178,7 +177,7 @@ fn admit_tcp(
         return socket.write_all(TOO_MANY_CLIENTS);
     }
     let is_local = address.ip().to_canonical().is_loopback();
-    if state.settings.flag(Directive::ProtectedMode) && !is_local && !needs_password(state) {
+    if state.settings.flag(Directive::ProtectedMode) && !is_local && !state.acl.needs_password() {
         state.stats.add(Figure::ConnectionsRejected, 1);
         return socket.write_all(PROTECTED);
     }

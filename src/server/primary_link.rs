@@ -384,7 +384,7 @@ impl Wire<'_> {
 
     /// Does what the primary sends, until the link breaks.
     async fn stream(&mut self, client: &Arc<Client>) -> Result<(), Broken> {
-        let mut session = Session::new(Identity::new(Arc::clone(client), true));
+        let mut session = Session::new(Identity::new(Arc::clone(client), self.state.acl.default_account(), true));
         session.obeys = true;
         session.turn = Some(self.turn);
         session.select(self.state.replication.stream_database.load(Ordering::Relaxed));

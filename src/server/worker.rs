@@ -4,7 +4,7 @@ use super::connection::{self, Connection};
 use super::intake::Pipeline;
 use super::stream::Stream;
 use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
-use crate::command::{self, migrate::Travel};
+use crate::command::migrate::Travel;
 use crate::resp::{Protocol, Reply};
 use crate::script;
 use crate::state::State;
@@ -46,7 +46,9 @@ impl Worker {
         let worker = Rc::clone(self);
         let client = Arc::clone(&arrival.client);
         let connection = open(arrival.socket).map(|stream| {
-            let session = Session::new(Identity::new(arrival.client, !command::needs_password(&worker.state)));
+            let acl = &worker.state.acl;
+            let identity = Identity::new(arrival.client, acl.default_account(), !acl.needs_password());
+            let session = Session::new(identity);
             let connection = Rc::new(RefCell::new(Connection::new(Rc::clone(&worker), stream, session)));
             self.connections.borrow_mut().insert(client.id, Rc::downgrade(&connection));
             connection
@@ -181,7 +183,7 @@ fn open(socket: Socket) -> std::io::Result<Stream> {
 pub fn register(state: &State, address: Endpoint, local_address: Endpoint, fd: i32) -> Arc<Client> {
     let now_ms = crate::state::unix_time_ms();
     let client = Arc::new(Client::new(state.clients.next_id(), address, local_address, fd, now_ms));
-    client.set(ClientFlags::AUTHENTICATED, !command::needs_password(state));
+    client.set(ClientFlags::AUTHENTICATED, !state.acl.needs_password());
     state.clients.add(&client);
     client
 }

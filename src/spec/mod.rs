@@ -39,6 +39,8 @@ pub struct CommandSpec {
     pub locks: Locks,
     /// The directive that must allow it, if it is [`PROTECTED`](CommandFlags::PROTECTED).
     pub protected_by: Option<Directive>,
+    /// Which arguments are channels that it publishes to, or listens to.
+    pub channels: Channels,
     /// Which arguments are not to be seen in `MONITOR` and in the logs of commands.
     pub secrets: Secrets,
     /// First key, last key and step, as `COMMAND INFO` has had them since before key specs.
@@ -193,6 +195,19 @@ pub enum Locks {
     Watched,
     /// All: a script may touch any key.
     Script,
+}
+
+/// Which arguments of a command are channels, for the rules about them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Channels {
+    /// None.
+    None,
+    /// The first.
+    First,
+    /// All.
+    All,
+    /// All, and they are patterns.
+    Patterns,
 }
 
 /// Which arguments of a command are secrets.

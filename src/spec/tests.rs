@@ -24,6 +24,7 @@ const fn command(name: &'static str, arity: i16, keys: &'static [KeySpec], layou
         arity,
         flags: CommandFlags::NONE,
         acl: AclCategories::NONE,
+        channels: Channels::None,
         tips: &[],
         keys,
         layout,

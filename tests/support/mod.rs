@@ -294,7 +294,7 @@ impl Local {
     pub fn connect(&self) -> Session {
         let nowhere = Endpoint::Unix("".into());
         let client = Client::new(self.0.clients.next_id(), nowhere.clone(), nowhere, -1, 0);
-        Session::new(Identity::new(Arc::new(client), true))
+        Session::new(Identity::new(Arc::new(client), self.0.acl.default_account(), true))
     }
 
     /// Runs a command, written as in redis-cli without quotes, and returns its reply as it would be sent.
