@@ -1,6 +1,8 @@
 """Starts the server that a suite of this directory runs against, on a free port and in a directory of its own."""
 
+import contextlib
 import pathlib
+import random
 import socket
 import subprocess
 import tempfile
@@ -11,8 +13,11 @@ LOG_TAIL_BYTES = 2_000
 
 
 def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """None of those that the system gives to clients: a server that is started again finds it free."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 class Server:

@@ -211,3 +211,36 @@ fn users_live_in_the_configuration_or_in_a_file() {
         )
     );
 }
+
+#[test]
+fn what_was_done_is_done_again_whatever_the_default_user_may() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().to_str().unwrap();
+    let server = Server::start(&["--appendonly", "yes", "--appendfsync", "always", "--dir", data]);
+    server.connect().play(
+        "
+        > MULTI
+        OK
+        > SET k v
+        QUEUED
+        > SET l v
+        QUEUED
+        > EXEC
+        [OK OK]
+        ",
+    );
+    drop(server);
+    let config = directory.path().join("redis.conf");
+    std::fs::write(&config, "user default on nopass ~k +get\n").unwrap();
+    let server = Server::start_with_file(config.to_str().unwrap(), &["--appendonly", "yes", "--dir", data]);
+    server.connect().play(
+        "
+        > GET k
+        v
+        > SET k w
+        (NOPERM this user has no permissions to run the 'set' command)
+        > GET l
+        (NOPERM this user has no permissions to access one of the keys used as arguments)
+        ",
+    );
+}

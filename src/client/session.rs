@@ -1,10 +1,10 @@
 //! What a connection has agreed on with the server. Belongs to the connection's own thread.
 
 use super::Client;
-use crate::acl::Account;
+use crate::acl::{Account, Denial};
 use crate::log::Audience;
 use crate::replication::{Capabilities, Replica};
-use crate::resp::{OwnedRequest, Protocol};
+use crate::resp::{Args, OwnedRequest, Protocol};
 use crate::spec::CommandSpec;
 use crate::store::Waiter;
 use std::collections::HashSet;
@@ -169,6 +169,12 @@ impl Session {
             reply_mode: self.reply_mode,
             no_touch: self.no_touch,
         }
+    }
+
+    /// Whether its user may make a request. What it obeys, it does whoever it is.
+    #[inline]
+    pub fn check(&self, spec: &CommandSpec, args: Args<'_>) -> Result<(), Denial> {
+        if self.obeys { Ok(()) } else { self.account.check(spec, args) }
     }
 
     /// Selects a database, which exists.

@@ -265,7 +265,7 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec, args: Args<
     if session.transaction.is_some() && spec.has(CommandFlags::NO_MULTI) {
         return Some(ErrorReply::fixed("ERR Command not allowed inside a transaction"));
     }
-    if let Err(denial) = session.account.check(spec, args) {
+    if let Err(denial) = session.check(spec, args) {
         return Some(super::acl::denied(state, session, spec, args, denial));
     }
     if session.is_subscriber() && !reply_is_resp3(session) && !spec.has(CommandFlags::SUBSCRIBER_OK) {

@@ -56,7 +56,7 @@ impl Runner<'_, '_> {
         if is_stale(state) && !self.session.obeys && !spec.has(CommandFlags::STALE) {
             return Some(ErrorReply::fixed("ERR Can not execute the command on a stale replica"));
         }
-        if let Err(denial) = self.session.account.check(spec, args) {
+        if let Err(denial) = self.session.check(spec, args) {
             return Some(super::acl::denied_to_script(state, &self.session, spec, args, denial));
         }
         if self.is_read_only && (writes || spec.has(CommandFlags::MAY_REPLICATE)) {
@@ -122,7 +122,7 @@ impl Host for Runner<'_, '_> {
             Some(name) if named.is_container() => named.subcommand(name)?,
             _ => named,
         };
-        spec.accepts(args.len()).then(|| self.session.account.check(spec, args).is_ok())
+        spec.accepts(args.len()).then(|| self.session.check(spec, args).is_ok())
     }
 
     fn look(&mut self) -> bool {

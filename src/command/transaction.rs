@@ -134,7 +134,7 @@ fn run(call: &mut Call, transaction: &Transaction, is_dirty: bool) -> CommandRes
         call.keys.set_database(call.session.database);
         let begin = call.reply.len();
         let args = request.args();
-        if let Err(denial) = call.session.account.check(spec, args) {
+        if let Err(denial) = call.session.check(spec, args) {
             let error = super::acl::no_longer_allowed(call.state, call.session, spec, args, denial);
             run::write_error(call.state, &error, call.reply);
             continue;
