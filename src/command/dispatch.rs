@@ -18,7 +18,7 @@ use crate::eviction::Room;
 use crate::log::Audience;
 use crate::resp::{Args, ErrorReply, Reply};
 use crate::spec::{CommandFlags, CommandSpec, KeyLayout, Locks, errors};
-use crate::state::{PauseKind, State};
+use crate::state::{PauseKind, State, unix_time_ms};
 use crate::stats::Figure;
 use crate::store::ShardSet;
 use std::sync::atomic::Ordering;
@@ -134,7 +134,30 @@ pub fn execute_during_script(
     if ends_script {
         return matches!(execute(state, session, args, prepared, reply), Outcome::Done);
     }
-    if session.obeys || spec.has(CommandFlags::ALLOW_BUSY) || spec.runs_queue() {
+    let is_about_client = matches!(
+        spec.name,
+        "auth"
+            | "hello"
+            | "multi"
+            | "quit"
+            | "select"
+            | "client|getname"
+            | "client|id"
+            | "client|setinfo"
+            | "client|setname"
+    );
+    if is_about_client && !session.obeys && session.transaction.is_none() && session.check(spec, args).is_ok() {
+        // These touch neither keys nor what clients wait for: who must log in to end the script can.
+        let nothing = state.keyspace.lock(ShardSet::EMPTY);
+        let mut keys =
+            Keys::new(nothing, state, session.database, unix_time_ms(), session.no_touch, prepared.foreknown());
+        let (_, unanswered) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
+        debug_assert!(unanswered.is_none());
+        return true;
+    }
+    // To give up watching takes locks that the script has.
+    let must_wait = spec.runs_queue() && !session.watched.is_empty();
+    if session.obeys || must_wait || spec.has(CommandFlags::ALLOW_BUSY) {
         return false;
     }
     state.stats.rejected(spec.id);
@@ -319,18 +342,30 @@ fn follower_refusal(state: &State, session: &Session, spec: &CommandSpec, args: 
         return Some(ErrorReply::fixed("READONLY You can't write against a read only replica."));
     }
     let is_stale = state.replication.is_stale() && !state.settings.flag(Directive::ReplicaServeStaleData);
-    (is_stale && !flags_of(state, spec, args).contains(CommandFlags::STALE)).then_some(ErrorReply::fixed(
+    let is_refused = |flags: CommandFlags| !flags.contains(CommandFlags::STALE);
+    (is_stale && is_any(state, session, spec, args, is_refused)).then_some(ErrorReply::fixed(
         "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
     ))
 }
 
 /// Whether the command, or for `EXEC` any that was queued, has one of the `flags`.
 fn does_any(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>, flags: CommandFlags) -> bool {
+    is_any(state, session, spec, args, |known| known.intersects(flags))
+}
+
+/// Whether `is_meant` holds of the flags of the command, or for `EXEC` of any that was queued.
+fn is_any(
+    state: &State,
+    session: &Session,
+    spec: &CommandSpec,
+    args: Args<'_>,
+    is_meant: impl Fn(CommandFlags) -> bool,
+) -> bool {
     let queued = session.transaction.as_deref().filter(|_| spec.runs_queue());
-    flags_of(state, spec, args).intersects(flags)
+    is_meant(flags_of(state, spec, args))
         || queued.is_some_and(|transaction| {
             let mut commands = transaction.commands.iter();
-            commands.any(|(queued, request)| flags_of(state, queued, request.args()).intersects(flags))
+            commands.any(|(queued, request)| is_meant(flags_of(state, queued, request.args())))
         })
 }
 
