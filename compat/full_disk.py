@@ -19,12 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import peers
 from server import free_port
 
-try:
-    import redis
-except ImportError:
-    # The interpreter that has it runs this once more.
-    python = peers.venv() / "bin" / "python"
-    os.execv(python, [str(python), *sys.argv])
+peers.require_redis_py()
+import redis
 
 SIZE = "4m"
 AOF_FULL = "MISCONF Errors writing to the AOF file: No space left on device"

@@ -121,6 +121,13 @@ def venv(name="venv", requirements=HERE / "requirements.txt"):
     return directory
 
 
+def require_redis_py():
+    """Has the interpreter that has redis-py run the program once more, if this one has not."""
+    if importlib.util.find_spec("redis") is None:
+        python = venv() / "bin" / "python"
+        os.execv(python, [str(python), *sys.argv])
+
+
 def node_modules(name="node", wanted=HERE / "clients" / "package.json"):
     """A directory of this name with the Node packages of a file."""
     system_packages(["node", "npm"], ["nodejs", "npm"])

@@ -23,33 +23,6 @@ SETTINGS = [("noeviction", "yes"), ("allkeys-lru", "no"), ("volatile-lfu", "yes"
 YEAR_MS = 365 * 86_400_000
 
 
-class Client:
-    """A connection that asks one thing after the other."""
-
-    def __init__(self, connection):
-        connection.settimeout(60)
-        self.socket, self.file = connection, connection.makefile("rb")
-
-    def ask(self, *words):
-        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        head = b"*%d\r\n" % len(words)
-        self.socket.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-        return self.reply()
-
-    def reply(self):
-        line = self.file.readline()
-        if not line:
-            raise EOFError("the server has ended")
-        kind, rest = line[:1], line[1:-2]
-        if kind == b"$":
-            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
-        if kind == b"*":
-            return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
-        if kind == b"-":
-            raise SystemExit(f"an error: {rest.decode()}")
-        return int(rest) if kind == b":" else rest
-
-
 def text(rng):
     """A short text, an integer, zeros, or something long."""
     return rng.choice(
@@ -134,7 +107,7 @@ def facts(client, has_field_deadlines):
 
 def move(source, target, has_field_deadlines, checked):
     """Saves in one server and loads in the other; what is told of the data there and here."""
-    there, here = Client(source.connect()), Client(target.connect())
+    there, here = server.Client(source.connect()), server.Client(target.connect())
     there.ask("SAVE")
     path = source.directory / "dump.rdb"
     if checked:
@@ -163,7 +136,7 @@ def differences(where, before, after):
 
 def follow(source, target, rng, now_ms):
     """Has the other server follow, while fields get deadlines; what is told of the data there and here."""
-    there, here = Client(source.connect()), Client(target.connect())
+    there, here = server.Client(source.connect()), server.Client(target.connect())
     here.ask("REPLICAOF", "127.0.0.1", source.port)
     wait_for_link(there, here)
     for number in range(50):
@@ -202,9 +175,9 @@ def exchange(binary, peer, policy, compressed, options):
     for has_field_deadlines in [False, True] if peer != "redis-7.0" else [False]:
         rng = random.Random(f"{options.seed} {peer} {policy} {has_field_deadlines}")
         with server.Server(binary, *arguments) as ours, server.Server(peers.PEERS[peer](), *arguments) as theirs:
-            now_ms = int(Client(theirs.connect()).ask("TIME")[0]) * 1000
+            now_ms = int(server.Client(theirs.connect()).ask("TIME")[0]) * 1000
             for source, target, way in [(theirs, ours, "from"), (ours, theirs, "to")]:
-                client = Client(source.connect())
+                client = server.Client(source.connect())
                 # Valkey writes deadlines of fields in a form of its own, and reads no other.
                 if has_field_deadlines and way == "to" and peer == "valkey-9.1":
                     if not client.ask("CONFIG", "GET", "field-deadline-format"):

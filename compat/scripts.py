@@ -150,16 +150,7 @@ class Scripts:
         return f"{SHOW} return show({{cmsgpack.{call}}})", self.bytes(tags, 12)
 
 
-class Client:
-    def __init__(self, connection):
-        connection.settimeout(60)
-        self.socket, self.file = connection, connection.makefile("rb")
-
-    def ask(self, *words):
-        head = b"*%d\r\n" % len(words)
-        self.socket.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-        return self.reply()
-
+class Client(server.Client):
     def reply(self):
         """The bytes of a reply."""
         line = self.file.readline()

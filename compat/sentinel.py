@@ -7,7 +7,6 @@ must follow it, and everything that both replicas had acknowledged must be there
 
 import argparse
 import contextlib
-import os
 import pathlib
 import subprocess
 import sys
@@ -19,12 +18,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import peers
 from server import Server, free_port
 
-try:
-    import redis
-except ImportError:
-    # The interpreter that has it runs this once more.
-    python = peers.venv() / "bin" / "python"
-    os.execv(python, [str(python), *sys.argv])
+peers.require_redis_py()
+import redis
 
 NAME = "tested"
 CONFIG = """\

@@ -60,3 +60,30 @@ class Server:
     def log(self):
         """The end of what it has written."""
         return self._log.read_text(errors="replace")[-LOG_TAIL_BYTES:]
+
+
+class Client:
+    """A connection that asks one thing after the other."""
+
+    def __init__(self, connection):
+        connection.settimeout(60)
+        self.socket, self.file = connection, connection.makefile("rb")
+
+    def ask(self, *words):
+        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        head = b"*%d\r\n" % len(words)
+        self.socket.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+        return self.reply()
+
+    def reply(self):
+        line = self.file.readline()
+        if not line:
+            raise EOFError("the server has ended")
+        kind, rest = line[:1], line[1:-2]
+        if kind == b"$":
+            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
+        if kind == b"*":
+            return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
+        if kind == b"-":
+            raise SystemExit(f"an error: {rest.decode()}")
+        return int(rest) if kind == b":" else rest

@@ -1,6 +1,7 @@
 //! `EVAL` and its kin, through a socket.
 
 use crate::support::{Server, eventually};
+use std::time::Duration;
 
 #[test]
 fn values_become_replies() {
@@ -425,6 +426,52 @@ fn a_script_that_takes_too_long_can_be_ended_from_anywhere() {
         assert_eq!(newcomer.ask("SCRIPT KILL"), "(NOTBUSY No scripts in execution right now.)");
     }
     assert_eq!(runner.ask_words(&["EVAL", "local n = 0 for i = 1, 1000000 do n = n + 1 end return n", "0"]), "1000000");
+}
+
+#[test]
+fn who_must_log_in_to_end_a_script_can_and_no_transaction_is_cut_in_two() {
+    let server =
+        Server::start(&["--busy-reply-threshold", "50", "--threads", "1", "--requirepass", "x", "--maxmemory", "1gb"]);
+    let [mut runner, mut queuing, mut watching, mut begins] = std::array::from_fn(|_| {
+        let mut client = server.connect();
+        assert_eq!(client.ask("AUTH x"), "OK");
+        client
+    });
+    for line in ["MULTI", "INCR k"] {
+        queuing.ask(line);
+        watching.ask(if line == "MULTI" { "WATCH k" } else { "MULTI" });
+    }
+    runner.send_words(&["EVAL", "while true do end", "0"]);
+    let mut late = server.connect();
+    assert_eq!(late.ask("AUTH x"), "OK");
+    eventually("the limit", || late.ask("GET k") == BUSY);
+    assert_eq!(late.ask("CLIENT SETNAME late"), "OK");
+    assert_eq!(begins.ask("MULTI"), "OK");
+    assert_eq!(begins.ask("INCR k"), BUSY);
+    let aborted = BUSY.replace("(BUSY ", "(EXECABORT Transaction discarded because of: BUSY ");
+    assert_eq!(queuing.ask("EXEC"), aborted);
+    // What takes locks is done later.
+    watching.send("EXEC");
+    assert_eq!(late.ask("SCRIPT KILL"), "OK");
+    assert!(runner.reply().contains("Script killed by user"));
+    assert_eq!(watching.reply(), "[]");
+    assert_eq!(begins.ask("EXEC"), "(EXECABORT Transaction discarded because of previous errors.)");
+    assert_eq!(late.ask("GET k"), "nil");
+}
+
+#[test]
+fn what_was_done_before_a_script_is_answered_while_it_runs() {
+    let server = Server::start(&["--busy-reply-threshold", "50", "--threads", "1", "--enable-debug-command", "yes"]);
+    let (mut sleeper, mut before, mut runner) = (server.connect(), server.connect(), server.connect());
+    // Both requests are there when the thread looks next.
+    sleeper.send("DEBUG SLEEP 0.3");
+    std::thread::sleep(Duration::from_millis(100));
+    before.send("ECHO before");
+    runner.send_words(&["EVAL", "while true do end", "0"]);
+    assert_eq!(sleeper.reply(), "OK");
+    assert_eq!(before.reply(), "before");
+    eventually("the end", || sleeper.ask("SCRIPT KILL") == "OK");
+    assert!(runner.reply().contains("Script killed by user"));
 }
 
 #[test]

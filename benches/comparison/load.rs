@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     let mut waits_us = tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(&options))?;
     waits_us.sort_unstable();
-    let at = |share: f64| waits_us.get((waits_us.len() as f64 * share) as usize).copied().unwrap_or_default();
+    let Some(longest) = waits_us.last() else { return Err("nothing was sent".into()) };
+    let at = |share: f64| waits_us[(waits_us.len() as f64 * share) as usize];
     let commands = waits_us.len() as u64 * u64::from(options.pipeline);
     println!(
         "{{\"rate\": {:.0}, \"p50_us\": {}, \"p99_us\": {}, \"p99_9_us\": {}, \"max_us\": {}}}",
@@ -41,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         at(0.5),
         at(0.99),
         at(0.999),
-        waits_us.last().copied().unwrap_or_default()
+        longest
     );
     Ok(())
 }

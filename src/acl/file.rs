@@ -1,9 +1,8 @@
 //! Files of users (`aclfile`): a line for each, as `ACL LIST` shows it.
 
 use super::{Account, Acl, DEFAULT, RuleError, RulesError, User, apply_all, is_name, joined};
-use crate::config::{error_text, replace_file, split, trim};
+use crate::config::{error_text, replace_file, trim};
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
@@ -74,29 +73,30 @@ fn parse(text: &[u8], source: &str, all_channels: bool) -> Result<BTreeMap<Box<[
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        let words = split(line).unwrap_or_default();
-        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        // Quotes are no more than other bytes: patterns are written as they are.
+        let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let (name, rules) = match &words[..] {
             [user, name, rules @ ..] if *user == b"user" => (*name, rules),
             _ => {
-                let _ = write!(errors, "{source}:{number} should start with user keyword followed by the username. ");
+                errors
+                    .push_str(&format!("{source}:{number} should start with user keyword followed by the username. "));
                 continue;
             }
         };
         let shown = String::from_utf8_lossy(name);
         if users.contains_key(name) {
-            let _ = write!(errors, "WARNING: Duplicate user '{shown}' found on line {number}. ");
+            errors.push_str(&format!("WARNING: Duplicate user '{shown}' found on line {number}. "));
             continue;
         }
         if !is_name(name) {
-            let _ = write!(errors, "'{source}:{number}: username '{shown}' contains invalid characters. ");
+            errors.push_str(&format!("'{source}:{number}: username '{shown}' contains invalid characters. "));
             continue;
         }
         let mut user = User::new(all_channels);
         match apply_all(&mut user, rules, all_channels) {
             Ok(()) => drop(users.insert(name.into(), user)),
             Err(RulesError::Unmatched(_)) => {
-                let _ = write!(errors, "{source}:{number}: Unmatched parenthesis in selector definition.");
+                errors.push_str(&format!("{source}:{number}: Unmatched parenthesis in selector definition."));
             }
             Err(RulesError::Rule(..)) => tell(&mut errors, rules, &format!("{source}:{number}"), all_channels),
         }
@@ -116,11 +116,11 @@ fn tell(errors: &mut String, rules: &[&[u8]], place: &str, all_channels: bool) {
         match user.apply(&rule, all_channels) {
             Err(error @ RuleError::UnknownCommand) => {
                 let rule = String::from_utf8_lossy(&rule);
-                let _ = write!(errors, "{place}: Error in applying operation '{rule}': {error}. ");
+                errors.push_str(&format!("{place}: Error in applying operation '{rule}': {error}. "));
             }
             Err(error) if !has_other => {
                 has_other = true;
-                let _ = write!(errors, "{place}: {error}. ");
+                errors.push_str(&format!("{place}: {error}. "));
             }
             Err(_) | Ok(()) => {}
         }

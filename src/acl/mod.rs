@@ -174,28 +174,21 @@ impl Acl {
         self.accounts().into_iter().map(line).collect()
     }
 
-    /// Applies rules to a user, who is made if there is none of this name: all of them, or none if one is wrong. Returns the user's
-    /// account, and the rules before.
-    pub fn set_user(
-        &self,
-        name: &[u8],
-        rules: &[&[u8]],
-        all_channels: bool,
-    ) -> Result<(Arc<Account>, Option<Arc<User>>), RulesError> {
+    /// Applies rules to a user, who is made if there is none of this name: all of them, or none if one is wrong.
+    pub fn set_user(&self, name: &[u8], rules: &[&[u8]], all_channels: bool) -> Result<Arc<Account>, RulesError> {
         let mut accounts = self.accounts.write();
-        let before = accounts.get(name).map(|account| account.user());
-        let mut user = before.as_deref().cloned().unwrap_or_else(|| User::new(all_channels));
+        let known = accounts.get(name).cloned();
+        let mut user = known.as_ref().map_or_else(|| User::new(all_channels), |account| (*account.user()).clone());
         apply_all(&mut user, rules, all_channels)?;
-        let account = match accounts.get(name) {
-            Some(account) => Arc::clone(account),
-            None => {
-                let account = Account::new(name, User::new(false));
-                accounts.insert(name.into(), Arc::clone(&account));
+        let account = match known {
+            Some(account) => {
+                self.set(&account, user);
                 account
             }
+            None => Account::new(name, user),
         };
-        self.set(&account, user);
-        Ok((account, before))
+        accounts.insert(name.into(), Arc::clone(&account));
+        Ok(account)
     }
 
     /// Removes a user; the default one stays.

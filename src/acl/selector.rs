@@ -208,10 +208,9 @@ impl Selector {
     /// Whether a request, whose `keys` were found among its arguments, is let through.
     pub fn check(&self, spec: &CommandSpec, args: Args<'_>, keys: &[KeyRef]) -> Result<(), Denial> {
         if !self.has(spec) && !spec.has(CommandFlags::NO_AUTH) {
-            let argument = args.get(1).map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
-            let allowed =
-                self.first_arguments.get(&spec.id).is_some_and(|known| known.iter().any(|one| **one == *argument));
-            if !allowed {
+            let known = self.first_arguments.get(&spec.id).into_iter().flatten();
+            let is_known = |argument: &[u8]| known.clone().any(|one| one.eq_ignore_ascii_case(argument));
+            if !args.get(1).is_some_and(is_known) {
                 return Err(Denial::Command);
             }
         }

@@ -172,6 +172,11 @@ fn files_are_taken_whole_or_not_at_all() {
     acl.save(&path).unwrap();
     assert_eq!(acl.load(&path, false).unwrap(), [b"new"[..].into(), b"same"[..].into()]);
     assert_eq!(acl.list(), lines);
+    acl.set_user(b"new", &[b"~a\"b", b""], false).unwrap();
+    let lines = acl.list();
+    acl.save(&path).unwrap();
+    acl.load(&path, false).unwrap();
+    assert_eq!(acl.list(), lines, "quotes are bytes like any other");
     std::fs::write(&path, "usr x\nuser new on\nuser new off\nuser bad on +nope +nope2 foo bar\nuser p (+get\n")
         .unwrap();
     let Err(LoadError::Wrong(errors)) = acl.load(&path, false) else { panic!("it is taken") };

@@ -58,6 +58,8 @@ impl User {
     pub fn apply(&mut self, rule: &[u8], all_channels: bool) -> Result<(), RuleError> {
         let is = |word: &str| rule.eq_ignore_ascii_case(word.as_bytes());
         match rule {
+            // As in Redis, where blanks between rules count as rules.
+            b"" => {}
             _ if is("on") => self.is_enabled = true,
             _ if is("off") => self.is_enabled = false,
             _ if is("nopass") => (self.needs_no_password, self.passwords) = (true, Vec::new()),

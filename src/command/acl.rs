@@ -1,11 +1,11 @@
 //! `ACL`: users and what they may do; and what is answered to a request that is not allowed.
 
 use super::call::Call;
-use super::client::describe;
+use super::client::{describe, kill};
 use crate::acl::{
     Account, Context, DEFAULT, Denial, Reason, RulesError, Selector, begins_with_all_channels, hexadecimal, is_name,
 };
-use crate::client::{ClientFlags, Session};
+use crate::client::Session;
 use crate::config::{Directive, error_text};
 use crate::resp::{Args, CommandResult, ErrorReply};
 use crate::spec::{AclCategories, CommandSpec, all, errors};
@@ -22,17 +22,46 @@ const PASSWORD_BITS_MAX: i64 = 4096;
 /// Entries that `ACL LOG` shows unless told otherwise.
 const LOG_SHOWN: i64 = 10;
 
+/// When a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// When it comes.
+    Request,
+    /// When `EXEC` is to run it, which was allowed to be queued.
+    Exec,
+    /// When a script asks for it.
+    Script,
+}
+
 /// Notes that a request was refused, and returns the error for it.
 #[cold]
 pub(super) fn denied(
     state: &State,
     session: &Session,
-    spec: &CommandSpec,
-    args: Args<'_>,
+    (spec, args): (&CommandSpec, Args<'_>),
     denial: Denial,
+    occasion: Occasion,
 ) -> ErrorReply {
-    let context = if session.transaction.is_some() { Context::Multi } else { Context::TopLevel };
-    note_denial(state, session, (spec, args), denial, context);
+    let (figure, object) = match denial {
+        Denial::Command => (Figure::CommandDenials, spec.name.as_bytes()),
+        Denial::Key(index) => (Figure::KeyDenials, args.at(index)),
+        Denial::Channel(index) => (Figure::ChannelDenials, args.at(index)),
+    };
+    state.stats.add(figure, 1);
+    let context = match occasion {
+        Occasion::Request => context_of(session),
+        Occasion::Exec => Context::Multi,
+        Occasion::Script => Context::Script,
+    };
+    note(state, session, args, (denial.into(), context), object, &session.account.name);
+    match occasion {
+        Occasion::Request => not_allowed(spec, denial),
+        Occasion::Exec => no_longer_allowed(denial),
+        Occasion::Script => not_allowed_to_script(spec, denial, &session.account.name),
+    }
+}
+
+fn not_allowed(spec: &CommandSpec, denial: Denial) -> ErrorReply {
     match denial {
         Denial::Command => {
             ErrorReply::new(format!("NOPERM this user has no permissions to run the '{}' command", spec.name))
@@ -46,16 +75,7 @@ pub(super) fn denied(
     }
 }
 
-/// The same for a request that was allowed when it was queued.
-#[cold]
-pub(super) fn no_longer_allowed(
-    state: &State,
-    session: &Session,
-    spec: &CommandSpec,
-    args: Args<'_>,
-    denial: Denial,
-) -> ErrorReply {
-    note_denial(state, session, (spec, args), denial, Context::Multi);
+fn no_longer_allowed(denial: Denial) -> ErrorReply {
     let reason = match denial {
         Denial::Command => "no permission to execute the command or subcommand",
         Denial::Key(_) => "no permission to touch the specified keys",
@@ -67,20 +87,10 @@ pub(super) fn no_longer_allowed(
     ))
 }
 
-/// The same for a command that a script runs.
-#[cold]
-pub(super) fn denied_to_script(
-    state: &State,
-    session: &Session,
-    spec: &CommandSpec,
-    args: Args<'_>,
-    denial: Denial,
-) -> ErrorReply {
-    note_denial(state, session, (spec, args), denial, Context::Script);
+fn not_allowed_to_script(spec: &CommandSpec, denial: Denial, user: &[u8]) -> ErrorReply {
     match denial {
         Denial::Command => {
-            let user = String::from_utf8_lossy(&session.account.name);
-            let command = spec.name;
+            let (user, command) = (String::from_utf8_lossy(user), spec.name);
             ErrorReply::new(format!(
                 "ERR ACL failure in script: User {user} has no permissions to run the '{command}' command"
             ))
@@ -100,27 +110,14 @@ fn reason(spec: &CommandSpec, args: Args<'_>, denial: Denial) -> Vec<u8> {
     [b"This user has no permissions to ", before, what, behind].concat()
 }
 
-fn note_denial(
-    state: &State,
-    session: &Session,
-    (spec, args): (&CommandSpec, Args<'_>),
-    denial: Denial,
-    context: Context,
-) {
-    let (figure, object) = match denial {
-        Denial::Command => (Figure::CommandDenials, spec.name.as_bytes()),
-        Denial::Key(index) => (Figure::KeyDenials, args.at(index)),
-        Denial::Channel(index) => (Figure::ChannelDenials, args.at(index)),
-    };
-    state.stats.add(figure, 1);
-    note(state, session, args, (denial.into(), context), object, &session.account.name);
+fn context_of(session: &Session) -> Context {
+    if session.transaction.is_some() { Context::Multi } else { Context::TopLevel }
 }
 
 /// Notes that a password was wrong.
 pub(super) fn note_wrong_password(call: &mut Call, user: &[u8]) {
     call.state.stats.add(Figure::AuthFailures, 1);
-    let context = if call.session.transaction.is_some() { Context::Multi } else { Context::TopLevel };
-    note(call.state, call.session, call.args, (Reason::Auth, context), call.arg(0), user);
+    note(call.state, call.session, call.args, (Reason::Auth, context_of(call.session)), call.arg(0), user);
 }
 
 fn note(state: &State, session: &Session, args: Args<'_>, why: (Reason, Context), object: &[u8], user: &[u8]) {
@@ -131,15 +128,11 @@ fn note(state: &State, session: &Session, args: Args<'_>, why: (Reason, Context)
     state.acl.denials.lock().add(why, object.to_vec(), user.into(), client, unix_time_ms(), count_max);
 }
 
-/// Ends the connections of users, but lets the one that asks have its reply first.
+/// Ends the connections of users.
 fn end_connections(call: &mut Call, users: &[Box<[u8]>]) {
     for client in call.state.clients.all() {
-        let is_meant = users.contains(&client.names.read().user);
-        if is_meant && client.id == call.session.client.id {
-            call.session.close_after_reply = true;
-            client.set(ClientFlags::CLOSE_AFTER_REPLY, true);
-        } else if is_meant {
-            call.state.clients.kill(&client);
+        if users.contains(&client.names.read().user) {
+            kill(call, &client);
         }
     }
 }
@@ -150,13 +143,7 @@ fn end_subscriptions(call: &mut Call, account: &Account) {
     let forbidden = call.state.pubsub.listeners(|client, channel, is_pattern| {
         *client.names.read().user == *account.name && !user.may_listen(channel, is_pattern)
     });
-    for client in forbidden {
-        if client.id == call.session.client.id {
-            call.session.close_after_reply = true;
-        } else {
-            call.state.clients.kill(&client);
-        }
-    }
+    forbidden.iter().for_each(|client| kill(call, client));
 }
 
 /// `ACL WHOAMI`
@@ -216,7 +203,7 @@ pub fn acl_setuser(call: &mut Call) -> CommandResult {
         return Err(ErrorReply::fixed("ERR Usernames can't contain spaces or null characters"));
     }
     let rules: Vec<&[u8]> = call.args.from(3).iter().collect();
-    let (account, before) =
+    let account =
         call.state.acl.set_user(name, &rules, begins_with_all_channels(&call.state.settings)).map_err(|error| {
             match error {
                 RulesError::Unmatched(rule) => {
@@ -227,9 +214,7 @@ pub fn acl_setuser(call: &mut Call) -> CommandResult {
                 }
             }
         })?;
-    if before.is_some() {
-        end_subscriptions(call, &account);
-    }
+    end_subscriptions(call, &account);
     call.reply.ok()
 }
 
@@ -281,12 +266,9 @@ pub fn acl_dryrun(call: &mut Call) -> CommandResult {
         return Err(ErrorReply::about("ERR User '", call.arg(2), "' not found"));
     };
     let args = call.args.from(3);
-    let container = call.state.table.lookup(args.at(0));
-    let spec = container.and_then(|spec| match args.get(1) {
-        Some(name) if spec.is_container() => spec.subcommand(name),
-        _ => Some(spec),
-    });
-    let Some(spec) = spec else { return Err(ErrorReply::about("ERR Command '", args.at(0), "' not found")) };
+    let Some(spec) = call.state.table.lookup(args.at(0)).and_then(|named| named.resolve(args)) else {
+        return Err(ErrorReply::about("ERR Command '", args.at(0), "' not found"));
+    };
     if !spec.accepts(args.len()) {
         return Err(errors::wrong_arity(spec));
     }

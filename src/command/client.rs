@@ -150,7 +150,7 @@ pub fn client_kill(call: &mut Call) -> CommandResult {
 }
 
 /// Ends a connection; the one that asks gets its reply first.
-fn kill(call: &mut Call, client: &Client) {
+pub(super) fn kill(call: &mut Call, client: &Client) {
     if client.id == call.session.client.id {
         call.session.close_after_reply = true;
         client.set(ClientFlags::CLOSE_AFTER_REPLY, true);

@@ -1,6 +1,7 @@
 //! From a request to its reply: finds the command, checks that it may run now, takes its locks, runs it, serves those
 //! who waited for what it did, and keeps the books.
 
+use super::acl::{self, Occasion};
 use super::blocking::{self, DeferredAnswer};
 use super::call::{Mode, Unanswered};
 use super::divergence;
@@ -18,7 +19,7 @@ use crate::eviction::Room;
 use crate::log::Audience;
 use crate::resp::{Args, ErrorReply, Reply};
 use crate::spec::{CommandFlags, CommandSpec, KeyLayout, Locks, errors};
-use crate::state::{PauseKind, State, unix_time_ms};
+use crate::state::{PauseKind, State};
 use crate::stats::Figure;
 use crate::store::ShardSet;
 use std::sync::atomic::Ordering;
@@ -122,47 +123,16 @@ pub fn execute_during_script(
     prepared: Prepared<'_>,
     reply: &mut Reply,
 ) -> bool {
-    let begin = reply.len();
-    let spec = match find(state, session, args, prepared.spec) {
-        Ok(spec) => spec,
-        Err(error) => {
-            refuse(state, session, None, error, reply, begin);
-            return true;
-        }
-    };
-    let ends_script = matches!(spec.name, "script|kill") || spec.name == "shutdown" && asks_for_no_save(args);
-    if ends_script {
-        return matches!(execute(state, session, args, prepared, reply), Outcome::Done);
-    }
-    let is_about_client = matches!(
-        spec.name,
-        "auth"
-            | "hello"
-            | "multi"
-            | "quit"
-            | "select"
-            | "client|getname"
-            | "client|id"
-            | "client|setinfo"
-            | "client|setname"
-    );
-    if is_about_client && !session.obeys && session.transaction.is_none() && session.check(spec, args).is_ok() {
-        // These touch neither keys nor what clients wait for: who must log in to end the script can.
-        let nothing = state.keyspace.lock(ShardSet::EMPTY);
-        let mut keys =
-            Keys::new(nothing, state, session.database, unix_time_ms(), session.no_touch, prepared.foreknown());
-        let (_, unanswered) = call(state, session, spec, args, &mut keys, reply, Mode::Direct);
-        debug_assert!(unanswered.is_none());
-        return true;
-    }
-    // To give up watching takes locks that the script has.
-    let must_wait = spec.runs_queue() && !session.watched.is_empty();
-    if session.obeys || must_wait || spec.has(CommandFlags::ALLOW_BUSY) {
-        return false;
-    }
-    state.stats.rejected(spec.id);
-    refuse(state, session, Some(spec), ErrorReply::BUSY, reply, begin);
-    true
+    let must_wait = prepared.spec.and_then(|named| named.resolve(args)).is_some_and(|spec| {
+        let takes_locks = if spec.has(CommandFlags::ALLOW_BUSY) {
+            !shards_of(state, session, spec, args, prepared).is_empty()
+        } else {
+            // It is refused; to give up watching takes locks.
+            spec.runs_queue() && !session.watched.is_empty()
+        };
+        takes_locks || spec.name == "shutdown" && !asks_for_no_save(args)
+    });
+    !must_wait && !session.obeys && matches!(execute(state, session, args, prepared, reply), Outcome::Done)
 }
 
 /// Whether a `SHUTDOWN` is one that saves nothing.
@@ -228,10 +198,7 @@ fn find(
     args: Args<'_>,
     named: Option<&'static CommandSpec>,
 ) -> Result<&'static CommandSpec, ErrorReply> {
-    let spec = named.and_then(|spec| match args.get(1) {
-        Some(name) if spec.is_container() => spec.subcommand(name),
-        _ => Some(spec),
-    });
+    let spec = named.and_then(|spec| spec.resolve(args));
     session.client.last_command.store(spec.map_or(u32::MAX, |spec| u32::from(spec.id)), Ordering::Relaxed);
     // Who is not let in is not told either which commands there are.
     if !session.is_authenticated && !spec.is_some_and(|spec| spec.has(CommandFlags::NO_AUTH)) {
@@ -289,7 +256,7 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec, args: Args<
         return Some(ErrorReply::fixed("ERR Command not allowed inside a transaction"));
     }
     if let Err(denial) = session.check(spec, args) {
-        return Some(super::acl::denied(state, session, spec, args, denial));
+        return Some(acl::denied(state, session, (spec, args), denial, Occasion::Request));
     }
     if session.is_subscriber() && !reply_is_resp3(session) && !spec.has(CommandFlags::SUBSCRIBER_OK) {
         return Some(ErrorReply::new(format!(
@@ -304,7 +271,10 @@ fn refusal(state: &State, session: &mut Session, spec: &CommandSpec, args: Args<
     if state.loading.is_aside() && spec.has(CommandFlags::NO_ASYNC_LOADING) {
         return Some(ErrorReply::LOADING);
     }
-    session.is_out_of_memory = state.settings.int(Directive::Maxmemory) > 0 && limits::make_room(state) == Room::None;
+    // A script that is past its limit has all locks: nothing can be evicted, and nothing that it lets through needs that.
+    session.is_out_of_memory = state.settings.int(Directive::Maxmemory) > 0
+        && !state.scripts.running.is_busy()
+        && limits::make_room(state) == Room::None;
     if session.is_out_of_memory && does_any(state, session, spec, args, CommandFlags::DENYOOM) {
         return Some(ErrorReply::OUT_OF_MEMORY);
     }
@@ -536,7 +506,7 @@ fn run(
         state.stats.add(Figure::Changes, keys.changes());
     }
     drop(keys);
-    if state.departed.is_any() {
+    if state.departed.is_any() && !state.scripts.running.is_busy() {
         blocking::serve_departed(state);
     }
     if waits {

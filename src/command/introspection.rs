@@ -126,10 +126,7 @@ fn keys_of(table: &Table, request: Args<'_>) -> Result<KeyRefs, ErrorReply> {
     const ARGUMENTS: ErrorReply = ErrorReply::fixed("ERR Invalid arguments specified for command");
 
     let command = table.lookup(&request[0]).ok_or(UNKNOWN)?;
-    let spec = match request.get(1) {
-        Some(name) if command.is_container() => command.subcommand(name).ok_or(UNKNOWN)?,
-        _ => command,
-    };
+    let spec = command.resolve(request).ok_or(UNKNOWN)?;
     if spec.keys.iter().all(|key| key.flags.contains(KeyFlags::NOT_KEY)) {
         return Err(NO_KEYS);
     }

@@ -25,6 +25,7 @@
 //! something else that they need, has to [`signal_ready`](Keys::signal_ready).
 
 mod detached;
+mod logging;
 #[cfg(test)]
 mod tests;
 
@@ -35,8 +36,7 @@ use crate::config::Directive;
 use crate::log::{Audience, Effects};
 use crate::pubsub::Event;
 use crate::removal::{self, Removal};
-use crate::resp::{Args, ErrorReply};
-use crate::script::Replication;
+use crate::resp::ErrorReply;
 use crate::state::State;
 use crate::stats::Figure;
 use crate::store::{Database, Key, Locked, Position, Shard, ShardSet};
@@ -71,12 +71,6 @@ struct Aftermath {
     ready: VecDeque<ReadyKey>,
     /// Emptied databases, which take long to free.
     emptied: Vec<Database>,
-}
-
-/// What was logged before a command of a script.
-pub(super) struct Part {
-    is_logged: bool,
-    effects: usize,
 }
 
 /// Who decides that the time of a key is over.
@@ -202,86 +196,6 @@ impl<'k> Keys<'k> {
     #[inline]
     pub fn over_ms(&self) -> i64 {
         if self.role == Role::Obedient { i64::MIN } else { self.now_ms }
-    }
-
-    /// A request begins.
-    #[inline]
-    pub(super) fn begin_request(&mut self) {
-        self.is_restated = false;
-    }
-
-    /// Whether somebody wants to know what commands do.
-    #[inline]
-    pub fn is_logged(&self) -> bool {
-        self.is_logged
-    }
-
-    /// Has the log get what this command says that it has done, and not the request as it came; nothing, if it says nothing.
-    #[inline]
-    pub fn restate(&mut self) {
-        self.is_restated = true;
-    }
-
-    /// Says in other words than the request's what the command has done: `words` are a command that repeats it.
-    pub fn log_as(&mut self, words: &[&[u8]]) {
-        self.restate();
-        self.log_also(words);
-    }
-
-    /// Adds a command to what the log gets before the request itself.
-    pub fn log_also(&mut self, words: &[&[u8]]) {
-        if self.is_logged {
-            self.effects.push(self.database, words.iter().copied(), Audience::All);
-        }
-    }
-
-    /// Has replicas get the request as it came; a file does not need it.
-    pub fn log_for_replicas(&mut self, args: Args<'_>) {
-        if self.is_logged {
-            self.effects.push(self.database, args.iter(), Audience::Replicas);
-        }
-    }
-
-    /// Logs a request that came while `database` was selected, and has changed something, unless it was restated.
-    #[inline]
-    pub(super) fn log_request(&mut self, database: usize, args: Args<'_>) {
-        if !std::mem::take(&mut self.is_restated) {
-            self.effects.push(database, args.iter(), Audience::All);
-        }
-    }
-
-    /// The same for one that is not part of a transaction.
-    #[inline]
-    pub(super) fn log_single_request(&mut self, database: usize, args: Args<'_>) {
-        if self.effects.is_empty() && !self.is_restated {
-            self.state.log.append_request(database, args);
-        } else {
-            self.log_request(database, args);
-        }
-    }
-
-    /// Appends to the log what a command or a transaction that is over has done.
-    #[inline]
-    pub(super) fn log_effects(&mut self) {
-        self.is_restated = false;
-        if !self.effects.is_empty() {
-            self.state.log.append_all(&mut self.effects);
-        }
-    }
-
-    /// A command of a script begins, of which only some are to be told. Returns what [`end_part`](Self::end_part) needs.
-    pub(super) fn begin_part(&mut self, replication: Replication) -> Part {
-        let part = Part { is_logged: self.is_logged, effects: self.effects.len() };
-        self.is_logged &= replication.file || replication.replicas;
-        part
-    }
-
-    /// It has ended. What the file alone is to know goes to replicas too: they read the same log.
-    pub(super) fn end_part(&mut self, part: Part, replication: Replication) {
-        self.is_logged = part.is_logged;
-        if !replication.file {
-            self.effects.hide_from_file(part.effects);
-        }
     }
 
     fn aftermath(&mut self) -> &mut Aftermath {

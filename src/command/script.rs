@@ -1,5 +1,6 @@
 //! `EVAL` and its kin, and `SCRIPT`: running scripts, with all shards locked from their begin to their end.
 
+use super::acl::{self, Occasion};
 use super::call::{Call, Mode};
 use super::dispatch::disk_error;
 use super::handlers::handler;
@@ -35,11 +36,8 @@ impl Runner<'_, '_> {
     /// The command that a script names. Errors: it may not run, whatever the state of the server.
     fn find(&self, args: Args<'_>) -> Result<&'static CommandSpec, ErrorReply> {
         let unknown = || ErrorReply::fixed("ERR Unknown Redis command called from script");
-        let named = self.state.table.lookup(args.at(0)).ok_or_else(unknown)?;
-        let spec = match args.get(1) {
-            Some(name) if named.is_container() => named.subcommand(name).ok_or_else(unknown)?,
-            _ => named,
-        };
+        let named = self.state.table.lookup(args.at(0));
+        let spec = named.and_then(|named| named.resolve(args)).ok_or_else(unknown)?;
         if !spec.accepts(args.len()) || spec.is_container() && handler(spec).is_none() {
             return Err(ErrorReply::fixed("ERR Wrong number of args calling Redis command from script"));
         }
@@ -57,7 +55,7 @@ impl Runner<'_, '_> {
             return Some(ErrorReply::fixed("ERR Can not execute the command on a stale replica"));
         }
         if let Err(denial) = self.session.check(spec, args) {
-            return Some(super::acl::denied_to_script(state, &self.session, spec, args, denial));
+            return Some(acl::denied(state, &self.session, (spec, args), denial, Occasion::Script));
         }
         if self.is_read_only && (writes || spec.has(CommandFlags::MAY_REPLICATE)) {
             return Some(ErrorReply::fixed("ERR Write commands are not allowed from read-only scripts."));
@@ -117,11 +115,7 @@ impl Host for Runner<'_, '_> {
     }
 
     fn is_allowed(&mut self, args: Args<'_>) -> Option<bool> {
-        let named = self.state.table.lookup(args.at(0))?;
-        let spec = match args.get(1) {
-            Some(name) if named.is_container() => named.subcommand(name)?,
-            _ => named,
-        };
+        let spec = self.state.table.lookup(args.at(0))?.resolve(args)?;
         spec.accepts(args.len()).then(|| self.session.check(spec, args).is_ok())
     }
 

@@ -1,5 +1,6 @@
 //! Transactions: commands queued by `MULTI` and run together by `EXEC`, unless a watched key changed.
 
+use super::acl::{self, Occasion};
 use super::call::{Call, Mode};
 use super::run::{self, Run};
 use crate::client::{ClientFlags, Session, Transaction};
@@ -135,7 +136,7 @@ fn run(call: &mut Call, transaction: &Transaction, is_dirty: bool) -> CommandRes
         let begin = call.reply.len();
         let args = request.args();
         if let Err(denial) = call.session.check(spec, args) {
-            let error = super::acl::no_longer_allowed(call.state, call.session, spec, args, denial);
+            let error = acl::denied(call.state, call.session, (*spec, args), denial, Occasion::Exec);
             run::write_error(call.state, &error, call.reply);
             continue;
         }

@@ -67,8 +67,8 @@ pub struct Connection {
     unsent: Unsent,
     /// What was read is in the thread's pipeline.
     is_read: bool,
-    /// What is to be sent first is there, too.
-    has_kept_reply: bool,
+    /// Where in the pipeline there is a reply to be sent first.
+    pub kept_reply: Option<Range<usize>>,
     /// What is unsent tells of what the log has before this offset, which has to be on the disk first; 0 if of nothing.
     held_until: u64,
     /// Ends a wait or a pause.
@@ -86,7 +86,7 @@ pub async fn serve(connection: Rc<RefCell<Connection>>) {
         if connection.borrow().is_read {
             worker.pipeline.serve(&worker.state);
         }
-        if connection.borrow().has_kept_reply {
+        if connection.borrow().kept_reply.is_some() {
             worker.pipeline.send();
         }
         let polled = connection.borrow_mut().poll(cx, &connection);
@@ -113,7 +113,7 @@ impl Connection {
             pending: Pending::default(),
             unsent: Unsent::default(),
             is_read: false,
-            has_kept_reply: false,
+            kept_reply: None,
             held_until: 0,
             timer: None,
             postponed: None,
@@ -368,11 +368,16 @@ impl Connection {
         }
         self.pending.bytes.extend_from_slice(&buffer[at..]);
         self.note_query();
+        // Why the socket takes nothing is seen when it is written to the next time.
         let sent = self.stream.write_now(reply.as_bytes()).unwrap_or(0);
         worker.state.stats.add(Figure::NetOutputBytes, sent as u64);
         if sent < reply.len() {
             self.unsent.push(reply.take_from(sent));
             self.note_output();
+        }
+        if self.has_more_to_do() {
+            // The socket has nothing new to tell when the script has ended.
+            self.session.client.mailbox.post(Message::Wake);
         }
     }
 
@@ -566,8 +571,7 @@ impl Connection {
         if reply.len() >= REPLY_BYTES_CHECKED {
             self.send(reply, cx);
         } else if self.may_send(reply) && self.has_nothing_before() {
-            self.worker.pipeline.send_later(reply.as_bytes());
-            self.has_kept_reply = true;
+            self.kept_reply = Some(self.worker.pipeline.send_later(reply.as_bytes()));
             reply.clear();
         } else if !reply.is_empty() {
             self.unsent.push(reply.take_from(0));
@@ -577,7 +581,7 @@ impl Connection {
 
     /// Sends what [`Connection::send_later`] kept.
     pub fn send_kept(&mut self, reply: &[u8], waker: Waker) {
-        self.has_kept_reply = false;
+        self.kept_reply = None;
         let sent = self.write(reply, &mut Context::from_waker(&waker));
         if sent < reply.len() {
             self.unsent.push(reply[sent..].to_vec());

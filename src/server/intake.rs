@@ -127,12 +127,10 @@ impl Pipeline {
             if self.is_time_to_send() {
                 self.send();
             }
-            let begin = self.outgoing.borrow().buffer.len();
             connection.borrow_mut().serve_read(&group.buffer, bytes, &group.requests, part, &waker);
-            let mut outgoing = self.outgoing.borrow_mut();
-            let bytes = begin..outgoing.buffer.len();
-            if !bytes.is_empty() {
-                outgoing.replies.push(Reply { connection, waker, bytes });
+            let kept = connection.borrow().kept_reply.clone();
+            if let Some(bytes) = kept {
+                self.outgoing.borrow_mut().replies.push(Reply { connection, waker, bytes });
             }
         }
         drop(group);
@@ -142,13 +140,15 @@ impl Pipeline {
         group.requests.clear();
     }
 
-    /// Keeps the `reply` to the connection that is being served until [`Pipeline::send`].
-    pub fn send_later(&self, reply: &[u8]) {
+    /// Keeps the `reply` to the connection that is being served until [`Pipeline::send`], and returns where.
+    pub fn send_later(&self, reply: &[u8]) -> Range<usize> {
         let mut outgoing = self.outgoing.borrow_mut();
-        if outgoing.buffer.is_empty() {
+        let begin = outgoing.buffer.len();
+        if begin == 0 {
             outgoing.begun = crate::access::ticks();
         }
         outgoing.buffer.extend_from_slice(reply);
+        begin..outgoing.buffer.len()
     }
 
     fn is_time_to_send(&self) -> bool {
@@ -157,7 +157,7 @@ impl Pipeline {
             || !outgoing.buffer.is_empty() && crate::access::nanoseconds_since(outgoing.begun) >= OUTGOING_NS_MAX
     }
 
-    /// Sends what is to be sent. No connection may be borrowed.
+    /// Sends what is to be sent. No connection for which there is anything may be borrowed.
     pub fn send(&self) {
         let mut outgoing = self.outgoing.take();
         for Reply { connection, waker, bytes } in outgoing.replies.drain(..) {

@@ -70,6 +70,8 @@ impl Worker {
         if crate::access::nanoseconds_since(self.served.get()) < SERVE_INTERVAL_NS {
             return;
         }
+        // Those that were served before the script began wait for nothing else.
+        self.pipeline.send();
         if let Some(accept) = &*self.accept.borrow() {
             accept();
         }

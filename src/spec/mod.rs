@@ -13,6 +13,7 @@ pub use flags::{AclCategories, ArgumentFlags, CommandFlags, DocFlags, KeyFlags};
 pub use lookup::{RenameError, Renames, Table};
 
 use crate::config::Directive;
+use crate::resp::Args;
 
 include!(concat!(env!("OUT_DIR"), "/command_table.rs"));
 
@@ -82,6 +83,14 @@ impl CommandSpec {
     /// The name of the container that a subcommand is in: `client` of `client|kill`.
     pub fn container_name(&self) -> &'static str {
         self.name.split_once('|').map_or(self.name, |(container, _)| container)
+    }
+
+    /// What a request names whose first word is this command: the command, or for a container the subcommand, if there is one.
+    pub fn resolve(&'static self, args: Args<'_>) -> Option<&'static CommandSpec> {
+        match args.get(1) {
+            Some(name) if self.is_container() => self.subcommand(name),
+            _ => Some(self),
+        }
     }
 
     /// The subcommand of this name, whatever its case.
