@@ -93,6 +93,8 @@ pub struct Round<'a> {
     pub changes_before: Vec<i64>,
     /// Words that the program has made up.
     pub markers: u64,
+    /// Whether the last reply that was compared was an error, of each server.
+    pub refused: Vec<bool>,
 }
 
 impl Fleet {
@@ -107,6 +109,7 @@ impl Fleet {
             subscribers: Vec::new(),
             changes_before: vec![0; self.servers.len()],
             markers: 0,
+            refused: Vec::new(),
         };
         if let Err(stop) = round.begin(plan) {
             let mismatch = stop.into_mismatch(self, 0);
@@ -396,6 +399,7 @@ impl Round<'_> {
                 counts.missed += u64::from(passes);
             }
         }
+        self.refused = replies.iter().map(Reply::is_error).collect();
         let state = &mut self.clients[client];
         state.queued = queued;
         match &about[..] {

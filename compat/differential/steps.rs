@@ -255,7 +255,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// Sends `CLIENT KILL`, compares who is still there, and lets new clients take the places of the others.
+    /// Sends `CLIENT KILL`, compares who is still there on the servers that take it as Radish does, and lets new clients take the
+    /// places of the others.
     pub fn kill(&mut self, client: usize, command: &Command) -> Result<(), Stop> {
         let client = self.unblocked_client(client)?;
         if self.clients[client].in_transaction {
@@ -269,7 +270,8 @@ impl Round<'_> {
             for server in 0..servers {
                 present.push(self.present(server)?);
             }
-            if present.iter().all(|one| *one == present[0]) {
+            let mut comparable = present.iter().zip(&self.refused).filter(|(_, refused)| **refused == self.refused[0]);
+            if comparable.all(|(one, _)| *one == present[0]) {
                 return self.replace_killed(&present[0]);
             }
             if started.elapsed() > SETTLE_MAX {
