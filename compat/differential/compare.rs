@@ -73,6 +73,10 @@ impl Judge<'_> {
         match (&name.to_ascii_uppercase()[..], &subcommand[..]) {
             (b"KEYS" | b"SPOP" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"HKEYS" | b"HVALS", _)
             | (b"PUBSUB", b"CHANNELS" | b"SHARDCHANNELS") => sorted(ours) == sorted(theirs),
+            // What is not sorted comes as it is stored, which may be as a set.
+            (b"SORT", _) if arguments.iter().any(|word| word.eq_ignore_ascii_case(b"nosort")) => {
+                sorted(ours) == sorted(theirs)
+            }
             (b"COMMAND", b"LIST") => self.common_names(ours) == self.common_names(theirs),
             (b"CONFIG", b"GET") => self.same_settings(ours, theirs),
             (b"HGETALL", _) => sorted_pairs(ours) == sorted_pairs(theirs),
