@@ -5,24 +5,22 @@
 
 #![no_main]
 
+mod support;
+
 use libfuzzer_sys::fuzz_target;
-use radish::client::{Client, Endpoint, Identity, Session};
-use radish::command::{self, Batch};
-use radish::config::{Arguments, Directive, Settings};
+use radish::client::Session;
+use radish::command;
+use radish::config::Directive;
 use radish::resp::{Args, Progress, Protocol, Reply, RequestLimits, parse_request};
-use radish::spec::Table;
-use radish::state::{State, unix_time_ms};
-use std::sync::{Arc, LazyLock};
+use radish::state::State;
+use std::sync::LazyLock;
+use support::{end, execute, new_session, new_state, verify};
 
 /// Values are kept this small, so that no input needs much memory.
 const OPTIONS: &[u8] = b"proto-max-bulk-len 1mb\nsave ''\nenable-debug-command yes\n\
     list-max-listpack-size 8";
 
-static STATE: LazyLock<State> = LazyLock::new(|| {
-    let arguments = Arguments { options: OPTIONS.to_vec(), ..Arguments::default() };
-    let (settings, _) = Settings::start(&arguments, std::io::empty()).expect("the options are right");
-    State::new(settings, Table::new(&[]).expect("the table is whole"), 1).expect("a state can be made")
-});
+static STATE: LazyLock<State> = LazyLock::new(|| new_state(OPTIONS));
 
 /// Commands that end the process, stop it, write files, or report on the process at length.
 fn is_left_out(args: Args<'_>) -> bool {
@@ -35,18 +33,6 @@ fn is_left_out(args: Args<'_>) -> bool {
         || is(0, "client") && is(1, "pause")
 }
 
-fn new_session(id: u64) -> Session {
-    let endpoint = Endpoint::Unix(Arc::from("/fuzz"));
-    let client = Arc::new(Client::new(id, endpoint.clone(), endpoint, 0, unix_time_ms()));
-    STATE.clients.add(&client);
-    Session::new(Identity::new(client, STATE.acl.default_account(), true))
-}
-
-fn end(mut session: Session) {
-    command::leave(&STATE, &mut session);
-    STATE.clients.remove(&session.client);
-}
-
 /// Runs what is complete in `bytes`; the replies to `session`.
 fn run(session: &mut Session, bytes: &[u8], reply: &mut Reply) {
     let limits = RequestLimits { bulk_bytes_max: STATE.settings.int(Directive::ProtoMaxBulkLen), authenticated: true };
@@ -57,12 +43,8 @@ fn run(session: &mut Session, bytes: &[u8], reply: &mut Reply) {
         let Ok(Some(len)) = parsed else { return };
         let args = Args::new(if words.is_empty() { &bytes[at..at + len] } else { &words }, &spans);
         if !args.is_empty() && !is_left_out(args) {
-            reply.set_protocol(session.protocol);
-            let mut batch = Batch::default();
-            batch.push(&STATE, bytes, args);
-            batch.prefetch(&STATE, bytes, session.database);
             let begin = reply.len();
-            command::execute(&STATE, session, args, batch.request(bytes, 0), reply);
+            execute(&STATE, session, bytes, args, reply);
             // HELLO and RESET answer in the protocol that they change to.
             check_frames(&reply.as_bytes()[begin..], session.protocol);
         }
@@ -116,7 +98,7 @@ fn after_frame(bytes: &[u8], protocol: Protocol) -> Option<&[u8]> {
 fuzz_target!(|input: &[u8]| {
     let Some((flags, bytes)) = input.split_first() else { return };
     let mut reply = Reply::default();
-    let mut session = new_session(1);
+    let mut session = new_session(&STATE, 1);
     run(&mut session, b"FLUSHALL SYNC\r\n", &mut reply);
     if flags & 1 == 1 {
         run(&mut session, b"HELLO 3\r\n", &mut reply);
@@ -126,10 +108,6 @@ fuzz_target!(|input: &[u8]| {
     }
     reply.clear();
     run(&mut session, bytes, &mut reply);
-    end(session);
-    for shard in 0..STATE.keyspace.shard_count() {
-        for database in &STATE.keyspace.lock_one(shard).databases {
-            database.verify(None);
-        }
-    }
+    end(&STATE, session);
+    verify(&STATE);
 });

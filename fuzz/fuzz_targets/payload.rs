@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use radish::persistence::rdb::payload;
 use radish::persistence::rdb::value::{Limits, Loaded};
+use radish::persistence::rdb::{FieldDeadlines, Style, payload};
 use radish::value::digest::Digest;
 use radish::value::hash::HashRules;
 use radish::value::list::ListLimits;
@@ -25,7 +25,9 @@ fuzz_target!(|input: &[u8]| {
     let whole = [input, &[10, 0], &[0; 8]].concat();
     let Ok(loaded) = payload::read(&whole, false, &limits) else { return };
     let Some(value) = kept(loaded) else { return };
-    let again = payload::write(ValueRef::Boxed(&value), input.len() % 2 == 0);
+    let field_deadlines = if input.len().is_multiple_of(3) { FieldDeadlines::Valkey } else { FieldDeadlines::Redis };
+    let style = Style { compressed: input.len().is_multiple_of(2), field_deadlines };
+    let again = payload::write(ValueRef::Boxed(&value), style);
     let again =
         kept(payload::read(&again, true, &limits).expect("what was written can be read")).expect("nothing is over");
     assert_eq!(digest(&value), digest(&again));

@@ -19,6 +19,9 @@ fn main() -> io::Result<()> {
     write(&directory, "number", numbers())?;
     write(&directory, "payload", payloads())?;
     write(&directory, "rdb_file", files())?;
+    write(&directory, "append_file", append_files(&conversations))?;
+    write(&directory, "acl", rules())?;
+    write(&directory, "script", script_arguments())?;
     write(&directory, "tree", noise())?;
     std::fs::write(directory.join("dictionary"), dictionary())
 }
@@ -117,7 +120,7 @@ fn commands(conversations: &[Vec<String>]) -> Vec<Vec<u8>> {
 
 /// A file with every directive, and files of one line each.
 fn configurations() -> Vec<Vec<u8>> {
-    let whole = Settings::new().rewrite(b"", Rewrite::All);
+    let whole = Settings::new().rewrite(b"", Rewrite::All, &[]);
     let mut inputs: Vec<_> = whole.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     inputs.push(whole.clone());
     for line in [
@@ -155,6 +158,65 @@ fn payloads() -> Vec<Vec<u8>> {
         b"\x12\x01\x02\x0c\x0c\0\0\0\x02\0\x81a\x02\x01\x01\xff",
     ];
     payloads.map(<[u8]>::to_vec).into()
+}
+
+/// Manifests, and conversations as increments and bases, with annotations and transactions.
+fn append_files(conversations: &[Vec<String>]) -> Vec<Vec<u8>> {
+    let manifests = [
+        "file file.1.base.rdb seq 1 type b\nfile file.1.incr.aof seq 1 type i\n",
+        "file a.base.aof seq 2 type b\nfile b seq 1 type h\nfile c seq 3 type i startoffset 10\n",
+        "# nothing\nfile \"a b\" seq 1 type b\n",
+        "file ../a seq 1 type i\nfile b seq 1 type i\n",
+    ];
+    let mut inputs: Vec<Vec<u8>> = manifests.iter().map(|text| [b"\x01\0", text.as_bytes()].concat()).collect();
+    for (index, conversation) in conversations.iter().enumerate() {
+        let mut bytes = vec![0, index as u8];
+        bytes.extend(encode(["SELECT", "0"].into_iter()));
+        bytes.extend(b"#TS:1700000000\r\n");
+        bytes.extend(encode(["MULTI"].into_iter()));
+        for line in conversation.iter().take(20) {
+            bytes.extend(encode(line.split(' ').collect::<Vec<_>>().into_iter()));
+        }
+        bytes.extend(encode(["EXEC"].into_iter()));
+        inputs.push(bytes);
+    }
+    inputs.extend(files().into_iter().map(|file| [&[2, 255], &file[..]].concat()));
+    inputs
+}
+
+/// Rules of users, and requests that they allow or not.
+fn rules() -> Vec<Vec<u8>> {
+    let lines = [
+        "on nopass ~* &* +@all",
+        "off resetpass resetkeys resetchannels -@all",
+        "on >secret #5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8 %R~a* %W~b* %RW~c -@all +@read +config|get -@dangerous",
+        "+select|0 allkeys allchannels allcommands (+get ~x* &y) (-@all +set %R~k) <secret clearselectors reset",
+        "sanitize-payload +@scripting -eval ~[a-z]*\\* nocommands",
+    ];
+    let requests =
+        "\nget a\nset b 1\nconfig get x\nselect 0\nmget a b c\nsort a by b* get c*\nxread streams x y 0 0\npublish x y";
+    lines.iter().map(|line| [line.as_bytes(), requests.as_bytes()].concat()).collect()
+}
+
+/// Arguments of each of the target's scripts.
+fn script_arguments() -> Vec<Vec<u8>> {
+    let arguments: [&[u8]; 14] = [
+        b"\x93\x01\xa1a\xc0",
+        b"\x82\xa1a\xcb\x3f\xf8\0\0\0\0\0\0\x01\xd3\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\xdc\0\x02\xc3\xda\0\x01x\n2",
+        br#"{"a":[1,2.5e3,null,true,"\u00e9\ud83d\ude00"],"":{}}"#,
+        br#"[[[[[]]]],-0,1e400,"\\"]"#,
+        b">I4<i2!8bBhHlLTfdsx\nabcdefghijklmnopqrstuvwxyz\n3",
+        b">I3c0s\n7\nhello\nworld",
+        b"i17",
+        b"(a*)%1()%f[%w]\na[^b-c]-$",
+        b"aaa\n%d %5.2f %s %q %x",
+        b"2147483648\n31",
+        b"-1.5\n-33",
+        b"99999999999\n0",
+        b"nan\n1e300",
+    ];
+    (0..10_u8).flat_map(|script| arguments.iter().map(move |bytes| [&[script], *bytes].concat())).collect()
 }
 
 fn globs() -> Vec<Vec<u8>> {

@@ -94,7 +94,11 @@ pub fn auth(call: &mut Call) -> CommandResult {
 fn log_in(call: &mut Call, user: &[u8], password: &[u8]) -> CommandResult {
     match call.state.acl.authenticate(user, password) {
         Some(account) => {
-            become_user(call, account, true);
+            become_user(call, Arc::clone(&account), true);
+            // Whoever deletes a user ends the connections that are this user's: this one may not have been yet.
+            if !call.state.acl.find(user).is_some_and(|known| Arc::ptr_eq(&known, &account)) {
+                super::client::kill(call, &Arc::clone(&call.session.client));
+            }
             Ok(())
         }
         None => {

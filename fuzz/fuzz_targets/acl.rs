@@ -1,0 +1,36 @@
+//! Rules of a user, and requests. What is accepted is shown so that it reads the same, and no request makes a rule panic.
+//!
+//! The first line is the rules, apart by blanks; each further line is a request.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use radish::acl::User;
+use radish::resp::OwnedRequest;
+use radish::spec::Table;
+use std::sync::LazyLock;
+
+static TABLE: LazyLock<Table> = LazyLock::new(|| Table::new(&[]).expect("the table is whole"));
+
+/// A user to whom these rules apply, if all of them are right.
+fn user(rules: &[u8], all_channels: bool) -> Option<User> {
+    let acl = radish::acl::Acl::default();
+    let words: Vec<&[u8]> = rules.split(|byte| *byte == b' ').collect();
+    Some((*acl.set_user(b"somebody", &words, all_channels).ok()?.user()).clone())
+}
+
+fuzz_target!(|input: &[u8]| {
+    let mut lines = input.split(|byte| *byte == b'\n');
+    let rules = lines.next().unwrap_or_default();
+    let Some(user) = user(rules, input.len().is_multiple_of(2)) else { return };
+    let again = self::user(&user.describe(), input.len().is_multiple_of(3)).expect("what is shown can be read");
+    assert_eq!(user.describe(), again.describe());
+    for line in lines {
+        let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        let request = OwnedRequest::new(words.into_iter());
+        let Some(command) = TABLE.lookup(&request.args()[0]) else { continue };
+        let Some(spec) = command.resolve(request.args()) else { continue };
+        let checked = |user: &User| user.check(spec, request.args()).is_ok();
+        assert_eq!(checked(&user), checked(&again));
+    }
+});
