@@ -1,4 +1,4 @@
-// rate-limiter-flexible as far as it works without scripts: limits that do not expire, blocks, rewards, and what it is told
+// rate-limiter-flexible without scripts: limits that do not expire, blocks, rewards, and what it is told
 // to set. Points that expire are counted by a script.
 'use strict';
 
