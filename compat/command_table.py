@@ -27,8 +27,6 @@ ABSENT = [
     ("asking", "cluster mode"),
     ("readonly", "cluster mode"),
     ("readwrite", "cluster mode"),
-    ("fcall*", "pending: functions"),
-    ("function*", "pending: functions"),
     ("client|caching", "pending: tracking"),
     ("client|getredir", "pending: tracking"),
     ("client|tracking*", "pending: tracking"),

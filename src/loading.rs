@@ -7,6 +7,7 @@ use crate::persistence::rdb::file::Usage;
 use crate::persistence::rdb::file::read::{FileReader, Part, ReadError, Record};
 use crate::persistence::rdb::value::Loaded;
 use crate::saving;
+use crate::script::Catalog;
 use crate::state::{State, unix_time_ms};
 use crate::store::{Key, Keyspace, Locked, Shard};
 use crate::tree::NewPayload;
@@ -133,6 +134,8 @@ pub struct Options {
     pub replaces: bool,
     /// Keys whose time is over are logged as removed: replicas that have them may follow.
     pub logs_expired: bool,
+    /// Libraries of functions are added to those that are there.
+    pub adds_libraries: bool,
 }
 
 /// Where records go: shards that are locked for each of them, or that are held already.
@@ -169,6 +172,8 @@ pub enum LoadError {
     Databases(usize),
     /// A key that exists already, and its database.
     Duplicate(Vec<u8>, usize),
+    /// A library of functions cannot be loaded, for this reason.
+    Library(String),
 }
 
 impl From<io::Error> for LoadError {
@@ -186,7 +191,7 @@ impl fmt::Display for LoadError {
                 f.write_str("Fatal error loading the DB: Invalid argument. Exiting.")
             }
             LoadError::Read(error @ ReadError::ModuleAux(_), _) => error.fmt(f),
-            LoadError::Read(..) | LoadError::Duplicate(..) => {
+            LoadError::Read(..) | LoadError::Duplicate(..) | LoadError::Library(_) => {
                 f.write_str("Terminating server after rdb file reading failure.")
             }
             LoadError::Databases(databases) => write!(
@@ -221,6 +226,10 @@ impl LoadError {
             }
             LoadError::Duplicate(key, database) => {
                 tracing::warn!("RDB has duplicated key '{}' in DB {database}", key.escape_ascii());
+            }
+            LoadError::Library(reason) => {
+                tracing::warn!("Failed loading a library of functions: {reason}");
+                tracing::warn!("Short read or OOM loading DB. Unrecoverable error, aborting now.");
             }
         }
         tracing::warn!("{self}");
@@ -273,9 +282,8 @@ fn load_own_file(state: &State, file: impl Read) {
         drop(all);
     }
     let options = Options { logs_expired: is_primary, ..Options::default() };
-    if let Err(error) = load(state, file, &mut &state.keyspace, options) {
-        end(&error);
-    }
+    let libraries = load(state, file, &mut &state.keyspace, options).unwrap_or_else(|error| end(&error));
+    state.scripts.libraries.set(libraries);
     tracing::info!("DB loaded from disk: {:.3} seconds", begun.elapsed().as_secs_f64());
     go_on_from_place(state);
     memory::publish();
@@ -363,7 +371,7 @@ pub enum Replacement {
 }
 
 /// Data of a primary are loaded so.
-const RECEIVED: Options = Options { keeps_expired: true, replaces: false, logs_expired: false };
+const RECEIVED: Options = Options { keeps_expired: true, replaces: false, logs_expired: false, adds_libraries: false };
 
 /// Begins to load data that come from elsewhere in place of those that are there, on a thread of its own, and returns what
 /// tells of the end. What is there is removed in the background if that is wanted (`is_lazy`).
@@ -381,7 +389,8 @@ pub fn receive(
     memory::spawn("loading", move || {
         let result = if replacement == Replacement::Before {
             command::database::empty(&state, is_lazy);
-            load(&state, input, &mut &state.keyspace, RECEIVED)
+            let loaded = load(&state, input, &mut &state.keyspace, RECEIVED);
+            loaded.map(|libraries| state.scripts.libraries.set(libraries))
         } else {
             let databases = state.keyspace.databases();
             let mut aside: Vec<Shard> = (0..state.keyspace.shard_count()).map(|_| Shard::new(databases)).collect();
@@ -389,12 +398,11 @@ pub fn receive(
             if let Err(LoadError::Read(error, offset)) = &result {
                 tracing::warn!("Internal error in RDB reading offset {offset} -> {error}");
             }
-            if result.is_ok() {
+            result.map(|libraries| {
                 // The data are those of no history until whoever has received them says of which.
                 state.replication.set_has_history(false);
-                command::database::replace(&state, aside, is_lazy);
-            }
-            result
+                command::database::replace(&state, aside, libraries, is_lazy);
+            })
         };
         state.loading.note_under_way(replacement, false);
         memory::publish();
@@ -413,7 +421,7 @@ pub fn receive_at_once(state: &State, input: impl Read, bytes: u64, is_lazy: boo
     state.loading.begin(bytes);
     let mut all = state.keyspace.lock(state.keyspace.all_shards());
     let emptied = command::database::empty_locked(state, &mut all);
-    let result = load(state, input, &mut all, RECEIVED);
+    let result = load(state, input, &mut all, RECEIVED).map(|libraries| state.scripts.libraries.set(libraries));
     drop(all);
     emptied.free(state, is_lazy);
     memory::publish();
@@ -427,11 +435,18 @@ fn end(error: &LoadError) -> ! {
 }
 
 /// Loads the database file into shards that are held (`DEBUG RELOAD`). As in Redis, the process ends if what is there cannot
-/// be loaded. Errors: there is no file that can be opened.
+/// be loaded. Errors: there is no file that can be opened, or it has a library that cannot be loaded.
 pub fn reload(state: &State, locked: &mut Locked<'_>, options: Options) -> io::Result<()> {
     let (file, bytes) = saving::open(state)?;
     state.loading.begin(bytes);
-    load(state, file, locked, options).unwrap_or_else(|error| end(&error));
+    match load(state, file, locked, options) {
+        Ok(libraries) => state.scripts.libraries.set(libraries),
+        Err(error @ LoadError::Library(_)) => {
+            error.log();
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Err(error) => end(&error),
+    }
     Ok(())
 }
 
@@ -447,18 +462,26 @@ pub fn reload_append_file(state: &Arc<State>) -> Result<(), AppendFileError> {
     result
 }
 
-/// Loads a stream of RDB data and tells the log about it.
-pub fn load(state: &State, input: impl Read, shards: &mut impl Shards, options: Options) -> Result<(), LoadError> {
-    load_head(state, input, shards, options).map(drop)
+/// Loads a stream of RDB data and tells the log about it. Returns the libraries of functions that there are then.
+pub fn load(state: &State, input: impl Read, shards: &mut impl Shards, options: Options) -> Result<Catalog, LoadError> {
+    load_head(state, input, shards, options).map(|head| head.libraries)
 }
 
-/// Loads the RDB data that a stream begins with, and returns what follows, and at which byte.
+/// What the RDB data at the begin of a stream were.
+pub struct Head<R> {
+    pub libraries: Catalog,
+    /// What follows, and at which byte.
+    pub rest: R,
+    pub offset: u64,
+}
+
+/// Loads the RDB data that a stream begins with.
 pub fn load_head<R: Read, S: Shards>(
     state: &State,
     input: R,
     shards: &mut S,
     options: Options,
-) -> Result<(impl Read + use<R, S>, u64), LoadError> {
+) -> Result<Head<impl Read + use<R, S>>, LoadError> {
     let settings = &state.settings;
     let now_ms = unix_time_ms();
     let checks = settings.flag(Directive::Rdbchecksum) && !state.skips_payload_checksums.load(Ordering::Relaxed);
@@ -469,7 +492,9 @@ pub fn load_head<R: Read, S: Shards>(
     let mut loader = Loader { state, shards, options, now_ms, database: 0 };
     let mut place = Place::default();
     let mut has_offset = false;
-    let (mut empty_keys, mut functions) = (0, Vec::new());
+    let mut empty_keys = 0;
+    let mut libraries =
+        if options.adds_libraries { state.scripts.libraries.get().as_ref().clone() } else { Catalog::default() };
     loop {
         let part = reader.read_next();
         loading.loaded_bytes.store(reader.offset(), Ordering::Relaxed);
@@ -486,7 +511,10 @@ pub fn load_head<R: Read, S: Shards>(
                     _ => tell_of_field(state, &name, &value),
                 }
             }
-            Part::Function(code) => functions.push(code),
+            Part::Library(text) => {
+                let loaded = libraries.load(&state.scripts, &text, options.replaces, None);
+                loaded.map_err(|error| LoadError::Library(String::from_utf8_lossy(&error).into_owned()))?;
+            }
             Part::Database(number) => {
                 let databases = state.keyspace.databases();
                 loader.database = usize::try_from(number)
@@ -512,7 +540,6 @@ pub fn load_head<R: Read, S: Shards>(
             }
         }
     }
-    state.saving.keep_functions(functions);
     if has_offset && place.is_valid() && place.database < state.keyspace.databases() {
         loading.note_place(place);
     }
@@ -525,7 +552,7 @@ pub fn load_head<R: Read, S: Shards>(
         tracing::info!("Done loading RDB, keys loaded: {loaded}, keys expired: {expired}.");
     }
     let offset = reader.offset();
-    Ok((reader.into_rest(), offset))
+    Ok(Head { libraries, rest: reader.into_rest(), offset })
 }
 
 /// Tells the log what a file says of itself.

@@ -15,6 +15,7 @@ mod crash;
 mod dump;
 mod eviction;
 mod failover;
+mod functions;
 mod geo;
 mod hashes;
 mod hyperloglogs;

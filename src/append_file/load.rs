@@ -178,7 +178,8 @@ fn load_part(state: &Arc<State>, session: &mut Session, part: &Part, is_last: bo
     tracing::info!(target: "notice", "Reading RDB base file on AOF loading...");
     let options = Options { keeps_expired: true, ..Options::default() };
     let rest = loading::load_head(state, whole, &mut &state.keyspace, options);
-    let (rest, offset) = rest.map_err(AppendFileError::Base)?;
+    let loading::Head { libraries, rest, offset } = rest.map_err(AppendFileError::Base)?;
+    state.scripts.libraries.set(libraries);
     debug_assert!(offset <= bytes);
     run_commands(state, session, part, rest, offset, is_last, &path)
 }

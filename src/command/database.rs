@@ -5,6 +5,7 @@ use super::key;
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::saving;
+use crate::script::Catalog;
 use crate::state::State;
 use crate::store::snapshot::retire;
 use crate::store::{Database, DueFields, Locked, Shard};
@@ -112,17 +113,19 @@ pub fn empty(state: &State, in_background: bool) {
 
 /// The same while all shards are held; what was there is to be freed.
 pub fn empty_locked(state: &State, locked: &mut Locked<'_>) -> Emptied {
+    state.scripts.libraries.set(Catalog::default());
     take_all(state, locked, 0..state.keyspace.databases())
 }
 
-/// Puts data that were loaded aside in place of all that is there, at one moment.
-pub fn replace(state: &State, aside: Vec<Shard>, in_background: bool) {
+/// Puts data and libraries that were loaded aside in place of all that is there, at one moment.
+pub fn replace(state: &State, aside: Vec<Shard>, libraries: Catalog, in_background: bool) {
     let mut locked = state.keyspace.lock(state.keyspace.all_shards());
     let emptied = empty_locked(state, &mut locked);
     for ((_, shard), other) in locked.shards().zip(aside) {
         shard.databases = other.databases;
         shard.due_fields = other.due_fields;
     }
+    state.scripts.libraries.set(libraries);
     drop(locked);
     emptied.free(state, in_background);
 }

@@ -8,6 +8,7 @@ use crate::loading::{self, Options};
 use crate::memory;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::saving;
+use crate::script::Catalog;
 use crate::spec::errors;
 use crate::state::REPLY_PEAK_RESET_MS;
 use crate::value::digest::Digest;
@@ -190,7 +191,9 @@ fn reload(call: &mut Call) -> CommandResult {
     }
     if flushes {
         super::database::flush(call, 0..call.state.keyspace.databases(), false);
+        call.state.scripts.libraries.set(Catalog::default());
     }
+    options.adds_libraries = !flushes;
     loading::reload(call.state, call.keys.locked(), options)
         .map_err(|_| ErrorReply::fixed("ERR Error trying to load the RDB dump, check server logs."))?;
     tracing::warn!("DB reloaded by DEBUG RELOAD");

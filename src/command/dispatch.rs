@@ -177,7 +177,7 @@ fn admit(
 ) -> Result<Admitted, ErrorReply> {
     let spec = find(state, session, args, named)?;
     let refused = if state.scripts.running.is_busy() && !session.obeys && !spec.has(CommandFlags::ALLOW_BUSY) {
-        Some(ErrorReply::BUSY)
+        Some(state.scripts.running.busy_error())
     } else {
         refusal(state, session, spec, args)
     };
@@ -457,9 +457,11 @@ fn run(
     state.append_file.hold_back(state);
     let now_ms = crate::access::unix_time_ms_at(begun);
     if waits_in_vain_for_script(state, session, spec) {
-        return Err(ErrorReply::BUSY);
+        return Err(state.scripts.running.busy_error());
     }
-    let Some(mut keys) = lock(state, session, spec, args, prepared, now_ms) else { return Err(ErrorReply::BUSY) };
+    let Some(mut keys) = lock(state, session, spec, args, prepared, now_ms) else {
+        return Err(state.scripts.running.busy_error());
+    };
     // Behind the locks: whoever begins a pause holds all of them, and nothing can be on its way after that.
     if postpones(state, session, spec, args) {
         return Ok(Outcome::Postponed(Postponed::Pause));

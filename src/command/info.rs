@@ -287,13 +287,13 @@ fn memory_section(call: &mut Call, text: &mut Text) {
     text.fields(&[
         ("used_memory_scripts_eval", scripts.script_bytes as u64),
         ("number_of_cached_scripts", scripts.scripts as u64),
-        ("number_of_functions", 0),
-        ("number_of_libraries", 0),
-        ("used_memory_vm_functions", 0),
+        ("number_of_functions", scripts.functions as u64),
+        ("number_of_libraries", scripts.libraries as u64),
+        ("used_memory_vm_functions", scripts.function_interpreter_bytes as u64),
     ]);
-    text.size("used_memory_vm_total", scripts.interpreter_bytes);
-    text.field("used_memory_functions", 0);
-    text.size("used_memory_scripts", scripts.script_bytes);
+    text.size("used_memory_vm_total", scripts.interpreter_bytes + scripts.function_interpreter_bytes);
+    text.field("used_memory_functions", scripts.library_bytes);
+    text.size("used_memory_scripts", scripts.script_bytes + scripts.library_bytes);
     text.size("maxmemory", state.settings.int(Directive::Maxmemory).max(0) as usize);
     text.field("maxmemory_policy", state.settings.enum_name(Directive::MaxmemoryPolicy));
     text.field("allocator_frag_ratio", format_args!("{:.2}", ratio(allocator.active, allocator.allocated)));

@@ -46,7 +46,7 @@ pub fn memory_stats(call: &mut Call) -> CommandResult {
     let used = now.used;
     let net = used.saturating_sub(now.startup);
     let difference = |more: usize, less: usize| more as i64 - less as i64;
-    let scripts = call.state.scripts.figures().script_bytes;
+    let scripts = call.state.scripts.figures();
     let reply = &mut *call.reply;
     let at = reply.deferred_array();
     let mut count = 0;
@@ -63,8 +63,8 @@ pub fn memory_stats(call: &mut Call) -> CommandResult {
     integer(reply, "clients.normal", now.clients as i64)?;
     integer(reply, "cluster.links", 0)?;
     integer(reply, "aof.buffer", 0)?;
-    integer(reply, "lua.caches", scripts as i64)?;
-    integer(reply, "functions.caches", 0)?;
+    integer(reply, "lua.caches", scripts.script_bytes as i64)?;
+    integer(reply, "functions.caches", scripts.library_bytes as i64)?;
     integer(reply, "overhead.total", now.overhead as i64)?;
     integer(reply, "keys.count", keys as i64)?;
     integer(reply, "keys.bytes-per-key", net.checked_div(keys).unwrap_or(0) as i64)?;

@@ -16,6 +16,7 @@ pub mod divergence;
 pub mod dump;
 pub mod expiry;
 pub mod failover;
+pub mod function;
 pub mod geo;
 mod handlers;
 pub mod hash;

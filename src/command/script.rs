@@ -1,4 +1,4 @@
-//! `EVAL` and its kin, and `SCRIPT`: running scripts, with all shards locked from their begin to their end.
+//! `EVAL` and its kin, `FCALL`, and `SCRIPT`: running scripts and functions, with all shards locked from their begin to their end.
 
 use super::acl::{self, Occasion};
 use super::call::{Call, Mode};
@@ -10,7 +10,7 @@ use super::run::{self, count_error};
 use crate::client::Session;
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Protocol, Reply};
-use crate::script::{self, Digest, Host, Input, Replication, Script, ScriptFlags, Shebang, Unkillable};
+use crate::script::{self, Digest, Function, Host, Input, Replication, Script, ScriptFlags, Shebang, Unkillable};
 use crate::spec::{CommandFlags, CommandSpec};
 use crate::state::{State, unix_time_ms};
 use std::sync::Arc;
@@ -26,8 +26,9 @@ struct Runner<'r, 'k> {
     session: Session,
     is_read_only: bool,
     allows_oom: bool,
-    /// Its digest.
+    /// The digest of the script, or the name of the function, and the request that runs it.
     name: &'r str,
+    request: Args<'r>,
     /// It has been let write: from then on it is not stopped for want of memory.
     has_written: bool,
 }
@@ -119,9 +120,9 @@ impl Host for Runner<'_, '_> {
         spec.accepts(args.len()).then(|| self.session.check(spec, args).is_ok())
     }
 
-    fn look(&mut self) -> bool {
+    fn look(&mut self) -> Option<&'static str> {
         let limit_ms = self.state.settings.int(Directive::BusyReplyThreshold);
-        self.state.scripts.running.look(self.name, unix_time_ms(), limit_ms)
+        self.state.scripts.running.look(self.name, self.request, unix_time_ms(), limit_ms)
     }
 
     fn note_error(&mut self, error: &ErrorReply, is_counted: bool) {
@@ -136,6 +137,7 @@ pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> Com
     let text = args.get(1).unwrap_or_default();
     let says = match spec.name {
         "eval" | "eval_ro" => Shebang::of(text).ok().and_then(|shebang| shebang.flags),
+        "fcall" | "fcall_ro" => state.scripts.libraries.find(text).map(|function| function.flags()),
         _ => Digest::named(text).and_then(|digest| state.scripts.find(&digest)?.shebang.flags),
     };
     let Some(says) = says else { return spec.flags };
@@ -157,7 +159,7 @@ pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> Com
 pub fn eval(call: &mut Call) -> CommandResult {
     let arguments = Arguments::of(call)?;
     let script = known_or_new(call.state, call.arg(1), true)?;
-    run_script(call, &script, &arguments)
+    run_program(call, Program::Script(&script), &arguments)
 }
 
 /// `EVAL_RO`
@@ -170,12 +172,26 @@ pub fn evalsha(call: &mut Call) -> CommandResult {
     let digest = Digest::named(call.arg(1)).ok_or(NO_SCRIPT)?;
     let arguments = Arguments::of(call)?;
     let script = call.state.scripts.find(&digest).ok_or(NO_SCRIPT)?;
-    run_script(call, &script, &arguments)
+    run_program(call, Program::Script(&script), &arguments)
 }
 
 /// `EVALSHA_RO`
 pub fn evalsha_ro(call: &mut Call) -> CommandResult {
     evalsha(call)
+}
+
+/// `FCALL function numkeys [key …] [arg …]`
+pub fn fcall(call: &mut Call) -> CommandResult {
+    let unknown = ErrorReply::fixed("ERR Function not found");
+    let function = call.state.scripts.libraries.find(call.arg(1)).ok_or(unknown)?;
+    let keys = call.integer(2).map_err(|_| ErrorReply::fixed("ERR Bad number of keys provided"))?;
+    let arguments = Arguments::new(call, keys)?;
+    run_program(call, Program::Function(&function), &arguments)
+}
+
+/// `FCALL_RO`
+pub fn fcall_ro(call: &mut Call) -> CommandResult {
+    fcall(call)
 }
 
 /// The number of keys that a request names.
@@ -185,7 +201,10 @@ struct Arguments {
 
 impl Arguments {
     fn of(call: &Call) -> Result<Arguments, ErrorReply> {
-        let keys = call.integer(2)?;
+        Arguments::new(call, call.integer(2)?)
+    }
+
+    fn new(call: &Call, keys: i64) -> Result<Arguments, ErrorReply> {
         if keys > call.args.len() as i64 - 3 {
             return Err(ErrorReply::fixed("ERR Number of keys can't be greater than number of args"));
         }
@@ -205,13 +224,37 @@ fn known_or_new(state: &State, text: &[u8], is_evaluated: bool) -> Result<Arc<Sc
     Ok(state.scripts.insert(digest, text, shebang, is_evaluated))
 }
 
-/// Why a script may not begin.
-fn start_refusal(call: &Call, script: &Script) -> Option<ErrorReply> {
+/// What is run.
+#[derive(Clone, Copy)]
+enum Program<'p> {
+    Script(&'p Arc<Script>),
+    Function(&'p Function),
+}
+
+impl Program<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Program::Script(script) => script.digest.as_str(),
+            Program::Function(function) => function.name(),
+        }
+    }
+
+    /// What it says of itself, if it does.
+    fn flags(&self) -> Option<ScriptFlags> {
+        match self {
+            Program::Script(script) => script.shebang.flags,
+            Program::Function(function) => Some(function.flags()),
+        }
+    }
+}
+
+/// Why a script or a function with these flags may not begin.
+fn start_refusal(call: &Call, flags: Option<ScriptFlags>) -> Option<ErrorReply> {
     let state = call.state;
     if call.session.obeys {
         return None;
     }
-    let Some(flags) = script.shebang.flags else {
+    let Some(flags) = flags else {
         let error = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
         return is_stale(state).then_some(ErrorReply::fixed(error));
     };
@@ -238,14 +281,14 @@ fn start_refusal(call: &Call, script: &Script) -> Option<ErrorReply> {
     ))
 }
 
-fn run_script(call: &mut Call, script: &Arc<Script>, arguments: &Arguments) -> CommandResult {
-    if let Some(error) = start_refusal(call, script) {
+fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> CommandResult {
+    if let Some(error) = start_refusal(call, program.flags()) {
         return Err(error);
     }
     if !call.state.monitors.is_empty() {
         monitor::feed_script(call.state, call.session, call.spec, call.args);
     }
-    let flags = script.shebang.flags.unwrap_or_default();
+    let flags = program.flags().unwrap_or_default();
     let mut session = Session::new(call.session.identity());
     session.database = call.keys.database();
     session.protocol = Protocol::Resp2;
@@ -257,13 +300,19 @@ fn run_script(call: &mut Call, script: &Arc<Script>, arguments: &Arguments) -> C
         session,
         is_read_only: call.spec.has(CommandFlags::READONLY) || flags.has_any(ScriptFlags::NO_WRITES),
         allows_oom: flags.has_any(ScriptFlags::ALLOW_OOM),
-        name: script.digest.as_str(),
+        name: program.name(),
+        request: call.args,
         has_written: false,
     };
     let (keys, args) = (call.args.from(3).until(arguments.keys), call.args.from(3 + arguments.keys));
     let (begin, database) = (call.reply.len(), runner.session.database);
-    call.state.scripts.running.begin(unix_time_ms(), call.session.obeys);
-    let result = script::run(&call.state.scripts, script, &Input { keys, args }, &mut runner, call.reply);
+    let is_function = matches!(program, Program::Function(_));
+    call.state.scripts.running.begin(unix_time_ms(), call.session.obeys, is_function);
+    let (scripts, input) = (&call.state.scripts, Input { keys, args });
+    let result = match program {
+        Program::Script(script) => script::run(scripts, script, &input, &mut runner, call.reply),
+        Program::Function(function) => script::call(scripts, function, &input, &mut runner, call.reply),
+    };
     call.state.scripts.running.end();
     // The client's own database is the one before.
     runner.keys.set_database(database);
@@ -313,14 +362,20 @@ pub fn script_flush(call: &mut Call) -> CommandResult {
 
 /// `SCRIPT KILL`
 pub fn script_kill(call: &mut Call) -> CommandResult {
-    match call.state.scripts.running.kill() {
+    kill(call, false)
+}
+
+/// Has the script, or the function, that runs end.
+pub(super) fn kill(call: &mut Call, is_function: bool) -> CommandResult {
+    match call.state.scripts.running.kill(is_function) {
         Ok(()) => call.reply.ok(),
-        Err(reason) => Err(unkillable(reason)),
+        Err(reason) => Err(unkillable(call.state, reason)),
     }
 }
 
-fn unkillable(reason: Unkillable) -> ErrorReply {
+fn unkillable(state: &State, reason: Unkillable) -> ErrorReply {
     ErrorReply::fixed(match reason {
+        Unkillable::IsOther => return state.scripts.running.busy_error(),
         Unkillable::NotRunning => "NOTBUSY No scripts in execution right now.",
         Unkillable::HasWritten => {
             "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script \

@@ -22,9 +22,6 @@ impl ErrorReply {
     pub const OUT_OF_RANGE: ErrorReply = ErrorReply::fixed("ERR index out of range");
     pub const OUT_OF_MEMORY: ErrorReply = ErrorReply::fixed("OOM command not allowed when used memory > 'maxmemory'.");
     pub const LOADING: ErrorReply = ErrorReply::fixed("LOADING Redis is loading the dataset in memory");
-    /// A script is past its limit.
-    pub const BUSY: ErrorReply =
-        ErrorReply::fixed("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.");
     pub const CANNOT_SAVE: ErrorReply = ErrorReply::fixed(
         "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that \
          may modify the data set are disabled, because this instance is configured to report errors during writes if RDB \

@@ -9,6 +9,7 @@ use crate::persistence::rdb::FieldDeadlines;
 use crate::persistence::rdb::file::write::{self, About, Output};
 use crate::persistence::{Place, aof};
 use crate::resp::write_command;
+use crate::script::Catalog;
 use crate::state::{State, unix_time_ms};
 use crate::store::Locked;
 use crate::store::snapshot::{Image, Snapshot, Step};
@@ -53,6 +54,7 @@ impl Image for Records {
 pub struct Copy<'s> {
     state: &'s State,
     snapshot: Snapshot,
+    libraries: Arc<Catalog>,
     field_deadlines: FieldDeadlines,
     keys_done: u64,
     /// Says that nobody wants it any more.
@@ -66,7 +68,8 @@ impl<'s> Copy<'s> {
         let field_deadlines = encoder.field_deadlines();
         let snapshot = Snapshot::begin(locked, Box::new(Records { encoder, form }))?;
         state.saving.count();
-        Some(Copy { state, snapshot, field_deadlines, keys_done: 0, is_unwanted: None })
+        let libraries = state.scripts.libraries.get();
+        Some(Copy { state, snapshot, libraries, field_deadlines, keys_done: 0, is_unwanted: None })
     }
 
     /// Has the copy end when `is_unwanted` says so.
@@ -88,7 +91,7 @@ impl<'s> Copy<'s> {
             used_memory: crate::eviction::used_memory(self.state),
             is_aof_base,
             replication: place,
-            functions: &self.state.saving.functions.lock(),
+            libraries: &self.libraries.texts(),
         };
         write::begin(&about, &mut bytes);
         output.write(&bytes)?;
@@ -128,6 +131,11 @@ impl Copy<'_> {
             output.write_all(aof::write::timestamp(unix_time_ms() / 1000).as_bytes())?;
         }
         let (mut bytes, mut selected, mut written) = (Vec::new(), None, Ok(()));
+        for text in self.libraries.texts() {
+            write_command(&mut bytes, [b"FUNCTION".as_slice(), b"LOAD", text].into_iter());
+            output.write_all(&bytes)?;
+            bytes.clear();
+        }
         let mut add = |database: usize, commands: &mut Vec<u8>| {
             if selected != Some(database) && written.is_ok() {
                 let mut head = Vec::new();
@@ -162,7 +170,7 @@ pub fn write_empty<W: Write>(state: &State, mut output: Output<W>) -> io::Result
         used_memory: crate::eviction::used_memory(state),
         is_aof_base: true,
         replication: None,
-        functions: &[],
+        libraries: &[],
     };
     write::begin(&about, &mut bytes);
     output.write(&bytes)?;

@@ -26,7 +26,6 @@ use crate::store::{Locked, Shard};
 use crate::{delay, eviction};
 use encoder::Encoder;
 use file::{Incremental, Target};
-use parking_lot::Mutex;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -45,8 +44,6 @@ pub struct Saving {
     saved_changes: AtomicU64,
     saves: AtomicU64,
     pub background: Background,
-    /// Libraries of functions that were in the file, which are kept aside.
-    functions: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Default for Saving {
@@ -56,7 +53,6 @@ impl Default for Saving {
             saved_changes: AtomicU64::new(0),
             saves: AtomicU64::new(0),
             background: Background::default(),
-            functions: Mutex::default(),
         }
     }
 }
@@ -75,11 +71,6 @@ impl Saving {
     /// Of so many changes since the start, those that no save has.
     pub fn unsaved(&self, changes: u64) -> u64 {
         changes.saturating_sub(self.saved_changes.load(Ordering::Relaxed))
-    }
-
-    /// Keeps the code of libraries, for the files that are written.
-    pub fn keep_functions(&self, functions: Vec<Vec<u8>>) {
-        *self.functions.lock() = functions;
     }
 
     /// Counts a save that begins.
@@ -134,13 +125,14 @@ pub fn place(state: &State) -> Option<Place> {
 /// Appends what a file begins with. All shards are locked.
 fn begin(state: &State, field_deadlines: Option<FieldDeadlines>, out: &mut Vec<u8>) {
     let place = place(state);
+    let libraries = state.scripts.libraries.get();
     let about = About {
         field_deadlines,
         created_s: unix_time_ms() / 1000,
         used_memory: eviction::used_memory(state),
         is_aof_base: false,
         replication: place.as_ref(),
-        functions: &state.saving.functions.lock(),
+        libraries: &libraries.texts(),
     };
     write::begin(&about, out);
 }

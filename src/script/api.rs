@@ -2,11 +2,11 @@
 
 use super::arguments::{Argument, Arguments};
 use super::errors::{self, Thrown, error_table};
-use super::interpreter::{Exchange, IS_ALLOWED, RUN};
-use super::{Digest, Replication, reply};
+use super::interpreter::{Exchange, IS_ALLOWED, Kind, RUN};
+use super::{Digest, Replication, register, reply};
 use crate::resp::{Protocol, RequestBuffer};
 use crate::value::double;
-use mlua::{Lua, Table, Value};
+use mlua::{Lua, Table, Value, Variadic};
 use std::rc::Rc;
 
 /// Levels of `redis.log`.
@@ -20,14 +20,33 @@ const NO_ARGUMENT: &str = "Please specify at least one argument for this redis l
 const NOT_A_WORD: &str = "Lua redis lib command arguments must be strings or integers";
 const TOO_LONG: &str = "the command is too long";
 
-/// The table, whose functions reach the server through `exchange`.
-pub(super) fn table(lua: &Lua, exchange: &Rc<Exchange>) -> mlua::Result<Table> {
+/// What libraries have of it while they are loaded.
+pub(super) fn at_load(lua: &Lua, exchange: &Rc<Exchange>) -> mlua::Result<Table> {
+    let table = basics(lua)?;
+    let registering = Rc::clone(exchange);
+    let register = move |lua: &Lua, args: Variadic<Value>| register::register(lua, &registering, &args);
+    table.raw_set("register_function", lua.create_function(register)?)?;
+    Ok(table)
+}
+
+/// What there is of it at any time.
+fn basics(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    for (name, number) in LEVELS.into_iter().chain(REPLICATIONS) {
+    for (name, number) in LEVELS {
         table.raw_set(name, number)?;
     }
     table.raw_set("REDIS_VERSION", crate::REDIS_VERSION)?;
     table.raw_set("REDIS_VERSION_NUM", version_number(crate::REDIS_VERSION))?;
+    table.raw_set("log", lua.create_function(log)?)?;
+    Ok(table)
+}
+
+/// The table, whose functions reach the server through `exchange`.
+pub(super) fn table(lua: &Lua, exchange: &Rc<Exchange>, kind: Kind) -> mlua::Result<Table> {
+    let table = basics(lua)?;
+    for (name, number) in REPLICATIONS {
+        table.raw_set(name, number)?;
+    }
     for (name, throws) in [("call", true), ("pcall", false)] {
         let exchange = Rc::clone(exchange);
         table.raw_set(name, lua.create_function(move |lua, args: Arguments| call(lua, &exchange, &args, throws))?)?;
@@ -40,13 +59,14 @@ pub(super) fn table(lua: &Lua, exchange: &Rc<Exchange>) -> mlua::Result<Table> {
     table
         .raw_set("set_repl", lua.create_function(move |lua, args: Arguments| set_replication(lua, &telling, &args))?)?;
     table.raw_set("sha1hex", lua.create_function(sha1hex)?)?;
-    table.raw_set("log", lua.create_function(log)?)?;
     table.raw_set("error_reply", lua.create_function(|lua, args: Arguments| single_text(lua, &args, "err"))?)?;
     table.raw_set("status_reply", lua.create_function(|lua, args: Arguments| single_text(lua, &args, "ok"))?)?;
-    // Effects are replicated in any case, and there is no debugger.
-    table.raw_set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
-    table.raw_set("breakpoint", lua.create_function(|_, ()| Ok(false))?)?;
-    table.raw_set("debug", lua.create_function(|_, ()| Ok(()))?)?;
+    if kind == Kind::Scripts {
+        // Effects are replicated in any case, and there is no debugger.
+        table.raw_set("replicate_commands", lua.create_function(|_, ()| Ok(true))?)?;
+        table.raw_set("breakpoint", lua.create_function(|_, ()| Ok(false))?)?;
+        table.raw_set("debug", lua.create_function(|_, ()| Ok(()))?)?;
+    }
     Ok(table)
 }
 

@@ -1,6 +1,7 @@
 //! The texts of scripts by their digests, for all threads.
 
-use super::{RunningScript, Shebang};
+use super::interpreter::Kind;
+use super::{Libraries, RunningScript, Shebang};
 use parking_lot::Mutex;
 use sha1::{Digest as _, Sha1};
 use std::collections::HashMap;
@@ -77,8 +78,10 @@ pub struct ScriptCache {
     evicted: AtomicU64,
     /// The one that runs.
     pub running: RunningScript,
-    /// Bytes of the interpreters of all threads.
-    interpreters: AtomicUsize,
+    pub libraries: Libraries,
+    /// Bytes of the interpreters of all threads: those for scripts, and those for functions.
+    interpreters: Arc<AtomicUsize>,
+    function_interpreters: Arc<AtomicUsize>,
 }
 
 /// What `INFO` says of scripts.
@@ -88,6 +91,10 @@ pub struct ScriptFigures {
     pub script_bytes: usize,
     pub interpreter_bytes: usize,
     pub evicted: u64,
+    pub libraries: usize,
+    pub functions: usize,
+    pub library_bytes: usize,
+    pub function_interpreter_bytes: usize,
 }
 
 impl ScriptCache {
@@ -147,18 +154,26 @@ impl ScriptCache {
         self.evaluated.store(0, Ordering::Relaxed);
     }
 
-    /// Notes that the interpreter of a thread has so many bytes more, or less.
-    pub(super) fn note_interpreter(&self, before: usize, after: usize) {
-        self.interpreters.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+    /// Bytes of all interpreters of a kind.
+    pub(super) fn interpreter_bytes(&self, kind: Kind) -> &Arc<AtomicUsize> {
+        match kind {
+            Kind::Scripts => &self.interpreters,
+            Kind::Functions => &self.function_interpreters,
+        }
     }
 
     pub fn figures(&self) -> ScriptFigures {
         let scripts = self.scripts.lock();
+        let catalog = self.libraries.get();
         ScriptFigures {
             scripts: scripts.len(),
             script_bytes: scripts.values().map(|script| script.memory()).sum(),
             interpreter_bytes: self.interpreters.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
+            libraries: catalog.libraries().len(),
+            functions: catalog.functions(),
+            library_bytes: catalog.memory(),
+            function_interpreter_bytes: self.function_interpreters.load(Ordering::Relaxed),
         }
     }
 }

@@ -134,27 +134,35 @@ pub struct ScriptError {
     pub is_counted: bool,
 }
 
-/// What is told of a value that a script ended with instead of returning one.
-pub(super) fn outcome(script: &str, value: &Value) -> ScriptError {
-    let Value::Table(table) = value else {
+impl ScriptError {
+    /// An error that has not been counted.
+    pub fn new(text: impl Into<Vec<u8>>) -> ScriptError {
+        ScriptError { text: text.into(), is_counted: false }
+    }
+}
+
+/// The text of a value that was thrown.
+pub(super) fn text_of(value: &Value) -> Vec<u8> {
+    match value {
+        Value::Table(table) => match table.raw_get("err") {
+            Ok(Value::String(text)) => text.as_bytes().to_vec(),
+            _ => b"ERR unknown error".to_vec(),
+        },
         // There was not even the memory to say where.
-        let text = match value {
-            Value::String(text) => text.as_bytes().to_vec(),
-            _ => b"unknown error".to_vec(),
-        };
-        return ScriptError {
-            text: [b"ERR ".as_slice(), &text, b" script: ", script.as_bytes()].concat(),
-            is_counted: false,
-        };
-    };
+        Value::String(text) => [b"ERR ".as_slice(), &text.as_bytes()].concat(),
+        _ => b"ERR unknown error".to_vec(),
+    }
+}
+
+/// What is told of a value that a script, or function, of this name ended with instead of returning one.
+pub(super) fn outcome(script: &str, value: &Value) -> ScriptError {
+    let mut text = [&text_of(value), b" script: ".as_slice(), script.as_bytes()].concat();
+    let Value::Table(table) = value else { return ScriptError::new(text) };
     let field = |name: &str| match table.raw_get(name) {
         Ok(Value::String(text)) => Some(text.as_bytes().to_vec()),
         Ok(Value::Integer(number)) => Some(number.to_string().into_bytes()),
         _ => None,
     };
-    let mut text = field("err").unwrap_or_else(|| b"ERR unknown error".to_vec());
-    text.extend_from_slice(b" script: ");
-    text.extend_from_slice(script.as_bytes());
     if let (Some(source), Some(line)) = (field("source"), field("line")) {
         text.extend_from_slice(b", on ");
         text.extend_from_slice(&source);

@@ -1,33 +1,40 @@
-//! Lua scripts: the interpreters, one for each thread, and what scripts see of the server. What a script wants done is done
-//! by whoever runs it, through [`Host`].
+//! Lua scripts and functions: the interpreters, two for each thread, and what scripts see of the server. What a script wants done
+//! is done by whoever runs it, through [`Host`].
 //!
 //! Scripts see Lua 5.1 as Redis has it: the sandbox is in `sandbox.lua`, `redis` in `api`, and how replies become values
-//! and values replies in `reply`. The texts of scripts are in one cache for all threads, and each interpreter keeps what it
-//! has compiled of them.
+//! and values replies in `reply`. The texts of scripts are in one cache for all threads, and each thread keeps what it has
+//! compiled of them (`compiled`). So it is with libraries of functions (`library`, `functions`), which are loaded once to see
+//! which functions they register (`register`), and again on each thread where one of these is called.
 
 mod api;
 mod arguments;
 mod bits;
 mod cache;
+mod compiled;
 mod errors;
 mod flags;
+mod functions;
 mod general;
 mod guard;
 mod interpreter;
 mod json;
+mod library;
 mod msgpack;
 mod pack;
 mod random;
+mod register;
 mod reply;
 mod running;
 mod shebang;
 
 pub use cache::{Digest, Script, ScriptCache, ScriptFigures};
+pub use compiled::{check, run};
 pub use errors::ScriptError;
 pub use flags::ScriptFlags;
-pub use interpreter::{check, run};
-pub use running::{RunningScript, Unkillable, serve_others_by};
-pub use shebang::Shebang;
+pub use functions::call;
+pub use library::{Catalog, Function, Libraries, Library, LibraryFunction};
+pub use running::{Busy, RunningScript, Unkillable, serve_others_by};
+pub use shebang::{LibraryHead, Shebang};
 
 use crate::resp::{Args, ErrorReply, Reply};
 
@@ -51,8 +58,8 @@ pub trait Host {
     /// Whether the user may run a command; `None` if there is no such command.
     fn is_allowed(&mut self, args: Args<'_>) -> Option<bool>;
 
-    /// Called from time to time while the script runs. Returns whether it is to end.
-    fn look(&mut self) -> bool;
+    /// Called from time to time while the script runs. Returns why it is to end, if it is.
+    fn look(&mut self) -> Option<&'static str>;
 
     /// An error is part of what the script returned, and may have been counted where it arose.
     fn note_error(&mut self, error: &ErrorReply, is_counted: bool);

@@ -2,7 +2,7 @@
 --
 -- Lua has no read-only tables. A script gets an empty stand-in for each, which shows what the table has and refuses to be
 -- written to; functions that look into tables without metamethods are told of the stand-ins. `native` has what is written
--- in Rust.
+-- in Rust, and `at_load` if this is for functions of libraries.
 local native = ...
 local globals, shown = _G, {}
 local error, getmetatable, next, pcall, rawget, rawset = error, getmetatable, next, pcall, rawget, rawset
@@ -207,13 +207,20 @@ for name, library in next, native.libraries do
 end
 shown.os = guard { clock = os.clock }
 shown.server = shown.redis
-shown.__redis__err__handler, shown.__server__err__handler = native.handler, native.handler
-setmetatable(shown, {
-    __index = function(_, name)
-        error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
-    end,
-})
-shown._G = guard(shown)
+local function complain(_, name)
+    error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
+end
+setmetatable(shown, { __index = complain })
+local seen = guard(shown)
+shown._G = seen
+-- What libraries see while they are loaded, if this is for functions.
+local at_load
+if native.at_load then
+    local redis = guard(setmetatable(native.at_load, { __index = complain }))
+    at_load = setmetatable({ redis = redis, server = redis }, { __index = complain })
+else
+    shown.__redis__err__handler, shown.__server__err__handler = native.handler, native.handler
+end
 local strings = getmetatable("")
 strings.__index = shown.string
 guard(strings)
@@ -222,9 +229,16 @@ for stand_in in next, real do
     stand_ins[#stand_ins + 1] = stand_in
 end
 
--- Runs a compiled script. What functions that know nothing of stand-ins have put into them (`table.insert`) goes.
-local function run(script)
-    local ok, value = xpcall(script, native.handler)
+-- Runs a compiled script, or a function of a library with its arguments. What functions that know nothing of stand-ins have
+-- put into them (`table.insert`) goes.
+local function run(script, keys, args)
+    local called = script
+    if keys then
+        called = function()
+            return script(keys, args)
+        end
+    end
+    local ok, value = xpcall(called, native.handler)
     for i = 1, #stand_ins do
         local stand_in = stand_ins[i]
         local key = next(stand_in)
@@ -236,4 +250,13 @@ local function run(script)
     return ok, value
 end
 
-return run, shown, shown._G
+-- Runs the text of a library.
+local function load_library(text)
+    local behind = getmetatable(seen)
+    behind.__index = at_load
+    local ok, value = xpcall(text, native.handler)
+    behind.__index = shown
+    return ok, value
+end
+
+return run, shown, seen, load_library

@@ -1,6 +1,9 @@
-//! The first line of a script, if it begins with `#!`: the engine that runs it, and what it promises not to need.
+//! The first line of a script, if it begins with `#!`: the engine that runs it, and what it promises not to need. That of a
+//! library of functions, which must: the engine, and the library's name.
 
 use super::ScriptFlags;
+use super::library::{NAME_RULE, is_name};
+use crate::config;
 
 /// What the first line says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +41,44 @@ impl Shebang {
     }
 }
 
+/// What the first line of a library says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LibraryHead {
+    pub name: String,
+    /// Bytes of the line without its end, which stays.
+    pub len: usize,
+}
+
+impl LibraryHead {
+    /// Reads the first line of a library. Errors: the text of the error reply.
+    pub fn of(text: &[u8]) -> Result<LibraryHead, Vec<u8>> {
+        if !text.starts_with(b"#!") {
+            return Err(b"ERR Missing library metadata".to_vec());
+        }
+        let invalid = || b"ERR Invalid library metadata".to_vec();
+        let len = memchr::memchr(b'\n', text).ok_or_else(invalid)?;
+        let words = config::split(&text[..len]).ok_or_else(invalid)?;
+        let mut names = None;
+        for word in &words[1..] {
+            let name = word.split_at_checked(b"name=".len()).filter(|(key, _)| key.eq_ignore_ascii_case(b"name="));
+            let Some((_, name)) = name else {
+                return Err([b"ERR Invalid metadata value given: ".as_slice(), word].concat());
+            };
+            if names.replace(name).is_some() {
+                return Err(b"ERR Invalid metadata value, name argument was given multiple times".to_vec());
+            }
+        }
+        let name = names.ok_or_else(|| b"ERR Library name was not given".to_vec())?;
+        let name = std::str::from_utf8(name).ok().filter(|name| is_name(name.as_bytes()));
+        let name = name.ok_or_else(|| format!("ERR {NAME_RULE}").into_bytes())?;
+        let engine = &words[0][b"#!".len()..];
+        if !engine.eq_ignore_ascii_case(b"lua") {
+            return Err([b"ERR Engine '".as_slice(), engine, b"' not found"].concat());
+        }
+        Ok(LibraryHead { name: name.to_owned(), len })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +95,28 @@ mod tests {
             ("#!lua flags=no-writes,\n", "Unexpected flag in script shebang: "),
         ] {
             assert_eq!(Shebang::of(script.as_bytes()), Err(error.into()), "{script}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_of_a_library_names_it() {
+        let named = |name: &str, len| Ok(LibraryHead { name: name.to_owned(), len });
+        assert_eq!(LibraryHead::of(b"#!lua name=lib_1\nreturn"), named("lib_1", 16));
+        assert_eq!(LibraryHead::of(b"#!\"LUA\"  NAME=a \r\n"), named("a", 17));
+        assert_eq!(LibraryHead::of(b"#!lua name=\"a\\x62\"\n"), named("ab", 18));
+        for (text, error) in [
+            ("return 1", "Missing library metadata"),
+            ("", "Missing library metadata"),
+            ("#!lua name=a", "Invalid library metadata"),
+            ("#!lua name=a \"\n", "Invalid library metadata"),
+            ("#!\n", "Library name was not given"),
+            ("#!lua name=a name=b\n", "Invalid metadata value, name argument was given multiple times"),
+            ("#! lua name=a\n", "Invalid metadata value given: lua"),
+            ("#!lua name=\n", NAME_RULE),
+            ("#!lua name=\u{e9}\n", NAME_RULE),
+            ("#! name=a\n", "Engine '' not found"),
+        ] {
+            assert_eq!(LibraryHead::of(text.as_bytes()), Err(format!("ERR {error}").into()), "{text}");
         }
     }
 }

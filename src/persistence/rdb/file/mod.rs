@@ -22,7 +22,7 @@ pub enum Usage {
 }
 
 /// What a byte stands for where a record may begin, if it is not the kind of one.
-mod opcode {
+pub(super) mod opcode {
     /// Keys of a slot of a cluster: hints.
     pub const SLOT_INFO: u8 = 244;
     pub const FUNCTION_2: u8 = 245;

@@ -67,8 +67,8 @@ pub enum Part {
     Aux(Vec<u8>, Vec<u8>),
     /// The records that follow are of this database.
     Database(u64),
-    /// The code of a library of functions.
-    Function(Vec<u8>),
+    /// The text of a library of functions.
+    Library(Vec<u8>),
     Record(Record),
     /// The file is over.
     End {
@@ -161,9 +161,9 @@ impl<R: Read> FileReader<R> {
                     return Ok(Ok(Part::Aux(name, value)));
                 }
                 opcode::FUNCTION_2 => {
-                    let mut code = Vec::new();
-                    self.reader.string(&mut code)?;
-                    return Ok(Ok(Part::Function(code)));
+                    let mut text = Vec::new();
+                    self.reader.string(&mut text)?;
+                    return Ok(Ok(Part::Library(text)));
                 }
                 opcode::FUNCTION => return Ok(Err(ReadError::Unreleased("function"))),
                 opcode::MODULE_AUX => return Ok(Err(ReadError::ModuleAux(module_name(self.reader.length()?)))),

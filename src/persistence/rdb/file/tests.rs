@@ -59,7 +59,7 @@ fn parts(file: &[u8], step: usize) -> Result<Vec<String>, ReadError> {
             }
             Part::Aux(name, value) => parts.push(format!("{}={}", name.escape_ascii(), value.escape_ascii())),
             Part::Database(number) => parts.push(format!("database {number}")),
-            Part::Function(code) => parts.push(format!("function {}", code.escape_ascii())),
+            Part::Library(code) => parts.push(format!("function {}", code.escape_ascii())),
         }
     }
 }
@@ -213,7 +213,7 @@ proptest! {
             used_memory: 1 << 40,
             is_aof_base: true,
             replication: Some(&Place { database: 3, id: id.into(), offset: 123_456 }),
-            functions: &functions,
+            libraries: &functions.iter().map(Vec::as_slice).collect::<Vec<_>>(),
         };
         let mut bytes = Vec::new();
         write::begin(&about, &mut bytes);

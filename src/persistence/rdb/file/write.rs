@@ -22,8 +22,8 @@ pub struct About<'a> {
     pub is_aof_base: bool,
     /// Where in the history of the data it was made, if that has one.
     pub replication: Option<&'a Place>,
-    /// Libraries of functions, as their code.
-    pub functions: &'a [Vec<u8>],
+    /// The texts of the libraries of functions.
+    pub libraries: &'a [&'a [u8]],
 }
 
 /// Appends what a file begins with.
@@ -46,9 +46,9 @@ pub fn begin(about: &About<'_>, out: &mut Vec<u8>) {
         aux("repl-offset", &replication.offset.to_string(), out);
     }
     aux("aof-base", if about.is_aof_base { "1" } else { "0" }, out);
-    for code in about.functions {
+    for text in about.libraries {
         out.push(opcode::FUNCTION_2);
-        write::string(code, false, out);
+        write::string(text, false, out);
     }
 }
 

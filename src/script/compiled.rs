@@ -1,0 +1,110 @@
+//! The scripts that a thread has compiled.
+
+use super::errors::ScriptError;
+use super::interpreter::{Interpreter, Kind};
+use super::{Digest, Host, Input, Script, ScriptCache};
+use crate::resp::Reply;
+use mlua::{Function, IntoLuaMulti, Table, Value};
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Compiled scripts that a thread keeps before it looks which of them have been forgotten.
+const KNOWN_MAX: usize = 1024;
+
+thread_local! {
+    static SCRIPTS: OnceCell<Scripts> = const { OnceCell::new() };
+}
+
+/// An interpreter with what it has compiled.
+struct Scripts {
+    interpreter: Interpreter,
+    /// The scripts that have been compiled, and what came of it, by their digests.
+    known: RefCell<HashMap<Digest, Arc<Script>>>,
+    compiled: Table,
+}
+
+impl Scripts {
+    fn new() -> mlua::Result<Scripts> {
+        let interpreter = Interpreter::new(Kind::Scripts)?;
+        let compiled = interpreter.lua.create_table()?;
+        Ok(Scripts { interpreter, known: RefCell::default(), compiled })
+    }
+
+    fn load(&self, body: &[u8]) -> Result<Function, Vec<u8>> {
+        let compiled = self.interpreter.compile("@user_script", body);
+        compiled.map_err(|reason| format!("ERR Error compiling script (new function): {reason}").into_bytes())
+    }
+
+    /// The script as a function. Errors: the text of the error reply.
+    fn compile(&self, script: &Arc<Script>) -> Result<Function, Vec<u8>> {
+        let name = script.digest.as_str();
+        let is_known = self.known.borrow().get(&script.digest).is_some_and(|known| Arc::ptr_eq(known, script));
+        if is_known && let Ok(function) = self.compiled.raw_get(name) {
+            return Ok(function);
+        }
+        let function = self.load(script.body())?;
+        let mut known = self.known.borrow_mut();
+        if known.len() >= KNOWN_MAX {
+            known.retain(|digest, script| {
+                let stays = !script.is_gone();
+                if !stays {
+                    // To take something out needs no memory.
+                    let _ = self.compiled.raw_set(digest.as_str(), Value::Nil);
+                }
+                stays
+            });
+        }
+        if self.compiled.raw_set(name, &function).is_ok() {
+            known.insert(script.digest, Arc::clone(script));
+        }
+        Ok(function)
+    }
+
+    fn run(
+        &self,
+        script: &Arc<Script>,
+        input: &Input<'_>,
+        host: &mut dyn Host,
+        reply: &mut Reply,
+    ) -> Result<(), ScriptError> {
+        let interpreter = &self.interpreter;
+        let function = self.compile(script).map_err(ScriptError::new)?;
+        let set = |name, args| interpreter.globals.raw_set(name, interpreter.table(args)?);
+        let ready = set("KEYS", input.keys).and_then(|()| set("ARGV", input.args));
+        let args = ready.and_then(|()| function.into_lua_multi(&interpreter.lua));
+        interpreter.run(script.digest.as_str(), args, host, reply)
+    }
+}
+
+/// Has the thread's interpreter for scripts do something.
+fn with<R>(work: impl FnOnce(&Scripts) -> R) -> Result<R, Vec<u8>> {
+    SCRIPTS.with(|cell| match cell.get() {
+        Some(scripts) => Ok(work(scripts)),
+        None => {
+            let made = Scripts::new().map_err(|error| format!("ERR no interpreter: {error}").into_bytes())?;
+            Ok(work(cell.get_or_init(|| made)))
+        }
+    })
+}
+
+/// Tells whether a text can be compiled. Errors: the text of the error reply.
+pub fn check(shebang_len: usize, text: &[u8]) -> Result<(), Vec<u8>> {
+    with(|scripts| scripts.load(&text[shebang_len..]).map(drop))?
+}
+
+/// Runs a script: what it wants done is done by `host`, and what it returns is appended to `reply`.
+pub fn run(
+    cache: &ScriptCache,
+    script: &Arc<Script>,
+    input: &Input<'_>,
+    host: &mut dyn Host,
+    reply: &mut Reply,
+) -> Result<(), ScriptError> {
+    let result = with(|scripts| {
+        let result = scripts.run(script, input, host, reply);
+        scripts.interpreter.settle(cache);
+        result
+    });
+    result.unwrap_or_else(|text| Err(ScriptError::new(text)))
+}

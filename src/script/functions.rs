@@ -1,0 +1,137 @@
+//! The libraries of functions that a thread has compiled: each when one of its functions is first called there.
+
+use super::errors::{self, ScriptError};
+use super::interpreter::{Interpreter, Kind};
+use super::library::{Function, Library, LibraryFunction};
+use super::register::Registered;
+use super::{Host, Input, Replication, ScriptCache};
+use crate::resp::{Args, ErrorReply, Reply};
+use mlua::{IntoLuaMulti, Table};
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+thread_local! {
+    static FUNCTIONS: OnceCell<Functions> = const { OnceCell::new() };
+}
+
+/// An interpreter with the libraries that it has compiled.
+struct Functions {
+    interpreter: Interpreter,
+    /// Each version of a library that was compiled, by the library's name, with the functions themselves by their names.
+    known: RefCell<HashMap<String, (Weak<Library>, Table)>>,
+}
+
+/// Watches over a library that is loaded, which can have nothing done.
+struct Watch {
+    end: Option<Instant>,
+}
+
+impl Host for Watch {
+    fn call(&mut self, _: Args<'_>, _: &mut Reply, _: Replication) -> Result<(), Vec<u8>> {
+        Err(b"ERR redis.call/pcall can only be called inside a script invocation".to_vec())
+    }
+
+    fn is_allowed(&mut self, _: Args<'_>) -> Option<bool> {
+        None
+    }
+
+    fn look(&mut self) -> Option<&'static str> {
+        self.end.is_some_and(|end| Instant::now() >= end).then_some("FUNCTION LOAD timeout")
+    }
+
+    fn note_error(&mut self, _: &ErrorReply, _: bool) {}
+}
+
+impl Functions {
+    /// Runs the text of a library, which takes no longer than `limit`. Errors: the text of the error reply.
+    fn load(&self, body: &[u8], limit: Option<Duration>) -> Result<Registered, Vec<u8>> {
+        let interpreter = &self.interpreter;
+        let text = interpreter
+            .compile("@user_function", body)
+            .map_err(|reason| format!("ERR Error compiling function: {reason}").into_bytes())?;
+        let failed = |reason: &[u8]| [b"ERR Error registering functions: ".as_slice(), reason].concat();
+        let begun = Registered::new(&interpreter.lua).map_err(|error| failed(error.to_string().as_bytes()))?;
+        *interpreter.exchange.registered.borrow_mut() = Some(begun);
+        let mut watch = Watch { end: limit.map(|limit| Instant::now() + limit) };
+        let args = text.into_lua_multi(&interpreter.lua);
+        let result = interpreter.call(&interpreter.load_library, args, &RefCell::new(&mut watch));
+        let registered = interpreter.exchange.registered.take();
+        result.map_err(|thrown| failed(&errors::text_of(&thrown)))?;
+        registered
+            .filter(|registered| !registered.functions.is_empty())
+            .ok_or_else(|| b"ERR No functions registered".to_vec())
+    }
+
+    /// The functions of a library. Errors: the text of the error reply.
+    fn compile(&self, library: &Arc<Library>) -> Result<Table, Vec<u8>> {
+        let mut known = self.known.borrow_mut();
+        if let Some((version, functions)) = known.get(&library.name)
+            && std::ptr::eq(version.as_ptr(), Arc::as_ptr(library))
+        {
+            return Ok(functions.clone());
+        }
+        known.retain(|_, (version, _)| version.strong_count() > 0);
+        // It has been loaded before, in time.
+        let functions = self.load(library.body(), None)?.callbacks;
+        known.insert(library.name.clone(), (Arc::downgrade(library), functions.clone()));
+        Ok(functions)
+    }
+
+    fn call(
+        &self,
+        function: &Function,
+        input: &Input<'_>,
+        host: &mut dyn Host,
+        reply: &mut Reply,
+    ) -> Result<(), ScriptError> {
+        let interpreter = &self.interpreter;
+        let name = function.name();
+        let functions = self.compile(&function.library).map_err(ScriptError::new)?;
+        let args = functions.raw_get::<mlua::Function>(name).and_then(|callback| {
+            (callback, interpreter.table(input.keys)?, interpreter.table(input.args)?).into_lua_multi(&interpreter.lua)
+        });
+        interpreter.run(name, args, host, reply)
+    }
+}
+
+/// Has the thread's interpreter for functions do something.
+fn with<R>(cache: &ScriptCache, work: impl FnOnce(&Functions) -> R) -> Result<R, Vec<u8>> {
+    FUNCTIONS.with(|cell| {
+        let functions = match cell.get() {
+            Some(functions) => functions,
+            None => {
+                let interpreter = Interpreter::new(Kind::Functions);
+                let interpreter = interpreter.map_err(|error| format!("ERR no interpreter: {error}").into_bytes())?;
+                cell.get_or_init(|| Functions { interpreter, known: RefCell::default() })
+            }
+        };
+        let result = work(functions);
+        functions.interpreter.settle(cache);
+        Ok(result)
+    })
+}
+
+/// Loads a text, whose head is `head_len` bytes long, and returns the functions that it registers. Errors: the text of the error
+/// reply.
+pub(super) fn load(
+    cache: &ScriptCache,
+    head_len: usize,
+    text: &[u8],
+    limit: Option<Duration>,
+) -> Result<Vec<LibraryFunction>, Vec<u8>> {
+    with(cache, |functions| Ok(functions.load(&text[head_len..], limit)?.functions))?
+}
+
+/// Calls a function: what it wants done is done by `host`, and what it returns is appended to `reply`.
+pub fn call(
+    cache: &ScriptCache,
+    function: &Function,
+    input: &Input<'_>,
+    host: &mut dyn Host,
+    reply: &mut Reply,
+) -> Result<(), ScriptError> {
+    let result = with(cache, |functions| functions.call(function, input, host, reply));
+    result.unwrap_or_else(|text| Err(ScriptError::new(text)))
+}
