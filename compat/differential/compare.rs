@@ -73,8 +73,11 @@ impl Judge<'_> {
         match (&name.to_ascii_uppercase()[..], &subcommand[..]) {
             (b"KEYS" | b"SPOP" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"HKEYS" | b"HVALS", _)
             | (b"PUBSUB", b"CHANNELS" | b"SHARDCHANNELS") => sorted(ours) == sorted(theirs),
-            // What is not sorted comes as it is stored, which may be as a set.
-            (b"SORT", _) if arguments.iter().any(|word| word.eq_ignore_ascii_case(b"nosort")) => {
+            // What is not sorted comes as it is stored, which may be as a set. Others compare no further than to the first zero.
+            (b"SORT" | b"SORT_RO", _)
+                if arguments.iter().any(|word| word.eq_ignore_ascii_case(b"nosort"))
+                    || ours.items.iter().any(|item| item.text.as_ref().is_some_and(|text| text.contains(&0))) =>
+            {
                 sorted(ours) == sorted(theirs)
             }
             (b"COMMAND", b"LIST") => self.common_names(ours) == self.common_names(theirs),
