@@ -19,6 +19,7 @@ use parking_lot::{Mutex, MutexGuard};
 use pool::{Candidate, Pool};
 use rand::Rng;
 use smallvec::SmallVec;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// Evictions between two looks at the clock.
@@ -38,6 +39,9 @@ pub enum Room {
 #[derive(Default)]
 pub struct Eviction {
     pool: Mutex<Pool>,
+    /// Bytes that it took to tell of what has been evicted since room began to be made: messages to clients, the log. They are
+    /// gone soon. Were they to be made up for by further evictions, of which must be told as well, that would have no end.
+    told_bytes: AtomicUsize,
     /// Wakes the background when there is more to evict than one command does.
     pub wanted: Notify,
 }
@@ -61,13 +65,15 @@ pub fn make_room(state: &State) -> Room {
     let time_max_us = time_max_us(state.settings.int(Directive::MaxmemoryEvictionTenacity));
     let mut pool = state.eviction.pool.lock();
     let started = access::ticks();
+    state.eviction.told_bytes.store(0, Ordering::Relaxed);
+    let is_above = || used_memory(state) > limit.saturating_add(state.eviction.told_bytes.load(Ordering::Relaxed));
     let room = loop {
         let mut evicted = 0;
-        while evicted < EVICTIONS_PER_LOOK && used_memory(state) > limit && evict_one(state, policy, &mut pool) {
+        while evicted < EVICTIONS_PER_LOOK && is_above() && evict_one(state, policy, &mut pool) {
             evicted += 1;
         }
         if evicted < EVICTIONS_PER_LOOK {
-            break if used_memory(state) <= limit { Room::Enough } else { Room::None };
+            break if is_above() { Room::None } else { Room::Enough };
         }
         if access::nanoseconds_since(started) / 1000 > time_max_us {
             state.eviction.wanted.notify_one();
@@ -221,9 +227,11 @@ fn evict(state: &State, mut guard: MutexGuard<'_, Shard>, database: usize, posit
     if let Some(value) = &value {
         shard.forget_fields(database, &key, value);
     }
-    removal::tell(state, shard.onlookers(), database, &key, Removal::Evicted);
+    let before = memory::publish();
+    removal::tell(state, &mut shard.onlookers(), database, &key, Removal::Evicted, 0);
     removal::log(state, database, &key);
     drop(guard);
+    state.eviction.told_bytes.fetch_add(memory::publish().saturating_sub(before), Ordering::Relaxed);
     if let Some(value) = value {
         state.lazy_free.free_value(value);
     }

@@ -21,6 +21,7 @@ pub mod logging;
 pub mod memory;
 pub mod migration;
 pub mod persistence;
+pub mod prefixes;
 pub mod process;
 pub mod pubsub;
 pub mod reconfigure;
@@ -37,6 +38,7 @@ pub mod start;
 pub mod state;
 pub mod stats;
 pub mod store;
+pub mod tracking;
 pub mod tree;
 pub mod value;
 

@@ -19,6 +19,7 @@ use crate::shutdown::Shutdown;
 use crate::spec::Table;
 use crate::stats::Stats;
 use crate::store::{Departed, Keyspace, LazyFree};
+use crate::tracking::Tracking;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -180,6 +181,7 @@ pub struct State {
     pub acl: Acl,
     pub clients: Registry,
     pub pubsub: Pubsub,
+    pub tracking: Tracking,
     pub stats: Stats,
     pub lazy_free: LazyFree,
     pub log: Log,
@@ -248,6 +250,7 @@ impl State {
             acl,
             clients: Registry::default(),
             pubsub,
+            tracking: Tracking::default(),
             stats: Stats::new(threads),
             lazy_free: LazyFree::start()?,
             log: Log::default(),

@@ -37,6 +37,7 @@ mod sorted_set_onlookers;
 mod sorted_sets;
 mod streams;
 mod strings;
+mod tracking;
 mod waiting;
 
 #[test]

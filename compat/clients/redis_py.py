@@ -12,6 +12,7 @@ import time
 
 import redis
 import redis.asyncio
+from redis.cache import CacheConfig
 
 HOST, PORT, PROTOCOL = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 JOBS = 20_000
@@ -364,6 +365,50 @@ def scripts(r):
     expect((take(keys=["key"]), take(keys=["key"])), ("once", None))
 
 
+def client_side_cache(r):
+    """Clients that keep what they read until the server says that it has changed; what they keep is what is there."""
+    if PROTOCOL == 2:
+        raises(redis.RedisError, "RESP version 3", lambda: connect(cache_config=CacheConfig()))
+        return
+    caching = connect(cache_config=CacheConfig(max_size=1_000))
+    kept = caching.get_cache()
+    r.mset({"cached": "old", "other": 1})
+    r.hset("user", mapping={"name": "Ada"})
+    expect((caching.get("cached"), caching.hgetall("user")), ("old", {"name": "Ada"}))
+    expect(kept.size, 2)
+    hits = int(r.info("stats")["keyspace_hits"])
+    expect((caching.get("cached"), caching.hgetall("user")), ("old", {"name": "Ada"}))
+    expect(int(r.info("stats")["keyspace_hits"]), hits)
+
+    def comes(wanted, read):
+        deadline = time.monotonic() + 5
+        while (got := read()) != wanted and time.monotonic() < deadline:
+            time.sleep(0.005)
+        expect(got, wanted)
+
+    r.set("cached", "new")
+    r.hset("user", "name", "Bob")
+    comes("new", lambda: caching.get("cached"))
+    comes({"name": "Bob"}, lambda: caching.hgetall("user"))
+    r.pexpire("cached", 20)
+    comes(None, lambda: caching.get("cached"))
+    r.flushall()
+    comes({}, lambda: caching.hgetall("user"))
+
+    def write(number):
+        mine = connect()
+        for value in range(500):
+            mine.set(f"shared:{value % 5}", f"{number}:{value}")
+
+    def read(_):
+        mine = connect(cache_config=CacheConfig())
+        for value in range(1_000):
+            mine.get(f"shared:{value % 5}")
+        comes([r.get(f"shared:{number}") for number in range(5)], lambda: [mine.get(f"shared:{number}") for number in range(5)])
+
+    in_threads(6, lambda number: write(number) if number < 3 else read(number))
+
+
 async def async_queue(r):
     taken = []
 
@@ -449,6 +494,7 @@ SCENARIOS = {
     sorted_sets: ["zadd", "bzpopmax"],
     streams: ["xadd", "xreadgroup"],
     scripts: ["eval", "evalsha"],
+    client_side_cache: ["client|tracking"],
     **dict.fromkeys([async_queue, async_fan_out, async_mixed], []),
 }
 

@@ -86,6 +86,14 @@ impl ClientFlags {
     /// It stands for the server that this one follows.
     pub const PRIMARY: u32 = 1 << 18;
 
+    /// Keys are tracked only, or except, if the client says so before the command that reads them.
+    pub const TRACKING_OPTIN: u32 = 1 << 19;
+    pub const TRACKING_OPTOUT: u32 = 1 << 20;
+    /// It has just said so.
+    pub const TRACKING_CACHING: u32 = 1 << 21;
+    /// It need not be told of what it does itself.
+    pub const TRACKING_NOLOOP: u32 = 1 << 22;
+
     /// The letters of `CLIENT LIST`, in its order.
     const LETTERS: [(u32, char); 16] = [
         (ClientFlags::REPLICA, 'S'),
@@ -131,6 +139,8 @@ pub struct Client {
     pub flags: AtomicU32,
     pub database: AtomicU32,
     pub protocol: AtomicU32,
+    /// The id of the client that gets this one's invalidation messages; 0: itself.
+    pub redirect: AtomicU64,
     /// Milliseconds since the epoch.
     pub last_active_ms: AtomicI64,
     /// Index into the command table; `u32::MAX` before the first command.
@@ -193,6 +203,7 @@ impl Client {
             flags: AtomicU32::new(flags),
             database: AtomicU32::new(0),
             protocol: AtomicU32::new(2),
+            redirect: AtomicU64::new(0),
             last_active_ms: AtomicI64::new(now_ms),
             last_command: AtomicU32::new(u32::MAX),
             channels: AtomicUsize::new(0),
@@ -232,6 +243,11 @@ impl Client {
         } else {
             self.flags.fetch_and(!flags, Ordering::Relaxed);
         }
+    }
+
+    /// Whether it speaks the protocol in which messages can be told from replies.
+    pub fn is_resp3(&self) -> bool {
+        self.protocol.load(Ordering::Relaxed) == 3
     }
 
     /// The flags as `CLIENT LIST` shows them.

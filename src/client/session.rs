@@ -1,6 +1,6 @@
 //! What a connection has agreed on with the server. Belongs to the connection's own thread.
 
-use super::Client;
+use super::{Client, Invalid, PrefixSet};
 use crate::acl::{Account, Denial};
 use crate::log::Audience;
 use crate::replication::{Capabilities, Replica};
@@ -101,6 +101,10 @@ pub struct Session {
     /// `None` until the first subscription.
     pub subscriptions: Option<Box<Subscriptions>>,
     pub blocked: Option<BlockedCommand>,
+    /// The prefixes of keys that it wants to be told of (`CLIENT TRACKING … BCAST`).
+    pub prefixes: PrefixSet,
+    /// What the command that has just run made out of date of what the client itself may keep.
+    pub invalidated: Vec<Invalid>,
     pub no_touch: bool,
     /// The command that runs confirms subscriptions: that is sent even when replies are not wanted.
     pub confirms: bool,
@@ -142,6 +146,8 @@ impl Session {
             watched: HashSet::new(),
             subscriptions: None,
             blocked: None,
+            prefixes: PrefixSet::default(),
+            invalidated: Vec::new(),
             no_touch: identity.no_touch,
             confirms: false,
             listens_anew: false,

@@ -299,14 +299,19 @@ fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Waiter) {
     let mut reply = Reply::new(session.protocol);
     let args = service.request.args();
     let outer = keys.set_no_touch(session.no_touch);
+    let (outer_client, outer_invalidated) = (keys.client(), keys.take_invalidated());
     let begun = crate::access::ticks();
     let (failed, still_waits) = run::call(state, &mut session, service.spec, args, keys, &mut reply, Mode::Serving);
     keys.set_no_touch(outer);
+    keys.set_client(outer_client);
+    let invalidated = keys.take_invalidated();
+    outer_invalidated.into_iter().for_each(|invalid| keys.note_invalid(invalid));
     keys.log_effects();
     if keys.is_logged() {
         service.identity.client.written.store(state.log.end(), Ordering::Relaxed);
     }
     if still_waits.is_some() {
+        state.tracking.tell(&state.clients, &session.client, invalidated);
         return;
     }
     let claimed = waiter.claim(TicketState::Served);
@@ -320,11 +325,15 @@ fn serve<'k>(state: &'k State, keys: &mut Keys<'k>, waiter: &Waiter) {
         &Run { begun, ended: crate::access::ticks(), failed, reply_bytes: reply.len() },
     );
     service.post(reply.take());
+    state.tracking.tell(&state.clients, &session.client, invalidated);
 }
 
 /// Notes on the client's own side that its wait was served.
 pub fn end_wait(session: &mut Session) {
     session.blocked = None;
+    if session.client.has(ClientFlags::TRACKING_CACHING) {
+        session.client.set(ClientFlags::TRACKING_CACHING, false);
+    }
     *session.client.waiter.lock() = None;
 }
 

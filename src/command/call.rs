@@ -2,7 +2,8 @@
 
 use super::keys::Keys;
 use super::migrate::Shipment;
-use crate::client::Session;
+use super::tracking;
+use crate::client::{ClientFlags, Session};
 use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
 use crate::spec::CommandSpec;
 use crate::state::State;
@@ -184,6 +185,9 @@ impl<'c> Call<'c, '_> {
     /// stay: other commands follow.
     pub fn let_go(&mut self) {
         if self.mode == Mode::Direct {
+            if self.session.client.has(ClientFlags::TRACKING) {
+                tracking::note_read(&self.session.client, self.spec, self.args, self.keys);
+            }
             self.keys.let_go();
         }
     }

@@ -109,7 +109,7 @@ pub(super) fn describe(state: &State, client: &Client, own: Option<Args<'_>>, ou
     line.text("events", if output > 0 { "rw" } else { "r" });
     line.text("cmd", command);
     line.bytes("user", &names.user);
-    line.text("redir", -1);
+    line.text("redir", super::tracking::redirect_of(client));
     line.text("resp", client.protocol.load(Ordering::Relaxed));
     line.bytes("lib-name", &names.library);
     line.bytes("lib-ver", &names.library_version);

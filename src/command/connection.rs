@@ -1,7 +1,7 @@
 //! Commands about the connection itself, but for CLIENT.
 
 use super::call::{Call, Mode};
-use super::{acl, monitor, pubsub, transaction};
+use super::{acl, monitor, pubsub, tracking, transaction};
 use crate::acl::{Account, DEFAULT};
 use crate::client::{ClientFlags, ReplyMode};
 use crate::config::Directive;
@@ -52,6 +52,7 @@ pub fn reset(call: &mut Call) -> CommandResult {
     let session = &mut *call.session;
     pubsub::leave(call.state, session);
     monitor::leave(call.state, session);
+    tracking::disable(call.state, session);
     session.client.set(ClientFlags::NO_EVICT | ClientFlags::NO_TOUCH, false);
     session.no_touch = false;
     session.reply_mode = ReplyMode::On;

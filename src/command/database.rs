@@ -2,6 +2,7 @@
 
 use super::Call;
 use super::key;
+use crate::client::Invalid;
 use crate::config::Directive;
 use crate::resp::{CommandResult, ErrorReply};
 use crate::saving;
@@ -66,6 +67,8 @@ pub struct Emptied {
     trees: Vec<Database>,
     /// Keys for which clients wait, with their databases.
     awaited: Vec<(usize, Box<[u8]>)>,
+    /// The client whose command did it keeps copies of keys, and must be told.
+    is_running_told: bool,
 }
 
 impl Emptied {
@@ -79,9 +82,12 @@ impl Emptied {
     }
 }
 
-/// Takes all keys out of these databases, whose shards are held, and tells those who watch them.
-fn take_all(state: &State, locked: &mut Locked<'_>, databases: Range<usize>) -> Emptied {
-    let mut emptied = Emptied { removed: 0, trees: Vec::new(), awaited: Vec::new() };
+/// Takes all keys out of these databases, whose shards are held, and tells those who watch them or keep copies of any keys,
+/// but for the client `running`, whose command does it (0: none does).
+fn take_all(state: &State, locked: &mut Locked<'_>, databases: Range<usize>, running: u64) -> Emptied {
+    let tracked = locked.shards().map(|(_, shard)| &mut shard.tracked);
+    let is_running_told = state.tracking.forget_all(&state.clients, tracked, running);
+    let mut emptied = Emptied { removed: 0, trees: Vec::new(), awaited: Vec::new(), is_running_told };
     for (_, shard) in locked.shards() {
         for database in databases.clone() {
             if shard.databases[database].is_empty() {
@@ -114,7 +120,7 @@ pub fn empty(state: &State, in_background: bool) {
 /// The same while all shards are held; what was there is to be freed.
 pub fn empty_locked(state: &State, locked: &mut Locked<'_>) -> Emptied {
     state.scripts.libraries.set(Catalog::default());
-    take_all(state, locked, 0..state.keyspace.databases())
+    take_all(state, locked, 0..state.keyspace.databases(), 0)
 }
 
 /// Puts data and libraries that were loaded aside in place of all that is there, at one moment.
@@ -132,7 +138,12 @@ pub fn replace(state: &State, aside: Vec<Shard>, libraries: Catalog, in_backgrou
 
 /// Removes all keys of these databases.
 pub(super) fn flush(call: &mut Call, databases: Range<usize>, in_background: bool) {
-    let Emptied { removed, trees, awaited } = take_all(call.state, call.keys.locked(), databases);
+    let running = call.keys.client();
+    let emptied = take_all(call.state, call.keys.locked(), databases, running);
+    let Emptied { removed, trees, awaited, is_running_told } = emptied;
+    if is_running_told {
+        call.keys.note_invalid(Invalid::All);
+    }
     for tree in trees {
         if in_background {
             free_in_background(call.state, tree);

@@ -12,8 +12,8 @@ use super::limits;
 use super::migrate::Travel;
 use super::prepare::Prepared;
 use super::run::{Run, call, feed_monitors, note, request_shards, write_error};
-use super::script;
-use crate::client::{ReplyMode, Session};
+use super::{script, tracking};
+use crate::client::{ClientFlags, ReplyMode, Session};
 use crate::config::{Directive, error_text};
 use crate::eviction::Room;
 use crate::log::Audience;
@@ -58,6 +58,7 @@ pub fn leave(state: &State, session: &mut Session) {
     super::transaction::unwatch_all(state, session);
     super::pubsub::leave(state, session);
     super::monitor::leave(state, session);
+    tracking::disable(state, session);
     if let Some(replica) = session.replica.take() {
         super::replication::unlist(state, &replica);
     }
@@ -71,8 +72,12 @@ pub fn execute(
     prepared: Prepared<'_>,
     reply: &mut Reply,
 ) -> Outcome {
+    let admitted = admit(state, session, args, prepared.spec);
+    if session.client.has(ClientFlags::TRACKING) {
+        tracking::before_command(state, session, reply);
+    }
     let begin = reply.len();
-    let result = match admit(state, session, args, prepared.spec) {
+    let result = match admitted {
         Ok(Admitted::Run(spec)) => match run(state, session, spec, args, prepared, reply) {
             Ok(postponed @ Outcome::Postponed(_)) => return postponed,
             done => done,
@@ -106,6 +111,9 @@ pub fn execute(
             ReplyMode::SkipAnnounced => ReplyMode::SkipNext,
             ReplyMode::Off => ReplyMode::Off,
         };
+    }
+    if session.client.has(ClientFlags::TRACKING) || !session.invalidated.is_empty() {
+        tracking::after_command(state, session, prepared.spec, reply);
     }
     if std::mem::take(&mut session.listens_anew) {
         // Behind the confirmation, a client would take a message for the reply to its next command.
@@ -507,6 +515,7 @@ fn run(
     if keys.changes() > 0 {
         state.stats.add(Figure::Changes, keys.changes());
     }
+    session.invalidated = keys.take_invalidated();
     drop(keys);
     if state.departed.is_any() && !state.scripts.running.is_busy() {
         blocking::serve_departed(state);

@@ -435,6 +435,7 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("expired_subkeys", get(Figure::ExpiredFields)),
         ("expired_keys", get(Figure::ExpiredKeys)),
     ]);
+    let tracking = state.tracking.figures();
     text.field("expired_stale_perc", "0.00");
     text.fields(&[
         ("expired_time_cap_reached_count", 0),
@@ -459,9 +460,9 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("active_defrag_key_misses", 0),
         ("total_active_defrag_time", 0),
         ("current_active_defrag_time", 0),
-        ("tracking_total_keys", 0),
-        ("tracking_total_items", 0),
-        ("tracking_total_prefixes", 0),
+        ("tracking_total_keys", tracking.keys as u64),
+        ("tracking_total_items", tracking.items as u64),
+        ("tracking_total_prefixes", tracking.prefixes as u64),
         ("unexpected_error_replies", get(Figure::UnexpectedErrorReplies)),
         ("total_error_replies", get(Figure::ErrorReplies)),
         ("dump_payload_sanitizations", 0),

@@ -15,8 +15,8 @@
 //! changed or any other key is looked up: then the key is looked up again, with `peek`.
 //!
 //! What a handler owes when it has changed a key is one call: [`changed`](Keys::changed) with the keyspace event. It tells
-//! those who watch the key, counts the change and publishes the event; a second event, where Redis has one, is published
-//! with [`notify`](Keys::notify). [`delete`](Keys::delete) and [`expire_now`](Keys::expire_now) do it themselves. Where
+//! those who watch the key or keep copies of it, counts the change and publishes the event; a second event, where Redis has
+//! one, is published with [`notify`](Keys::notify). [`delete`](Keys::delete) and [`expire_now`](Keys::expire_now) do it themselves. Where
 //! assertions are compiled in, a command that adds, removes or replaces a record and does not say so is caught
 //! ([`settle`](Keys::settle)); changes inside a collection are told by [`Edited`](super::stored::Edited), which must be used.
 //!
@@ -32,6 +32,7 @@ mod tests;
 pub use detached::Detached;
 
 use super::prepare::{Foreknown, PlacedKey};
+use crate::client::Invalid;
 use crate::config::Directive;
 use crate::log::{Audience, Effects};
 use crate::pubsub::Event;
@@ -71,6 +72,8 @@ struct Aftermath {
     ready: VecDeque<ReadyKey>,
     /// Emptied databases, which take long to free.
     emptied: Vec<Database>,
+    /// What the client must forget of what it keeps, once it has its reply.
+    invalidated: Vec<Invalid>,
 }
 
 /// Who decides that the time of a key is over.
@@ -90,6 +93,8 @@ pub struct Keys<'k> {
     state: &'k State,
     database: usize,
     now_ms: i64,
+    /// The id of the client whose command runs; 0 if none does.
+    client: u64,
     /// Reads leave the access clock alone (`CLIENT NO-TOUCH`).
     no_touch: bool,
     /// The keys of the command that runs.
@@ -127,6 +132,7 @@ impl<'k> Keys<'k> {
             state,
             database,
             now_ms,
+            client: 0,
             no_touch,
             foreknown,
             changes: 0,
@@ -242,6 +248,17 @@ impl<'k> Keys<'k> {
     /// Turns to another database, and returns the one before.
     pub fn set_database(&mut self, database: usize) -> usize {
         std::mem::replace(&mut self.database, database)
+    }
+
+    /// Says whose command runs, and returns whose did before; 0 for nobody's.
+    #[inline]
+    pub(super) fn set_client(&mut self, client: u64) -> u64 {
+        std::mem::replace(&mut self.client, client)
+    }
+
+    /// The id of the client whose command runs; 0 if none does.
+    pub(super) fn client(&self) -> u64 {
+        self.client
     }
 
     /// Says whether reads leave the access clock alone, and returns whether they did before.
@@ -389,7 +406,10 @@ impl<'k> Keys<'k> {
     fn expire(&mut self, found: Found, key: &[u8]) {
         let boxed = self.tree(found).remove(found.position);
         self.begin_era();
-        removal::tell(self.state, self.locked.at_ref(found.shard).onlookers(), found.database, key, Removal::Expired);
+        let onlookers = &mut self.locked.at(found.shard).onlookers();
+        if removal::tell(self.state, onlookers, found.database, key, Removal::Expired, self.client) {
+            self.note_invalid(Invalid::Key(key.into()));
+        }
         if self.is_logged {
             let words = removal::deletion(key);
             self.effects.push(found.database, words.into_iter(), Audience::All);
@@ -408,7 +428,9 @@ impl<'k> Keys<'k> {
         let shard = self.locked.at(found.shard);
         let expired = shard.expire_fields(database, found.position, key, now_ms, FIELDS_EXPIRED_MAX, self.is_logged);
         let Some(expired) = expired else { return false };
-        removal::tell_fields(self.state, &shard.watched, database, key, &expired);
+        if removal::tell_fields(self.state, &mut shard.onlookers(), database, key, &expired, self.client) {
+            self.note_invalid(Invalid::Key(key.into()));
+        }
         if self.is_logged {
             let words = removal::deletion_of_fields(key, &expired);
             self.effects.push(database, words.into_iter(), Audience::All);
@@ -697,8 +719,42 @@ impl<'k> Keys<'k> {
     pub fn changed_quietly(&mut self, key: &[u8], changes: u64) {
         self.changes += changes;
         self.touch_watchers(self.database, key);
+        if self.state.tracking.is_on() {
+            self.invalidate(key);
+        }
         self.wake_needing(key);
         self.told();
+    }
+
+    /// Tells those who may keep copies of `key` that they are out of date.
+    #[cold]
+    fn invalidate(&mut self, key: &[u8]) {
+        let placed = self.place(key);
+        let tracked = &mut self.locked.shard(placed.shard).tracked;
+        let hashed = Key::new(key, placed.key.hash);
+        if self.state.tracking.invalidate(&self.state.clients, tracked, hashed, self.client, self.client) {
+            self.note_invalid(Invalid::Key(key.into()));
+        }
+    }
+
+    /// Notes what the client must forget once it has its reply.
+    pub(super) fn note_invalid(&mut self, invalid: Invalid) {
+        self.aftermath().invalidated.push(invalid);
+    }
+
+    /// What the client must forget now.
+    #[inline]
+    pub(super) fn take_invalidated(&mut self) -> Vec<Invalid> {
+        self.aftermath.as_mut().map_or(Vec::new(), |aftermath| std::mem::take(&mut aftermath.invalidated))
+    }
+
+    /// Notes that a client may keep a copy of `key` from now on, unless its shard was let go before.
+    pub(super) fn note_read(&mut self, key: &[u8], client: u64) {
+        let placed = self.place(key);
+        if self.locked.set().contains(placed.shard) {
+            let tracked = &mut self.locked.shard(placed.shard).tracked;
+            self.state.tracking.note(tracked, Key::new(key, placed.key.hash), client);
+        }
     }
 
     /// Wakes those who are to know when `key` goes or changes its type, if it has.

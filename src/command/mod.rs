@@ -50,7 +50,8 @@ pub mod sort;
 mod stored;
 pub mod stream;
 pub mod string;
-pub mod transaction;
+pub mod tracking;
+mod transaction;
 pub mod zset;
 
 pub use blocking::{DeferredAnswer, count_postponed, end_wait, serve_acknowledged, serve_departed, time_out};
@@ -59,3 +60,4 @@ pub use dispatch::{Outcome, Postponed, execute, execute_during_script, leave, lo
 pub use keys::{Detached, Found, Keys};
 pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared};
 pub use run::write_error;
+pub use tracking::limit as limit_tracking;

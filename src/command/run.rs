@@ -4,8 +4,8 @@
 use super::call::{Call, Mode, Unanswered};
 use super::handlers::handler;
 use super::keys::Keys;
-use super::{limits, monitor};
-use crate::client::{Client, Session};
+use super::{limits, monitor, tracking};
+use crate::client::{Client, ClientFlags, Session};
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Reply};
 use crate::spec::{CommandSpec, KeyFlags, Locks, keys as key_specs};
@@ -92,10 +92,14 @@ pub(super) fn call<'k>(
     let Some(handler) = handler(spec) else { unreachable!("containers without handler are refused before") };
     let (changes, database) = (keys.changes(), keys.database());
     keys.begin_request();
+    keys.set_client(session.client.id);
     let mut call = Call { state, spec, session, args, keys, reply, mode, unanswered: None, has_failed: false };
     let result: CommandResult = handler(&mut call);
     let (unanswered, has_failed) = (call.unanswered.take(), call.has_failed);
     keys.settle(spec.name);
+    if session.client.has(ClientFlags::TRACKING) {
+        tracking::note_read(&session.client, spec, args, keys);
+    }
     if keys.is_logged() && keys.changes() > changes {
         match mode {
             Mode::Transaction => keys.log_request(database, args),

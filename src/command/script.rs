@@ -7,7 +7,8 @@ use super::handlers::handler;
 use super::keys::Keys;
 use super::monitor;
 use super::run::{self, count_error};
-use crate::client::Session;
+use super::tracking;
+use crate::client::{ClientFlags, Session};
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Protocol, Reply};
 use crate::script::{self, Digest, Function, Host, Input, Replication, Script, ScriptFlags, Shebang, Unkillable};
@@ -29,6 +30,8 @@ struct Runner<'r, 'k> {
     /// The digest of the script, or the name of the function, and the request that runs it.
     name: &'r str,
     request: Args<'r>,
+    /// The keys that it was given, until it reads any.
+    declared: Option<Args<'r>>,
     /// It has been let write: from then on it is not stopped for want of memory.
     has_written: bool,
 }
@@ -110,6 +113,12 @@ impl Host for Runner<'_, '_> {
         let logs = self.keys.begin_part(replication);
         let (failed, _) = run::call(state, &mut self.session, spec, args, self.keys, reply, Mode::Transaction);
         self.keys.end_part(logs, replication);
+        if self.session.client.has(ClientFlags::TRACKING)
+            && spec.has(CommandFlags::READONLY)
+            && let Some(declared) = self.declared.take()
+        {
+            tracking::note_declared(&self.session.client, declared, self.keys);
+        }
         let nanoseconds = crate::access::nanoseconds_between(begun, crate::access::ticks());
         state.stats.called(spec.id, nanoseconds, failed, state.settings.flag(Directive::LatencyTracking));
         Ok(())
@@ -294,6 +303,7 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
     session.protocol = Protocol::Resp2;
     session.obeys = call.session.obeys;
     session.is_out_of_memory = call.session.is_out_of_memory;
+    let (keys, args) = (call.args.from(3).until(arguments.keys), call.args.from(3 + arguments.keys));
     let mut runner = Runner {
         state: call.state,
         keys: call.keys,
@@ -302,9 +312,9 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
         allows_oom: flags.has_any(ScriptFlags::ALLOW_OOM),
         name: program.name(),
         request: call.args,
+        declared: Some(keys),
         has_written: false,
     };
-    let (keys, args) = (call.args.from(3).until(arguments.keys), call.args.from(3 + arguments.keys));
     let (begin, database) = (call.reply.len(), runner.session.database);
     let is_function = matches!(program, Program::Function(_));
     call.state.scripts.running.begin(unix_time_ms(), call.session.obeys, is_function);

@@ -32,7 +32,6 @@ const LAZY_FREE: &str = "whatever takes long to free is freed off the request pa
 const MODULES: &str = "there are no modules";
 const ONE_LINK: &str = "a replica is fed over one connection, as fast as it takes what it is sent";
 const SCRIPTS: &str = "scripts see what those of Redis see by default";
-const NOT_YET_TRACKING: &str = "client tracking is not there yet";
 const NOT_YET_TYPES: &str = "the data type is not there yet";
 const NO_FORK: &str = "snapshots do not fork";
 const PAGES: &str = "the keyspace is a tree of pages, each with a hash seed of its own";
@@ -153,7 +152,7 @@ directives! {
         .hidden().without_effect(COPY_AVOIDANCE);
     MinStringSizeAvoidCopyReplyThreaded = Entry::integer("min-string-size-avoid-copy-reply-threaded", 65536, 0, INT_MAX)
         .hidden().without_effect(COPY_AVOIDANCE);
-    TrackingTableMaxKeys = Entry::integer("tracking-table-max-keys", 1000000, 0, MAX).without_effect(NOT_YET_TRACKING);
+    TrackingTableMaxKeys = Entry::integer("tracking-table-max-keys", 1000000, 0, MAX);
 
     // The process.
 

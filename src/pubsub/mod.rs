@@ -5,12 +5,12 @@ mod event;
 pub use crate::config::{EventClass, EventClasses};
 pub use event::Event;
 
-use crate::client::{Client, Message};
-use crate::resp::{Protocol, Reply};
-use bytes::Bytes;
+use crate::client::{Client, Encoded};
+use crate::glob;
+use crate::prefixes::Prefixes;
+use crate::resp::Reply;
 use dashmap::DashMap;
 use parking_lot::RwLock;
-use radix_trie::{Trie, TrieCommon};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -28,79 +28,29 @@ pub struct Pubsub {
     events: AtomicU32,
 }
 
-/// So many literal bytes of a pattern lead to it: enough to tell apart the patterns of keyspace events. The trie is as deep
-/// as its keys are long; it is walked and freed by recursion, and every message looks for patterns at each depth. Without
-/// a limit, patterns that are prefixes of each other could exhaust the stack and hold up whoever publishes.
-const PREFIX_BYTES_MAX: usize = 32;
-
 /// Patterns by the literal bytes that they begin with, so that a message tries only those that can match.
 #[derive(Default)]
 struct Patterns {
-    by_prefix: Trie<Vec<u8>, HashSet<Box<[u8]>>>,
+    by_prefix: Prefixes<HashSet<Box<[u8]>>>,
     subscribers: HashMap<Box<[u8]>, Subscribers>,
 }
 
-/// The bytes that a pattern is found by.
-fn prefix_of(pattern: &[u8]) -> Vec<u8> {
-    let prefix = crate::glob::literal_prefix(pattern);
-    prefix[..prefix.len().min(PREFIX_BYTES_MAX)].to_vec()
-}
-
 impl Patterns {
-    /// The patterns that match `channel`: those whose literal prefix is one of its prefixes are tried.
+    /// The patterns that match `channel`.
     fn matching(&self, channel: &[u8]) -> Vec<&[u8]> {
         let mut found: Vec<&[u8]> = Vec::new();
-        let start = &channel[..channel.len().min(PREFIX_BYTES_MAX)];
-        let mut node = self.by_prefix.get_ancestor(start);
-        while let Some(subtrie) = node {
-            let Some(prefix) = subtrie.key() else { break };
-            for pattern in subtrie.value().into_iter().flatten() {
-                if crate::glob::matches(pattern, channel, false) {
-                    found.push(pattern);
-                }
-            }
-            node = match prefix.len() {
-                0 => None,
-                len => self.by_prefix.get_ancestor(&start[..len - 1]),
-            };
-        }
+        self.by_prefix.for_each_of(channel, |_, patterns| {
+            found.extend(
+                patterns.iter().map(|pattern| &**pattern).filter(|pattern| glob::matches(pattern, channel, false)),
+            );
+        });
         found
     }
 }
 
-/// A message encoded once for each protocol that a subscriber speaks.
-struct Encoded<F: Fn(&mut Reply)> {
-    write: F,
-    resp2: Option<Bytes>,
-    resp3: Option<Bytes>,
-}
-
-impl<F: Fn(&mut Reply)> Encoded<F> {
-    fn new(write: F) -> Self {
-        Encoded { write, resp2: None, resp3: None }
-    }
-
-    /// Sends to those who are still there, and returns how many they are.
-    fn send(&mut self, subscribers: &Subscribers) -> usize {
-        let mut receivers = 0;
-        for client in present(subscribers) {
-            self.send_to(client);
-            receivers += 1;
-        }
-        receivers
-    }
-
-    fn send_to(&mut self, client: &Client) {
-        let resp3 = client.protocol.load(Ordering::Relaxed) == 3;
-        let (place, protocol) =
-            if resp3 { (&mut self.resp3, Protocol::Resp3) } else { (&mut self.resp2, Protocol::Resp2) };
-        let bytes = place.get_or_insert_with(|| {
-            let mut reply = Reply::new(protocol);
-            (self.write)(&mut reply);
-            reply.take().into()
-        });
-        client.mailbox.post(Message::Push(bytes.clone()));
-    }
+/// Sends a message to those who are still there, and returns how many they are.
+fn send(message: &mut Encoded<impl Fn(&mut Reply)>, subscribers: &Subscribers) -> usize {
+    present(subscribers).inspect(|client| message.send_to(client)).count()
 }
 
 fn write_message(kind: &[u8], parts: &[&[u8]]) -> impl Fn(&mut Reply) {
@@ -137,8 +87,8 @@ impl Pubsub {
         let is_new = subscribers.is_empty();
         subscribers.insert(client.id, Arc::clone(client));
         if is_new {
-            let prefix = prefix_of(pattern);
-            match patterns.by_prefix.get_mut(&prefix) {
+            let prefix = glob::literal_prefix(pattern);
+            match patterns.by_prefix.get_mut(prefix) {
                 Some(same) => {
                     same.insert(pattern.into());
                 }
@@ -156,11 +106,11 @@ impl Pubsub {
         subscribers.remove(&client.id);
         if subscribers.is_empty() {
             patterns.subscribers.remove(pattern);
-            let prefix = prefix_of(pattern);
-            if let Some(same) = patterns.by_prefix.get_mut(&prefix) {
+            let prefix = glob::literal_prefix(pattern);
+            if let Some(same) = patterns.by_prefix.get_mut(prefix) {
                 same.remove(pattern);
                 if same.is_empty() {
-                    patterns.by_prefix.remove(&prefix);
+                    patterns.by_prefix.remove(prefix);
                 }
             }
             self.pattern_count.fetch_sub(1, Ordering::Relaxed);
@@ -172,13 +122,14 @@ impl Pubsub {
         let mut receivers = 0;
         if let Some(subscribers) = self.channels.get(channel) {
             let parts = [channel, message];
-            receivers += Encoded::new(write_message(b"message", &parts)).send(&subscribers);
+            receivers += send(&mut Encoded::new(write_message(b"message", &parts)), &subscribers);
         }
         if self.pattern_count.load(Ordering::Relaxed) > 0 {
             let patterns = self.patterns.read();
             for pattern in patterns.matching(channel) {
                 let parts = [pattern, channel, message];
-                receivers += Encoded::new(write_message(b"pmessage", &parts)).send(&patterns.subscribers[pattern]);
+                let message = &mut Encoded::new(write_message(b"pmessage", &parts));
+                receivers += send(message, &patterns.subscribers[pattern]);
             }
         }
         receivers
@@ -188,7 +139,7 @@ impl Pubsub {
     pub fn publish_shard(&self, channel: &[u8], message: &[u8]) -> usize {
         let Some(subscribers) = self.shard_channels.get(channel) else { return 0 };
         let parts = [channel, message];
-        Encoded::new(write_message(b"smessage", &parts)).send(&subscribers)
+        send(&mut Encoded::new(write_message(b"smessage", &parts)), &subscribers)
     }
 
     /// Channels with subscribers whose name matches `pattern`; all without one.
@@ -281,14 +232,14 @@ fn names(channels: &DashMap<Box<[u8]>, Subscribers>, pattern: Option<&[u8]>) -> 
         .iter()
         .filter(|entry| present(entry.value()).next().is_some())
         .map(|entry| entry.key().clone())
-        .filter(|name| pattern.is_none_or(|pattern| crate::glob::matches(pattern, name, false)))
+        .filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name, false)))
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::Endpoint;
+    use crate::client::{Endpoint, Message};
 
     fn client(id: u64) -> Arc<Client> {
         let endpoint = Endpoint::Unix("/socket".into());

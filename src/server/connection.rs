@@ -94,6 +94,7 @@ pub async fn serve(connection: Rc<RefCell<Connection>>) {
             worker.pipeline.serve(&worker.state);
         }
         worker.state.log.wake_readers();
+        worker.state.tracking.broadcast(&worker.state.clients);
         // Buffers have grown or shrunk, and this thread may be idle from now on.
         crate::memory::publish();
         polled

@@ -23,6 +23,8 @@ const EXPIRE_INTERVAL: Duration = Duration::from_millis(100);
 const FAILOVER_INTERVAL: Duration = Duration::from_millis(50);
 /// Keys that are removed under one hold of a lock.
 const EXPIRE_BATCH: usize = 1000;
+/// Keys that are taken out of the table of tracked keys before the clients of the thread have their turn.
+const UNTRACKED_BATCH: usize = 100;
 /// For how long keys are removed at most before the clients of the thread have their turn.
 const EXPIRE_TURN_NS_MAX: u64 = 5_000_000;
 
@@ -62,7 +64,23 @@ pub async fn expire(state: Arc<State>, first: usize) {
             }
         }
         state.log.wake_readers();
+        state.tracking.broadcast(&state.clients);
         crate::memory::publish();
+    }
+}
+
+/// Keeps the table of tracked keys within its limit, and sends what nobody else has sent. Never ends.
+pub async fn tracking(state: Arc<State>) {
+    let mut ticks = every(EXPIRE_INTERVAL);
+    loop {
+        ticks.tick().await;
+        if state.cron_paused.load(Ordering::Relaxed) || !state.tracking.is_on() {
+            continue;
+        }
+        while command::limit_tracking(&state, UNTRACKED_BATCH) {
+            tokio::task::yield_now().await;
+        }
+        state.tracking.broadcast(&state.clients);
     }
 }
 
@@ -96,7 +114,7 @@ fn is_own_key_left(state: &State, database: usize, key: &[u8]) -> bool {
     }
     guard.forget_fields_at(database, position);
     let removed = guard.databases[database].remove(position);
-    removal::tell(state, guard.onlookers(), database, key, Removal::Expired);
+    removal::tell(state, &mut guard.onlookers(), database, key, Removal::Expired, 0);
     drop(guard);
     if let Some(value) = removed {
         state.lazy_free.free_value(value);
@@ -135,7 +153,7 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     let now_ms = unix_time_ms() - 1;
     let mut owned = Vec::new();
     let Some(mut guard) = state.keyspace.try_lock_one(shard) else { return 0 };
-    let Shard { databases, due_fields, watched, waiters } = &mut *guard;
+    let Shard { databases, due_fields, watched, waiters, tracked } = &mut *guard;
     let tree = &mut databases[database];
     // Behind the lock: whoever begins a pause holds all of them once, and nothing expires after that.
     if state.pause.is_on()
@@ -144,9 +162,9 @@ fn expire_batch(state: &State, shard: usize, database: usize) -> usize {
     {
         return 0;
     }
-    let onlookers = Onlookers { watched, waiters };
+    let mut onlookers = Onlookers { watched, waiters, tracked };
     let expired = tree.pop_due(now_ms, EXPIRE_BATCH, |key, value| {
-        removal::tell(state, onlookers, database, key, Removal::Expired);
+        removal::tell(state, &mut onlookers, database, key, Removal::Expired, 0);
         removal::log(state, database, key);
         if let Some(Value::Hash(hash)) = value.as_deref() {
             due_fields[database].forget(key, hash);
@@ -181,7 +199,7 @@ fn expire_fields_batch(state: &State, shard: usize, database: usize) -> usize {
         // A hash that was looked at too early counts as well: that is work, too.
         removed += expired.as_ref().map_or(1, |expired| expired.count);
         if let Some(expired) = expired {
-            removal::tell_fields(state, &guard.watched, database, &key, &expired);
+            removal::tell_fields(state, &mut guard.onlookers(), database, &key, &expired, 0);
             if state.log.is_on() {
                 let words = removal::deletion_of_fields(&key, &expired);
                 state.log.append(database, words.into_iter(), Audience::All);

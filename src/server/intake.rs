@@ -171,6 +171,7 @@ impl Pipeline {
     /// are to get.
     pub fn poll_finish(&self, state: &State, cx: &mut Context<'_>) -> Poll<()> {
         self.serve(state);
+        state.tracking.broadcast(&state.clients);
         self.send();
         crate::memory::publish();
         self.finisher.set(Some(cx.waker().clone()));

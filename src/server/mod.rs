@@ -146,6 +146,7 @@ async fn serve(
     tokio::task::spawn_local(cron::replication(Arc::clone(&state)));
     tokio::task::spawn_local(cron::failover(Arc::clone(&state)));
     tokio::task::spawn_local(cron::expire_own_keys(Arc::clone(&state)));
+    tokio::task::spawn_local(cron::tracking(Arc::clone(&state)));
     tokio::task::spawn_local(cron::append_file(Arc::clone(&state)));
     tokio::task::spawn_local(full_sync::serve(Arc::clone(&state)));
     tokio::task::spawn_local(primary_link::follow(Arc::clone(&state)));

@@ -459,6 +459,7 @@ impl Follower {
             }
         }
         state.log.wake_readers();
+        state.tracking.broadcast(&state.clients);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ mod lazy_free;
 mod shard;
 mod shard_set;
 pub mod snapshot;
+mod tracked;
 mod waiters;
 mod watched;
 
@@ -18,6 +19,7 @@ pub use lazy_free::LazyFree;
 pub use shard::{Database, ExpiredFields, KeyspaceLayout, Onlookers, Shard};
 pub use shard_set::{SHARDS_MAX, ShardSet};
 pub use snapshot::Snapshot;
+pub use tracked::{Ids, Noted, Tracked};
 pub use waiters::{TicketState, WaitQueue, Waiter, Waiters, Wanted};
 pub use watched::{Watched, Watcher};
 

@@ -1,7 +1,8 @@
-//! One shard: a tree per database, which of its hashes have fields with deadlines, and who waits for or watches its keys.
+//! One shard: a tree per database, which of its hashes have fields with deadlines, and who waits for, watches or
+//! keeps copies of its keys.
 
 use super::snapshot::Keeper;
-use super::{DueFields, Keyspace, Position, Waiters, Watched};
+use super::{DueFields, Keyspace, Position, Tracked, Waiters, Watched};
 use crate::tree::{Layout, Payload, PayloadMut, Tree};
 use crate::value::Value;
 use crate::value::collection::Collection;
@@ -26,18 +27,19 @@ pub struct Shard {
     pub due_fields: Box<[DueFields]>,
     pub waiters: Waiters,
     pub watched: Watched,
+    pub tracked: Tracked,
 }
 
 /// Who is to know what becomes of the keys of a shard.
-#[derive(Clone, Copy)]
 pub struct Onlookers<'a> {
     pub watched: &'a Watched,
     pub waiters: &'a Waiters,
+    pub tracked: &'a mut Tracked,
 }
 
 impl Shard {
-    pub fn onlookers(&self) -> Onlookers<'_> {
-        Onlookers { watched: &self.watched, waiters: &self.waiters }
+    pub fn onlookers(&mut self) -> Onlookers<'_> {
+        Onlookers { watched: &self.watched, waiters: &self.waiters, tracked: &mut self.tracked }
     }
 
     pub fn new(databases: usize) -> Self {
@@ -46,6 +48,7 @@ impl Shard {
             due_fields: (0..databases).map(|_| DueFields::default()).collect(),
             waiters: Waiters::default(),
             watched: Watched::default(),
+            tracked: Tracked::default(),
         }
     }
 
