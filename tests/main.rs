@@ -29,6 +29,7 @@ mod readme;
 mod replication;
 mod saving;
 mod scripts;
+mod security;
 mod serving;
 mod sets;
 mod snapshots;

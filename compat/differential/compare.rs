@@ -73,13 +73,12 @@ impl Judge<'_> {
         match (&name.to_ascii_uppercase()[..], &subcommand[..]) {
             (b"KEYS" | b"SPOP" | b"SMEMBERS" | b"SINTER" | b"SUNION" | b"SDIFF" | b"HKEYS" | b"HVALS", _)
             | (b"PUBSUB", b"CHANNELS" | b"SHARDCHANNELS") => sorted(ours) == sorted(theirs),
-            // What is not sorted comes as it is stored, which may be as a set. Others compare no further than to the first zero.
-            (b"SORT" | b"SORT_RO", _)
-                if arguments.iter().any(|word| word.eq_ignore_ascii_case(b"nosort"))
-                    || ours.items.iter().any(|item| item.text.as_ref().is_some_and(|text| text.contains(&0))) =>
-            {
+            // What is not sorted comes as it is stored, which may be as a set.
+            (b"SORT", _) if arguments.iter().any(|word| word.eq_ignore_ascii_case(b"nosort")) => {
                 sorted(ours) == sorted(theirs)
             }
+            // Others compare texts no further than to the first zero.
+            (b"SORT" | b"SORT_RO", _) if has_zeros(ours) || has_zeros(theirs) => ours.items.len() == theirs.items.len(),
             (b"COMMAND", b"LIST") => self.common_names(ours) == self.common_names(theirs),
             (b"CONFIG", b"GET") => self.same_settings(ours, theirs),
             (b"HGETALL", _) => sorted_pairs(ours) == sorted_pairs(theirs),
@@ -218,6 +217,11 @@ fn is_near(ours: &Reply, theirs: &Reply) -> bool {
         (Some(ours), Some(theirs)) => ours >= 0 && theirs >= 0 && ours.abs_diff(theirs) <= CLOCK_TOLERANCE,
         _ => false,
     }
+}
+
+/// Whether an element has a zero byte in it.
+fn has_zeros(reply: &Reply) -> bool {
+    reply.items.iter().any(|item| item.text.as_ref().is_some_and(|text| text.contains(&0)))
 }
 
 fn sorted(reply: &Reply) -> Vec<Reply> {
