@@ -1,9 +1,10 @@
-"""aiocache: its Redis cache, decorators and optimistic lock. Its other lock, RedLock, is released by a script."""
+"""aiocache: its Redis cache, decorators, optimistic lock and RedLock."""
 
 import asyncio
 import sys
 
 from aiocache import Cache, cached, multi_cached
+from aiocache.lock import RedLock
 from aiocache.serializers import JsonSerializer, PickleSerializer
 
 WHERE = {"endpoint": "127.0.0.1", "port": int(sys.argv[1])}
@@ -20,6 +21,21 @@ async def square(number):
 async def cubes(numbers=()):
     calls.extend(numbers)
     return {str(number): str(int(number) ** 3) for number in numbers}
+
+
+async def play_lock(cache):
+    """Only one computes while the others wait for what comes of it."""
+    computed = []
+
+    async def value():
+        async with RedLock(cache, "key", 2):
+            if (known := await cache.get("computed")) is None:
+                computed.append(1)
+                await asyncio.sleep(0.05)
+                await cache.set("computed", known := 42)
+            return known
+
+    assert await asyncio.gather(*(value() for _ in range(5))) == [42] * 5 and computed == [1]
 
 
 async def main():
@@ -43,6 +59,7 @@ async def main():
     assert await cubes(numbers=["1", "2"]) == {"1": "1", "2": "8"}
     assert await cubes(numbers=["2", "3"]) == {"2": "8", "3": "27"}
     assert calls == ["1", "2", "3"], calls
+    await play_lock(cache)
     await cache.clear()
     assert await cache.get("c") is None
     await cache.close()

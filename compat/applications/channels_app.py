@@ -1,14 +1,13 @@
-"""channels-redis: the pub/sub layer of Django Channels. The other layer sends to groups by a script."""
+"""channels-redis: both layers of Django Channels: by pub/sub, and by sorted sets, where a script sends to groups."""
 
 import asyncio
 import sys
 
+from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
 
-async def main():
-    hosts = [f"redis://127.0.0.1:{sys.argv[1]}"]
-    layers = [RedisPubSubChannelLayer(hosts=hosts) for _ in range(3)]
+async def play(layers):
     names = [await layer.new_channel() for layer in layers]
     await layers[0].send(names[1], {"type": "one", "text": "hello"})
     assert await asyncio.wait_for(layers[1].receive(names[1]), 10) == {"type": "one", "text": "hello"}
@@ -29,6 +28,12 @@ async def main():
         pass
     for layer in layers:
         await layer.flush()
+
+
+async def main():
+    hosts = [f"redis://127.0.0.1:{sys.argv[1]}"]
+    await play([RedisPubSubChannelLayer(hosts=hosts) for _ in range(3)])
+    await play([RedisChannelLayer(hosts=hosts, capacity=200) for _ in range(3)])
 
 
 asyncio.run(main())
