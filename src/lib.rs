@@ -38,6 +38,7 @@ pub mod start;
 pub mod state;
 pub mod stats;
 pub mod store;
+pub mod tls;
 pub mod tracking;
 pub mod tree;
 pub mod value;

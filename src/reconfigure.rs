@@ -41,6 +41,27 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
             client_eviction::evict(state);
         }
         Directive::MaxmemoryClients => client_eviction::evict(state),
+        Directive::TlsPort => {
+            configure_tls(state)?;
+            state.listen_anew().map_err(|_| "Unable to listen on this port. Check server logs.")?;
+        }
+        Directive::TlsReplication
+        | Directive::TlsCluster
+        | Directive::TlsAuthClients
+        | Directive::TlsPreferServerCiphers
+        | Directive::TlsSessionCaching
+        | Directive::TlsSessionCacheSize
+        | Directive::TlsCertFile
+        | Directive::TlsKeyFile
+        | Directive::TlsKeyFilePass
+        | Directive::TlsClientCertFile
+        | Directive::TlsClientKeyFile
+        | Directive::TlsClientKeyFilePass
+        | Directive::TlsCaCertFile
+        | Directive::TlsCaCertDir
+        | Directive::TlsProtocols
+        | Directive::TlsCiphers
+        | Directive::TlsCiphersuites => configure_tls(state)?,
         Directive::Port => state.listen_anew().map_err(|_| "Unable to listen on this port. Check server logs.")?,
         Directive::Bind => state.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?,
         Directive::OomScoreAdj | Directive::OomScoreAdjValues => daemon::set_oom_score(settings).map_err(|error| {
@@ -55,6 +76,13 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
         _ => {}
     }
     Ok(())
+}
+
+fn configure_tls(state: &State) -> Result<(), String> {
+    state.tls.configure(&state.settings).map_err(|reason| {
+        tracing::warn!("{reason}");
+        "Unable to update TLS configuration. Check server logs.".into()
+    })
 }
 
 fn warn_of_small_maxmemory(state: &State) {

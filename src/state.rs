@@ -19,6 +19,7 @@ use crate::shutdown::Shutdown;
 use crate::spec::Table;
 use crate::stats::Stats;
 use crate::store::{Departed, Keyspace, LazyFree};
+use crate::tls::Tls;
 use crate::tracking::Tracking;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -182,6 +183,7 @@ pub struct State {
     pub clients: Registry,
     pub pubsub: Pubsub,
     pub tracking: Tracking,
+    pub tls: Tls,
     pub stats: Stats,
     pub lazy_free: LazyFree,
     pub log: Log,
@@ -251,6 +253,7 @@ impl State {
             clients: Registry::default(),
             pubsub,
             tracking: Tracking::default(),
+            tls: Tls::default(),
             stats: Stats::new(threads),
             lazy_free: LazyFree::start()?,
             log: Log::default(),

@@ -50,11 +50,11 @@ fn reports_can_be_turned_off() {
 #[test]
 fn a_value_that_cannot_be_served_with_stops_the_start_in_the_log() {
     let output = Command::new(env!("CARGO_BIN_EXE_radish"))
-        .args(["--tls-port", "1", "--port", "0"])
+        .args(["--cluster-enabled", "yes", "--port", "0"])
         .output()
         .expect("the server's binary starts");
     assert_eq!(output.status.code(), Some(1));
     let log = String::from_utf8_lossy(&output.stdout);
     let last = log.lines().last().unwrap_or_default();
-    assert!(last.contains("# Could not start: 'tls-port' cannot be set: "), "{log}");
+    assert!(last.contains("# Could not start: 'cluster-enabled' cannot be set: "), "{log}");
 }

@@ -38,6 +38,7 @@ mod sorted_set_onlookers;
 mod sorted_sets;
 mod streams;
 mod strings;
+mod tls;
 mod tracking;
 mod waiting;
 

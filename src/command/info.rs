@@ -153,11 +153,12 @@ fn server(call: &mut Call, text: &mut Text) {
         text.field("shutdown_in_milliseconds", left_ms);
     }
     let mut listeners = 0;
-    if port != 0 {
-        let bind: String =
-            state.settings.words(Directive::Bind).iter().map(|address| format!(",bind={address}")).collect();
-        text.field("listener0", format!("name=tcp{bind},port={port}"));
-        listeners += 1;
+    let bind: String = state.settings.words(Directive::Bind).iter().map(|address| format!(",bind={address}")).collect();
+    for (name, port) in [("tcp", port), ("tls", state.settings.int(Directive::TlsPort))] {
+        if port != 0 {
+            text.field(&format!("listener{listeners}"), format!("name={name}{bind},port={port}"));
+            listeners += 1;
+        }
     }
     let path = state.settings.string(Directive::Unixsocket);
     if !path.is_empty() {

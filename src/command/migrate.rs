@@ -3,6 +3,7 @@
 use super::blocking;
 use super::call::{Call, Mode, Unanswered};
 use super::keys::Keys;
+use crate::config::Directive;
 use crate::migration::{Parcel, Sent, Target};
 use crate::persistence::rdb::payload;
 use crate::resp::{CommandResult, ErrorReply, Reply};
@@ -164,6 +165,10 @@ fn parse(call: &Call) -> Result<(Target, bool, Range<usize>), ErrorReply> {
         credentials,
         timeout: Duration::from_millis(timeout_ms as u64),
         replaces,
+        tls: match call.state.settings.flag(Directive::TlsCluster) {
+            true => Some(call.state.tls.client().map_err(|error| ErrorReply::new(format!("ERR {error}")))?),
+            false => None,
+        },
     };
     Ok((target, is_copy, keys))
 }

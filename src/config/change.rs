@@ -97,7 +97,7 @@ impl Settings {
     }
 
     /// Sets directives, all or none: every value is read and checked first; then all are stored, and `apply` is
-    /// called for each directive whose value is another now. If `apply` refuses one, all old values are stored
+    /// called for each directive whose value is another now, or names what may be. If `apply` refuses one, all old values are stored
     /// again, and `apply` is called again for those that it has seen.
     pub fn set<'a>(
         &self,
@@ -116,7 +116,7 @@ impl Settings {
             changes.retain(|change: &Change| change.directive != directive);
             changes.push(Change { directive, name, old, new });
         }
-        changes.retain(|change| change.old != change.new);
+        changes.retain(|change| change.old != change.new || change.directive.entry().names_content);
         for change in &changes {
             self.store(change.directive, change.new.clone());
         }

@@ -51,6 +51,14 @@ choices! {
         Noeviction = "noeviction",
     }
 
+    /// `tls-auth-clients`: whether clients must show a certificate.
+    TlsAuthClients {
+        No = "no",
+        Yes = "yes",
+        /// None, or a valid one.
+        Optional = "optional",
+    }
+
     /// `loglevel`: the least important messages that are logged.
     LogLevel {
         Debug = "debug",

@@ -19,6 +19,7 @@ const KB: i64 = 1 << 10;
 const MB: i64 = 1 << 20;
 
 // Why directives have no effect.
+const ACCEPTING: &str = "connections are accepted between requests, as many as come";
 const ACTIVE_DEFRAG: &str = "pages are compacted as they change, so there is nothing to defragment";
 const CLUSTER: &str = "cluster mode is always off";
 const COPY_AVOIDANCE: &str = "replies are written from where their values lie as it suits each of them";
@@ -37,7 +38,10 @@ const NO_FORK: &str = "snapshots do not fork";
 const PAGES: &str = "the keyspace is a tree of pages, each with a hash seed of its own";
 const RDMA: &str = "there is no RDMA transport";
 const TESTING: &str = "only the tests of the original servers need it";
-const TLS: &str = "there is no TLS yet";
+const TLS_GROUPS: &str = "keys are exchanged over elliptic curves";
+const TLS_RELOAD: &str = "`CONFIG SET` of `tls-cert-file` or its kin reads the files again";
+const TLS_SESSIONS: &str = "a session is kept until others need its place";
+const TLS_USERS: &str = "what a certificate says of a user is not looked at";
 const TICK: &str = "nothing in the server waits for a tick";
 
 macro_rules! directives {
@@ -127,8 +131,8 @@ directives! {
     /// Firewall mark of the listening sockets; 0 for none.
     SocketMarkId = Entry::integer("socket-mark-id", 0, 0, UINT_MAX).immutable();
     MaxNewConnectionsPerCycle = Entry::integer("max-new-connections-per-cycle", 10, 1, 1000)
-        .without_effect("connections are accepted between requests, as many as come");
-    MaxNewTlsConnectionsPerCycle = Entry::integer("max-new-tls-connections-per-cycle", 1, 1, 1000).without_effect(TLS);
+        .without_effect(ACCEPTING);
+    MaxNewTlsConnectionsPerCycle = Entry::integer("max-new-tls-connections-per-cycle", 1, 1, 1000).without_effect(ACCEPTING);
     Mptcp = Entry::yes_no("mptcp", false).immutable().without_effect("connections are plain TCP");
     ReplMptcp = Entry::yes_no("repl-mptcp", false).immutable().without_effect("connections are plain TCP");
     /// Password of the default user; empty for none.
@@ -437,28 +441,28 @@ directives! {
 
     // TLS and RDMA.
 
-    TlsPort = Entry::integer("tls-port", 0, 0, 65535).unsupported(TLS);
-    TlsCluster = Entry::yes_no("tls-cluster", false).without_effect(TLS);
-    TlsReplication = Entry::yes_no("tls-replication", false).without_effect(TLS);
-    TlsAuthClients = Entry::words("tls-auth-clients", 1, &[("no", 0), ("yes", 1), ("optional", 2)]).without_effect(TLS);
-    TlsAuthClientsUser = Entry::words("tls-auth-clients-user", 2, &[("CN", 0), ("URI", 1), ("off", 2)]).without_effect(TLS);
-    TlsAutoReloadInterval = Entry::integer("tls-auto-reload-interval", 0, 0, INT_MAX).without_effect(TLS);
-    TlsPreferServerCiphers = Entry::yes_no("tls-prefer-server-ciphers", false).without_effect(TLS);
-    TlsSessionCaching = Entry::yes_no("tls-session-caching", true).without_effect(TLS);
-    TlsSessionCacheSize = Entry::integer("tls-session-cache-size", 20480, 0, INT_MAX).without_effect(TLS);
-    TlsSessionCacheTimeout = Entry::integer("tls-session-cache-timeout", 300, 0, INT_MAX).without_effect(TLS);
-    TlsCertFile = Entry::text("tls-cert-file", "").without_effect(TLS);
-    TlsKeyFile = Entry::text("tls-key-file", "").without_effect(TLS);
-    TlsKeyFilePass = Entry::text("tls-key-file-pass", "").sensitive().without_effect(TLS);
-    TlsClientCertFile = Entry::text("tls-client-cert-file", "").without_effect(TLS);
-    TlsClientKeyFile = Entry::text("tls-client-key-file", "").without_effect(TLS);
-    TlsClientKeyFilePass = Entry::text("tls-client-key-file-pass", "").sensitive().without_effect(TLS);
-    TlsDhParamsFile = Entry::text("tls-dh-params-file", "").without_effect(TLS);
-    TlsCaCertFile = Entry::text("tls-ca-cert-file", "").without_effect(TLS);
-    TlsCaCertDir = Entry::text("tls-ca-cert-dir", "").without_effect(TLS);
-    TlsProtocols = Entry::text("tls-protocols", "").without_effect(TLS);
-    TlsCiphers = Entry::text("tls-ciphers", "").without_effect(TLS);
-    TlsCiphersuites = Entry::text("tls-ciphersuites", "").without_effect(TLS);
+    TlsPort = Entry::integer("tls-port", 0, 0, 65535);
+    TlsCluster = Entry::yes_no("tls-cluster", false);
+    TlsReplication = Entry::yes_no("tls-replication", false);
+    TlsAuthClients = Entry::choice::<TlsAuthClients>("tls-auth-clients", TlsAuthClients::Yes.number());
+    TlsAuthClientsUser = Entry::words("tls-auth-clients-user", 2, &[("CN", 0), ("URI", 1), ("off", 2)]).unsupported(TLS_USERS);
+    TlsAutoReloadInterval = Entry::integer("tls-auto-reload-interval", 0, 0, INT_MAX).without_effect(TLS_RELOAD);
+    TlsPreferServerCiphers = Entry::yes_no("tls-prefer-server-ciphers", false);
+    TlsSessionCaching = Entry::yes_no("tls-session-caching", true);
+    TlsSessionCacheSize = Entry::integer("tls-session-cache-size", 20480, 0, INT_MAX);
+    TlsSessionCacheTimeout = Entry::integer("tls-session-cache-timeout", 300, 0, INT_MAX).without_effect(TLS_SESSIONS);
+    TlsCertFile = Entry::text("tls-cert-file", "").names_content();
+    TlsKeyFile = Entry::text("tls-key-file", "").names_content();
+    TlsKeyFilePass = Entry::text("tls-key-file-pass", "").sensitive();
+    TlsClientCertFile = Entry::text("tls-client-cert-file", "").names_content();
+    TlsClientKeyFile = Entry::text("tls-client-key-file", "").names_content();
+    TlsClientKeyFilePass = Entry::text("tls-client-key-file-pass", "").sensitive();
+    TlsDhParamsFile = Entry::text("tls-dh-params-file", "").without_effect(TLS_GROUPS);
+    TlsCaCertFile = Entry::text("tls-ca-cert-file", "").names_content();
+    TlsCaCertDir = Entry::text("tls-ca-cert-dir", "").names_content();
+    TlsProtocols = Entry::text("tls-protocols", "");
+    TlsCiphers = Entry::text("tls-ciphers", "");
+    TlsCiphersuites = Entry::text("tls-ciphersuites", "");
     RdmaPort = Entry::integer("rdma-port", 0, 0, 65535).unsupported(RDMA);
     RdmaBind = Entry::text("rdma-bind", "").without_effect(RDMA);
     RdmaRxSize = Entry::integer("rdma-rx-size", MB, 65536, 16 * MB).immutable().without_effect(RDMA);

@@ -27,6 +27,8 @@ pub struct Entry {
     pub protected: bool,
     /// A password, kept out of the slow log and MONITOR.
     pub sensitive: bool,
+    /// Names something that may change while its name does not: to set it to what it is has it looked at again.
+    pub names_content: bool,
     /// Cannot be set while the data set is loaded.
     pub denied_while_loading: bool,
     /// Why it has no effect in this server, if it has none.
@@ -275,6 +277,7 @@ impl Entry {
             hidden: false,
             protected: false,
             sensitive: false,
+            names_content: false,
             denied_while_loading: false,
             without_effect: None,
             unsupported: None,
@@ -371,6 +374,11 @@ impl Entry {
         if let Kind::List { empty_is_written, .. } = &mut self.kind {
             *empty_is_written = false;
         }
+        self
+    }
+
+    pub(super) const fn names_content(mut self) -> Entry {
+        self.names_content = true;
         self
     }
 

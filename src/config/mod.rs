@@ -39,7 +39,7 @@ pub use change::{Asker, SetError};
 pub use checks::error_text;
 pub use choices::{
     AppendFsync, Choice, FieldDeadlineFormat, LogFormat, LogLevel, LogTimestampFormat, MaxmemoryPolicy, OomScoreAdj,
-    PropagationErrorBehavior, ProtectedAction, ShutdownFlags, Supervised, SyslogFacility,
+    PropagationErrorBehavior, ProtectedAction, ShutdownFlags, Supervised, SyslogFacility, TlsAuthClients,
 };
 pub use directive::Directive;
 pub use entry::{Entry, Kind, Value};

@@ -41,13 +41,14 @@ pub fn set_title(settings: &Settings) -> io::Result<()> {
         (0, _) => format!("unixsocket:{unix_socket}"),
         (port, address) => format!("{}:{port}", address.map_or("*", String::as_str)),
     };
+    let tls_port = settings.int(Directive::TlsPort).to_string();
     let (program, port) = (space.program.to_string_lossy(), port.to_string());
     let config_file = settings.config_file().map_or("-".into(), |path| path.to_string_lossy());
     let value_of = |variable: &str| match variable {
         "title" => &*program,
         "listen-addr" => &address,
         "port" => &port,
-        "tls-port" => "0",
+        "tls-port" => &tls_port,
         "unixsocket" => &unix_socket,
         "config-file" => &*config_file,
         // `server-mode` says nothing of a server by itself.

@@ -1,9 +1,12 @@
 //! Connections to other servers, kept for a while, and how values are sent through them.
 
 use crate::resp::ErrorReply;
+use crate::tls;
 use parking_lot::Mutex;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Connections that are kept at most.
@@ -26,6 +29,8 @@ pub struct Target {
     /// For how long connecting, and each step of reading and writing, may take.
     pub timeout: Duration,
     pub replaces: bool,
+    /// How the connection is encrypted, if it is (`tls-cluster`).
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// A value to be sent.
@@ -50,11 +55,55 @@ pub struct Sent {
 struct Link {
     host: String,
     port: u16,
-    stream: TcpStream,
+    stream: Channel,
     /// The database that was selected last, if that is certain.
     database: Option<i64>,
     is_new: bool,
     used: Instant,
+}
+
+/// What is read from and written to.
+enum Channel {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Channel {
+    fn is_tls(&self) -> bool {
+        matches!(self, Channel::Tls(_))
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Channel::Plain(socket) => socket,
+            Channel::Tls(stream) => &stream.sock,
+        }
+    }
+}
+
+impl Read for Channel {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Channel::Plain(socket) => socket.read(buffer),
+            Channel::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Channel {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Channel::Plain(socket) => socket.write(bytes),
+            Channel::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Channel::Plain(socket) => socket.flush(),
+            Channel::Tls(stream) => stream.flush(),
+        }
+    }
 }
 
 /// Why a connection can be used no more.
@@ -105,7 +154,10 @@ impl Links {
     /// A connection to `target`: one that was kept, or another.
     fn take(&self, target: &Target) -> Result<Link, Failure> {
         let mut kept = self.0.lock();
-        if let Some(index) = kept.iter().rposition(|link| link.host == target.host && link.port == target.port) {
+        let fits = |link: &Link| {
+            link.host == target.host && link.port == target.port && link.stream.is_tls() == target.tls.is_some()
+        };
+        if let Some(index) = kept.iter().rposition(fits) {
             return Ok(kept.remove(index));
         }
         drop(kept);
@@ -155,6 +207,14 @@ impl Link {
                     // It is faster with it, but right without.
                     let _ = stream.set_nodelay(true);
                     let host = target.host.clone();
+                    let stream = match &target.tls {
+                        None => Channel::Plain(stream),
+                        Some(config) => {
+                            let session = ClientConnection::new(Arc::clone(config), tls::name_of(&host));
+                            let session = session.map_err(|_| Failure::Connecting)?;
+                            Channel::Tls(Box::new(StreamOwned::new(session, stream)))
+                        }
+                    };
                     let used = Instant::now();
                     return Ok(Link { host, port: target.port, stream, database: None, is_new: true, used });
                 }
@@ -169,11 +229,11 @@ impl Link {
     /// Sends all values, then reads all answers.
     fn exchange(&mut self, target: &Target, parcels: &[Parcel], sent: &mut Sent) -> Result<(), Failure> {
         let timeout = Some(target.timeout);
-        self.stream.set_write_timeout(timeout).map_err(Failure::Writing)?;
-        self.stream.set_read_timeout(timeout).map_err(Failure::Reading)?;
+        self.stream.socket().set_write_timeout(timeout).map_err(Failure::Writing)?;
+        self.stream.socket().set_read_timeout(timeout).map_err(Failure::Reading)?;
         let selects = self.database != Some(target.database);
         self.write(target, parcels, selects).map_err(Failure::Writing)?;
-        let mut replies = BufReader::new(&self.stream);
+        let mut replies = BufReader::new(&mut self.stream);
         let mut refusal = None;
         for _ in 0..usize::from(!target.credentials.is_empty()) + usize::from(selects) {
             let refused = read_refusal(&mut replies).map_err(Failure::Reading)?;
@@ -194,8 +254,8 @@ impl Link {
         Ok(())
     }
 
-    fn write(&self, target: &Target, parcels: &[Parcel], selects: bool) -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(WRITE_BYTES, &self.stream);
+    fn write(&mut self, target: &Target, parcels: &[Parcel], selects: bool) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(WRITE_BYTES, &mut self.stream);
         if !target.credentials.is_empty() {
             let words = std::iter::once(&b"AUTH"[..]).chain(target.credentials.iter().map(|word| &**word));
             write_request(&mut out, &words.collect::<Vec<_>>())?;

@@ -387,6 +387,7 @@ impl Connection {
         let has_requests = self.pending.progress.is_fresh() && !self.pending.bytes.is_empty();
         has_requests
             || !self.unsent.is_empty()
+            || self.stream.is_behind()
             || self.session.blocked.is_some()
             || self.session.close_after_reply
             || self.postponed.is_some()
@@ -691,7 +692,7 @@ impl Connection {
     /// Sends what was kept; ready when nothing is left.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         if self.unsent.is_empty() {
-            return Poll::Ready(Ok(()));
+            return if self.stream.is_behind() { self.flush_stream(cx) } else { Poll::Ready(Ok(())) };
         }
         if self.is_held() {
             return Poll::Pending;
@@ -715,7 +716,12 @@ impl Connection {
         }
         self.unsent = Unsent::default();
         self.note_output();
-        Poll::Ready(Ok(()))
+        self.flush_stream(cx)
+    }
+
+    /// Sends what the stream keeps of what was written.
+    fn flush_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        Pin::new(&mut self.stream).poll_flush(cx).map(|flushed| flushed.map_err(|_| Ended))
     }
 
     /// Sends a replica what comes next, as long as its socket takes it.

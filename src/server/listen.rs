@@ -32,10 +32,36 @@ const LOCAL_CONGESTION_CONTROL: &[u8] = b"reno";
 /// Pause after a failed accept (no file descriptors left), so as not to spin.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Opens the TCP sockets that `bind` and `port` ask for. An address with a leading `-` may be unavailable, and any may
+/// What is spoken over a TCP connection before there are requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Plain,
+    Tls,
+}
+
+impl Transport {
+    /// As Redis calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Plain => "tcp",
+            Transport::Tls => "tls",
+        }
+    }
+
+    /// The port for it; 0 if there is none.
+    pub fn port(self, settings: &Settings) -> u16 {
+        let directive = match self {
+            Transport::Plain => Directive::Port,
+            Transport::Tls => Directive::TlsPort,
+        };
+        settings.int(directive) as u16
+    }
+}
+
+/// Opens the sockets that `bind` and the port of a transport ask for. An address with a leading `-` may be unavailable, and any may
 /// be of a kind that the system does not have.
-pub fn open_tcp(settings: &Settings) -> io::Result<Vec<std::net::TcpListener>> {
-    let (addresses, port) = (settings.words(Directive::Bind), settings.int(Directive::Port) as u16);
+pub fn open_tcp(settings: &Settings, transport: Transport) -> io::Result<Vec<std::net::TcpListener>> {
+    let (addresses, port) = (settings.words(Directive::Bind), transport.port(settings));
     if port == 0 {
         return Ok(Vec::new());
     }
@@ -122,11 +148,16 @@ pub fn open_unix(path: &str, settings: &Settings) -> io::Result<std::os::unix::n
 }
 
 /// Accepts TCP clients until the process ends or the socket is shut down.
-pub async fn accept_tcp(listener: tokio::net::TcpListener, state: Arc<State>, workers: Rc<[WorkerHandle]>) {
+pub async fn accept_tcp(
+    listener: tokio::net::TcpListener,
+    transport: Transport,
+    state: Arc<State>,
+    workers: Rc<[WorkerHandle]>,
+) {
     loop {
         match listener.accept().await {
             Ok((socket, address)) => {
-                if let Err(error) = admit_tcp(socket, address, &state, &workers) {
+                if let Err(error) = admit_tcp(socket, address, transport, &state, &workers) {
                     tracing::debug!("Accepting client connection: {error}");
                 }
             }
@@ -142,14 +173,19 @@ pub async fn accept_tcp(listener: tokio::net::TcpListener, state: Arc<State>, wo
 
 /// Takes in those who want to connect now, while a script keeps the thread from doing so. Returns false if the listener is of
 /// no more use.
-pub fn accept_now(listener: &std::net::TcpListener, state: &State, workers: &[WorkerHandle]) -> bool {
+pub fn accept_now(
+    listener: &std::net::TcpListener,
+    transport: Transport,
+    state: &State,
+    workers: &[WorkerHandle],
+) -> bool {
     loop {
         match listener.accept() {
             Ok((socket, address)) => {
                 let admitted = socket
                     .set_nonblocking(true)
                     .and_then(|()| tokio::net::TcpStream::from_std(socket))
-                    .and_then(|socket| admit_tcp(socket, address, state, workers));
+                    .and_then(|socket| admit_tcp(socket, address, transport, state, workers));
                 if let Err(error) = admitted {
                     tracing::debug!("Accepting client connection: {error}");
                 }
@@ -162,6 +198,7 @@ pub fn accept_now(listener: &std::net::TcpListener, state: &State, workers: &[Wo
 fn admit_tcp(
     socket: tokio::net::TcpStream,
     address: SocketAddr,
+    transport: Transport,
     state: &State,
     workers: &[WorkerHandle],
 ) -> io::Result<()> {
@@ -173,13 +210,15 @@ fn admit_tcp(
         let probes = TcpKeepalive::new().with_time(seconds).with_interval((seconds / 3).max(Duration::from_secs(1)));
         socket2::SockRef::from(&socket).set_tcp_keepalive(&probes.with_retries(3))?;
     }
+    // Who waits for a handshake cannot be told anything.
+    let mut send_away = |reason: &[u8]| if transport == Transport::Plain { socket.write_all(reason) } else { Ok(()) };
     if is_full(state) {
-        return socket.write_all(TOO_MANY_CLIENTS);
+        return send_away(TOO_MANY_CLIENTS);
     }
     let is_local = address.ip().to_canonical().is_loopback();
     if state.settings.flag(Directive::ProtectedMode) && !is_local && !state.acl.needs_password() {
         state.stats.add(Figure::ConnectionsRejected, 1);
-        return socket.write_all(PROTECTED);
+        return send_away(PROTECTED);
     }
     // Within one machine nothing is congested: what the system is set to for networks, such as pacing, only costs time there.
     if is_local && let Err(error) = socket2::SockRef::from(&socket).set_tcp_congestion(LOCAL_CONGESTION_CONTROL) {
@@ -188,7 +227,11 @@ fn admit_tcp(
     state.stats.add(Figure::ConnectionsReceived, 1);
     let local = Endpoint::Tcp(socket.local_addr()?);
     let client = register(state, Endpoint::Tcp(address), local, socket.as_raw_fd());
-    hand_over(Arrival { socket: Socket::Tcp(socket), client }, workers);
+    let socket = match transport {
+        Transport::Plain => Socket::Tcp(socket),
+        Transport::Tls => Socket::Tls(socket),
+    };
+    hand_over(Arrival { socket, client }, workers);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
-//! The TCP sockets that are open, and how others take their place when `port` or `bind` changes.
+//! The TCP sockets that are open, and how others take their place when `port`, `tls-port` or `bind` changes.
 
-use super::listen;
+use super::listen::{self, Transport};
 use crate::config::{Directive, Settings};
 use parking_lot::Mutex;
 use std::io;
@@ -9,8 +9,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// The TCP sockets of the server. They are opened on whichever thread asks for it, and accept on the first one.
 pub struct Listeners {
-    open: Mutex<Open>,
-    opened: UnboundedSender<TcpListener>,
+    plain: Mutex<Open>,
+    tls: Mutex<Open>,
+    opened: UnboundedSender<(TcpListener, Transport)>,
 }
 
 /// What is listened on.
@@ -24,21 +25,28 @@ struct Open {
 
 impl Listeners {
     /// No sockets yet; those that are opened come out of the receiver.
-    pub fn new() -> (Listeners, UnboundedReceiver<TcpListener>) {
+    pub fn new() -> (Listeners, UnboundedReceiver<(TcpListener, Transport)>) {
         let (opened, arrivals) = unbounded_channel();
-        (Listeners { open: Mutex::default(), opened }, arrivals)
+        (Listeners { plain: Mutex::default(), tls: Mutex::default(), opened }, arrivals)
     }
 
-    /// Whether there is no socket open.
-    pub fn is_empty(&self) -> bool {
-        self.open.lock().sockets.is_empty()
+    fn open(&self, transport: Transport) -> &Mutex<Open> {
+        match transport {
+            Transport::Plain => &self.plain,
+            Transport::Tls => &self.tls,
+        }
     }
 
-    /// Listens where the settings say, and nowhere else. If that fails after a change of `port`, the sockets stay as
-    /// they are; after a change of `bind` there are none left, and the caller goes back to settings that worked.
-    pub fn update(&self, settings: &Settings) -> io::Result<()> {
-        let (addresses, port) = (settings.words(Directive::Bind), settings.int(Directive::Port) as u16);
-        let mut open = self.open.lock();
+    /// Whether there is no socket open for a transport.
+    pub fn is_empty(&self, transport: Transport) -> bool {
+        self.open(transport).lock().sockets.is_empty()
+    }
+
+    /// Listens for a transport where the settings say, and nowhere else. If that fails after a change of the port, the sockets
+    /// stay as they are; after a change of `bind` there are none left, and the caller goes back to settings that worked.
+    pub fn update(&self, settings: &Settings, transport: Transport) -> io::Result<()> {
+        let (addresses, port) = (settings.words(Directive::Bind), transport.port(settings));
+        let mut open = self.open(transport).lock();
         if port == open.port && addresses == open.addresses {
             return Ok(());
         }
@@ -46,12 +54,12 @@ impl Listeners {
             // The same port can be had for other addresses only once it is free.
             std::mem::take(&mut *open).close();
         }
-        let sockets = listen::open_tcp(settings)?;
+        let sockets = listen::open_tcp(settings, transport)?;
         let handles =
             sockets.iter().map(|socket| socket2::SockRef::from(socket).try_clone()).collect::<Result<_, _>>()?;
         std::mem::replace(&mut *open, Open { addresses, port, sockets: handles }).close();
         for socket in sockets {
-            if self.opened.send(socket).is_err() {
+            if self.opened.send((socket, transport)).is_err() {
                 tracing::debug!("A socket was opened while the server was shutting down");
             }
         }

@@ -13,10 +13,11 @@ mod stream;
 mod unsent;
 mod worker;
 
-use crate::config::{Directive, error_text};
+use crate::config::{Directive, Settings, error_text};
 use crate::replication::Address;
 use crate::shutdown;
 use crate::state::State;
+use listen::Transport;
 use listeners::Listeners;
 use std::cell::RefCell;
 use std::io;
@@ -28,6 +29,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedReceiver;
 use worker::{Worker, WorkerHandle, worker_channel};
 
+/// What clients may speak.
+const TRANSPORTS: [Transport; 2] = [Transport::Plain, Transport::Tls];
 /// Stack of a thread: scripts may nest what they write and read as JSON.
 const STACK_BYTES: usize = 8 << 20;
 
@@ -35,9 +38,16 @@ const STACK_BYTES: usize = 8 << 20;
 pub fn run(state: Arc<State>) -> io::Result<()> {
     let (listeners, opened) = Listeners::new();
     let listeners = Arc::new(listeners);
-    listeners.update(&state.settings).inspect_err(|_| {
-        tracing::warn!("Failed listening on port {} (tcp), aborting.", state.settings.int(Directive::Port));
-    })?;
+    if let Err(reason) = state.tls.configure(&state.settings) {
+        tracing::warn!("{reason}");
+        return Err(io::Error::other("Failed to configure TLS. Check logs for more info."));
+    }
+    for transport in TRANSPORTS {
+        listeners.update(&state.settings, transport).inspect_err(|_| {
+            let port = transport.port(&state.settings);
+            tracing::warn!("Failed listening on port {port} ({}), aborting.", transport.name());
+        })?;
+    }
     let unix_path = String::from_utf8_lossy(&state.settings.string(Directive::Unixsocket)).into_owned();
     let unix = if unix_path.is_empty() {
         None
@@ -46,12 +56,15 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
             tracing::warn!("Failed opening Unix socket: bind: {}", error_text(error));
         })?)
     };
-    if listeners.is_empty() && unix.is_none() {
+    let listened_on = TRANSPORTS.into_iter().filter(|transport| !listeners.is_empty(*transport)).collect::<Vec<_>>();
+    if listened_on.is_empty() && unix.is_none() {
         return Err(io::Error::other("Configured to not listen anywhere, exiting."));
     }
-    let has_tcp = !listeners.is_empty();
     let relisten = Arc::clone(&listeners);
-    if state.relisten.set(Box::new(move |settings| relisten.update(settings))).is_err() {
+    let listen_anew = move |settings: &Settings| {
+        TRANSPORTS.into_iter().try_for_each(|transport| relisten.update(settings, transport))
+    };
+    if state.relisten.set(Box::new(listen_anew)).is_err() {
         return Err(io::Error::other("the server runs already"));
     }
     crate::compression::start(Arc::clone(&state))?;
@@ -75,7 +88,7 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     let workers: Rc<[WorkerHandle]> = handles.clone().into();
     let main = Arc::clone(&state);
     worker::run(Arc::clone(&state), handles[0].clone(), receiver, async move |worker| {
-        if let Err(error) = serve(worker, main, opened, has_tcp, unix, unix_path, workers).await {
+        if let Err(error) = serve(worker, main, opened, &listened_on, unix, unix_path, workers).await {
             tracing::warn!("{error}");
         }
     })
@@ -97,8 +110,8 @@ fn prepare_thread(state: &State, index: usize) {
 async fn serve(
     worker: Rc<Worker>,
     state: Arc<State>,
-    mut opened: UnboundedReceiver<std::net::TcpListener>,
-    has_tcp: bool,
+    mut opened: UnboundedReceiver<(std::net::TcpListener, Transport)>,
+    listened_on: &[Transport],
     unix: Option<std::os::unix::net::UnixListener>,
     unix_path: String,
     workers: Rc<[WorkerHandle]>,
@@ -106,21 +119,23 @@ async fn serve(
     signals::listen(Arc::clone(&state))?;
     begin_as_configured(&state);
     let (tcp_state, tcp_workers) = (Arc::clone(&state), Rc::clone(&workers));
-    let listeners: Rc<RefCell<Vec<std::net::TcpListener>>> = Rc::default();
+    let listeners: Rc<RefCell<Vec<(std::net::TcpListener, Transport)>>> = Rc::default();
     let tcp_listeners = Rc::clone(&listeners);
     let (accepting_state, accepting_workers) = (Arc::clone(&state), Rc::clone(&workers));
     *worker.accept.borrow_mut() = Some(Box::new(move || {
-        listeners.borrow_mut().retain(|listener| listen::accept_now(listener, &accepting_state, &accepting_workers));
+        listeners.borrow_mut().retain(|(listener, transport)| {
+            listen::accept_now(listener, *transport, &accepting_state, &accepting_workers)
+        });
     }));
     tokio::task::spawn_local(async move {
-        while let Some(listener) = opened.recv().await {
+        while let Some((listener, transport)) = opened.recv().await {
             if let Ok(listener) = listener.try_clone() {
-                tcp_listeners.borrow_mut().push(listener);
+                tcp_listeners.borrow_mut().push((listener, transport));
             }
             match TcpListener::from_std(listener) {
                 Ok(listener) => {
                     let (state, workers) = (Arc::clone(&tcp_state), Rc::clone(&tcp_workers));
-                    tokio::task::spawn_local(listen::accept_tcp(listener, state, workers));
+                    tokio::task::spawn_local(listen::accept_tcp(listener, transport, state, workers));
                 }
                 Err(error) => tracing::warn!("Listening for clients: {error}"),
             }
@@ -150,8 +165,8 @@ async fn serve(
     tokio::task::spawn_local(cron::append_file(Arc::clone(&state)));
     tokio::task::spawn_local(full_sync::serve(Arc::clone(&state)));
     tokio::task::spawn_local(primary_link::follow(Arc::clone(&state)));
-    if has_tcp {
-        tracing::info!(target: "notice", "Ready to accept connections tcp");
+    for transport in listened_on {
+        tracing::info!(target: "notice", "Ready to accept connections {}", transport.name());
     }
     if !unix_path.is_empty() {
         tracing::info!(target: "notice", "Ready to accept connections unix");

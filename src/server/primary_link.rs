@@ -13,17 +13,20 @@ use crate::log::Audience;
 use crate::replication::{Address, Link, LinkState, Progress, Transfer};
 use crate::resp::{Protocol, Reply};
 use crate::state::{State, unix_time_ms};
+use crate::tls;
 use bytes::{Buf, BytesMut};
 use redis_protocol::resp2::decode::decode_bytes_mut;
 use redis_protocol::resp2::types::BytesFrame;
 use std::fmt;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 mod transfer;
 
@@ -115,10 +118,14 @@ fn tell(state: &State, broken: &Broken) {
     }
 }
 
+/// What is read from and written to, be it encrypted or not.
+trait Socket: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Socket for T {}
+
 /// A connection to the primary.
 struct Wire<'s> {
     state: &'s Arc<State>,
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     buffer: BytesMut,
     turn: u64,
 }
@@ -140,6 +147,8 @@ async fn attempt(state: &Arc<State>, address: &Address, turn: u64) -> Result<(),
     let socket = timeout(limit, connect(state, address)).await.map_err(|_| Broken::Timeout)??;
     tracing::info!(target: "notice", "Non blocking connect for SYNC fired the event.");
     socket.set_nodelay(true)?;
+    let ends = Ends::of(&socket)?;
+    let socket = timeout(limit, encrypted(state, address, socket)).await.map_err(|_| Broken::Timeout)??;
     let mut link = Wire { state, socket, buffer: BytesMut::with_capacity(BUFFER_BYTES), turn };
     state.replication.update_link(|link| link.state = LinkState::Handshake);
     link.shake_hands().await?;
@@ -151,7 +160,7 @@ async fn attempt(state: &Arc<State>, address: &Address, turn: u64) -> Result<(),
     }
     let bytes = state.settings.int(Directive::ReplBacklogSize) as u64;
     state.log.keep_backlog(bytes);
-    let client = register_primary(state, &link.socket)?;
+    let client = register_primary(state, ends);
     state.replication.update_link(|link| link.note_up(unix_time_ms(), client.id));
     let result = link.stream(&client).await;
     state.clients.remove(&client);
@@ -176,13 +185,34 @@ async fn connect(state: &State, address: &Address) -> io::Result<TcpStream> {
     Err(last)
 }
 
+/// The connection to the primary as the configuration wants it: with TLS (`tls-replication`), or as it is.
+async fn encrypted(state: &State, address: &Address, socket: TcpStream) -> io::Result<Box<dyn Socket>> {
+    if !state.settings.flag(Directive::TlsReplication) {
+        return Ok(Box::new(socket));
+    }
+    let connector = TlsConnector::from(state.tls.client()?);
+    Ok(Box::new(connector.connect(tls::name_of(&address.host), socket).await?))
+}
+
+/// What is told of a connection.
+struct Ends {
+    peer: Endpoint,
+    local: Endpoint,
+    fd: i32,
+}
+
+impl Ends {
+    fn of(socket: &TcpStream) -> io::Result<Ends> {
+        let (peer, local) = (Endpoint::Tcp(socket.peer_addr()?), Endpoint::Tcp(socket.local_addr()?));
+        Ok(Ends { peer, local, fd: socket.as_raw_fd() })
+    }
+}
+
 /// The client that stands for the primary, so that it is seen, and can be killed.
-fn register_primary(state: &State, socket: &TcpStream) -> io::Result<Arc<Client>> {
-    use std::os::fd::AsRawFd;
-    let (peer, local) = (Endpoint::Tcp(socket.peer_addr()?), Endpoint::Tcp(socket.local_addr()?));
-    let client = register(state, peer, local, socket.as_raw_fd());
+fn register_primary(state: &State, ends: Ends) -> Arc<Client> {
+    let client = register(state, ends.peer, ends.local, ends.fd);
     client.set(ClientFlags::PRIMARY, true);
-    Ok(client)
+    client
 }
 
 impl Wire<'_> {
@@ -215,6 +245,7 @@ impl Wire<'_> {
         let mut bytes = Vec::new();
         crate::resp::write_command(&mut bytes, words.iter().copied());
         self.socket.write_all(&bytes).await?;
+        self.socket.flush().await?;
         Ok(())
     }
 
@@ -267,6 +298,9 @@ impl Wire<'_> {
             }
         }
         let port = match settings.int(Directive::ReplicaAnnouncePort) {
+            0 if settings.flag(Directive::TlsReplication) && settings.int(Directive::TlsPort) != 0 => {
+                settings.int(Directive::TlsPort)
+            }
             0 => settings.int(Directive::Port),
             port => port,
         };

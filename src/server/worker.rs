@@ -10,12 +10,22 @@ use crate::script;
 use crate::state::State;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
+use tokio_rustls::TlsAcceptor;
+
+/// For how long a TLS handshake may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// The first byte of a handshake (RFC 8446, section 5.1).
+const HANDSHAKE_RECORD: u8 = 22;
 
 /// Values for other servers are sent by so many threads at most, for each thread that serves clients.
 const SENDERS_MAX: usize = 16;
@@ -43,25 +53,40 @@ pub struct Worker {
 impl Worker {
     /// Serves what a socket sends, in a task of its own. The client may send something before the task runs.
     fn begin(self: &Rc<Self>, arrival: Arrival) {
-        let worker = Rc::clone(self);
-        let client = Arc::clone(&arrival.client);
-        let connection = open(arrival.socket).map(|stream| {
-            let acl = &worker.state.acl;
-            let identity = Identity::new(arrival.client, acl.default_account(), !acl.needs_password());
-            let session = Session::new(identity);
-            let connection = Rc::new(RefCell::new(Connection::new(Rc::clone(&worker), stream, session)));
-            self.connections.borrow_mut().insert(client.id, Rc::downgrade(&connection));
-            connection
+        let (worker, client) = (Rc::clone(self), arrival.client);
+        let opened = open(arrival.socket).map(|opened| match opened {
+            Opened::Ready(stream) => Ok(worker.connect(stream, &client)),
+            Opened::Greeting(socket) => Err(socket),
         });
         tokio::task::spawn_local(async move {
-            match connection {
-                Ok(connection) => connection::serve(connection).await,
+            match opened {
+                Ok(Ok(connection)) => connection::serve(connection).await,
+                Ok(Err(socket)) => match greet(&worker.state, socket, &client).await {
+                    Ok(stream) => {
+                        let connection = worker.connect(stream, &client);
+                        connection::serve(connection).await;
+                    }
+                    Err(error) => {
+                        let (address, local) = (&client.address, &client.local_address);
+                        tracing::debug!("Error accepting a client connection: {error} (addr={address} laddr={local})");
+                    }
+                },
                 Err(error) => tracing::warn!("Error registering fd event for the new client: {error}"),
             }
             worker.connections.borrow_mut().remove(&client.id);
             worker.state.clients.remove(&client);
             worker.count.fetch_sub(1, Ordering::Relaxed);
         });
+    }
+
+    /// Begins to serve a client over a stream.
+    fn connect(self: &Rc<Self>, stream: Stream, client: &Arc<Client>) -> Rc<RefCell<Connection>> {
+        let acl = &self.state.acl;
+        let identity = Identity::new(Arc::clone(client), acl.default_account(), !acl.needs_password());
+        let session = Session::new(identity);
+        let connection = Rc::new(RefCell::new(Connection::new(Rc::clone(self), stream, session)));
+        self.connections.borrow_mut().insert(client.id, Rc::downgrade(&connection));
+        connection
     }
 
     /// Answers the other clients of this thread, which a script keeps from serving them: they are told that it is busy, unless
@@ -98,6 +123,8 @@ pub struct Arrival {
 
 pub enum Socket {
     Tcp(std::net::TcpStream),
+    /// The client is to begin a TLS handshake.
+    Tls(std::net::TcpStream),
     Unix(std::os::unix::net::UnixStream),
 }
 
@@ -174,11 +201,44 @@ pub fn send(state: Arc<State>, mut travel: Travel) {
     });
 }
 
-fn open(socket: Socket) -> std::io::Result<Stream> {
+/// A socket of this thread.
+enum Opened {
+    Ready(Stream),
+    Greeting(TcpStream),
+}
+
+fn open(socket: Socket) -> std::io::Result<Opened> {
     Ok(match socket {
-        Socket::Tcp(socket) => Stream::Tcp(TcpStream::from_std(socket)?),
-        Socket::Unix(socket) => Stream::Unix(UnixStream::from_std(socket)?),
+        Socket::Tcp(socket) => Opened::Ready(Stream::Tcp(TcpStream::from_std(socket)?)),
+        Socket::Tls(socket) => Opened::Greeting(TcpStream::from_std(socket)?),
+        Socket::Unix(socket) => Opened::Ready(Stream::Unix(UnixStream::from_std(socket)?)),
     })
+}
+
+/// Shakes hands with a client. Errors: it cannot be understood or is not let in, takes too long, or was killed meanwhile.
+async fn greet(state: &State, socket: TcpStream, client: &Client) -> std::io::Result<Stream> {
+    let acceptor = TlsAcceptor::from(state.tls.server()?);
+    let accept = async {
+        let mut first = [0];
+        // Who speaks something else would not understand what is wrong.
+        if socket.peek(&mut first).await? == 1 && first[0] != HANDSHAKE_RECORD {
+            return Err(std::io::ErrorKind::InvalidData.into());
+        }
+        acceptor.accept(socket).await
+    };
+    let mut handshake = pin!(tokio::time::timeout(HANDSHAKE_MAX, accept));
+    let shaken = std::future::poll_fn(|cx| {
+        client.mailbox.register(cx.waker());
+        if client.is_killed() {
+            return Poll::Ready(None);
+        }
+        handshake.as_mut().poll(cx).map(Some)
+    });
+    match shaken.await {
+        Some(Ok(stream)) => stream.map(|stream| Stream::Tls(Box::new(stream))),
+        Some(Err(_)) => Err(std::io::ErrorKind::TimedOut.into()),
+        None => Err(std::io::ErrorKind::ConnectionAborted.into()),
+    }
 }
 
 /// Registers a new client for a socket.

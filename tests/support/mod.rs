@@ -90,14 +90,14 @@ impl Server {
     pub fn connect_at(&self, ip: &str) -> std::io::Result<Connection> {
         let stream = TcpStream::connect((ip, self.port))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Connection { stream: BufReader::new(Box::new(stream)) })
+        Ok(Connection::over(stream))
     }
 
     /// Connects to a Unix socket.
     pub fn connect_unix(path: &Path) -> Connection {
         let stream = UnixStream::connect(path).expect("the server accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        Connection { stream: BufReader::new(Box::new(stream)) }
+        Connection::over(stream)
     }
 
     /// Sends the process a signal: `TERM`, `INT`, `STOP`, ….
@@ -128,7 +128,7 @@ impl Drop for Server {
 
 /// A port that no other test uses as long as the socket is there, which is what tests that run at the same time know it by.
 /// It is none of those that the system gives to clients.
-fn claim_port() -> (u16, UdpSocket) {
+pub fn claim_port() -> (u16, UdpSocket) {
     loop {
         let address = ("127.0.0.1", rand::random_range(10_000..32_000));
         if let Ok(claim) = UdpSocket::bind(address)
@@ -154,7 +154,7 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// A socket of any kind.
-trait Socket: Read + Write + Send {}
+pub trait Socket: Read + Write + Send {}
 impl<T: Read + Write + Send> Socket for T {}
 
 /// One client.
@@ -163,6 +163,11 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A conversation over a socket that is connected.
+    pub fn over(socket: impl Socket + 'static) -> Connection {
+        Connection { stream: BufReader::new(Box::new(socket)) }
+    }
+
     pub fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).expect("the server reads");
     }
