@@ -48,6 +48,12 @@ const TLS13_SUITES: [(&str, CipherSuite); 3] = [
     ("TLS_CHACHA20_POLY1305_SHA256", CipherSuite::TLS13_CHACHA20_POLY1305_SHA256),
 ];
 
+/// Classes of suites of OpenSSL to which none of these belongs: to exclude them is no effort.
+const ABSENT_CLASSES: [&str; 24] = [
+    "MEDIUM", "LOW", "EXP", "EXPORT", "NULL", "aNULL", "eNULL", "ADH", "AECDH", "MD5", "SHA1", "SHA", "RC4", "RC2",
+    "DES", "3DES", "IDEA", "SEED", "CAMELLIA", "PSK", "SRP", "DSS", "aDSS", "kRSA",
+];
+
 /// Whether the configuration asks for TLS.
 pub fn is_wanted(settings: &Settings) -> bool {
     settings.int(Directive::TlsPort) != 0
@@ -274,29 +280,44 @@ fn chosen(
     all: &[SupportedCipherSuite],
 ) -> Result<Vec<SupportedCipherSuite>, String> {
     let find = |suite: CipherSuite| all.iter().copied().find(move |other| other.suite() == suite);
-    let every = || known.iter().filter_map(|(_, suite)| find(*suite)).collect();
+    let every = || known.iter().filter_map(|(_, suite)| find(*suite));
     let text = settings.string(directive);
     let text = String::from_utf8_lossy(&text);
     if text.is_empty() {
-        return Ok(every());
+        return Ok(every().collect());
     }
     let name = directive.entry().name;
-    let mut chosen: Vec<SupportedCipherSuite> = Vec::new();
+    let named = |word: &str| known.iter().find(|(name, _)| *name == word).and_then(|(_, suite)| find(*suite));
+    let (mut chosen, mut excluded): (Vec<SupportedCipherSuite>, Vec<SupportedCipherSuite>) = (Vec::new(), Vec::new());
     for word in text.split([':', ',', ' ']).filter(|word| !word.is_empty()) {
-        if matches!(word, "DEFAULT" | "ALL" | "HIGH") {
-            return Ok(every());
+        if let Some(unwanted) = word.strip_prefix(['!', '-']) {
+            let is_absent = unwanted.contains('-') || ABSENT_CLASSES.contains(&unwanted);
+            match named(unwanted) {
+                Some(suite) => excluded.push(suite),
+                None if is_absent => {}
+                None => {
+                    return Err(format!(
+                        "Failed to configure {name}: '{word}' is not understood, name suites one by one"
+                    ));
+                }
+            }
+        } else if matches!(word, "DEFAULT" | "ALL" | "HIGH") {
+            chosen.extend(every());
+        } else if !word.starts_with(['+', '@']) {
+            // Others, which OpenSSL has, cannot be had; nor can another order than the one in which they are named.
+            chosen.extend(named(word));
         }
-        if word.starts_with(['!', '-', '+', '@']) {
-            return Err(format!("Failed to configure {name}: '{word}' is not understood, name suites one by one"));
-        }
-        // Others, which OpenSSL has, cannot be had.
-        let suite = known.iter().find(|(name, _)| *name == word).and_then(|(_, suite)| find(*suite));
-        chosen.extend(suite.filter(|suite| !chosen.contains(suite)));
     }
-    if chosen.is_empty() {
+    let mut suites: Vec<SupportedCipherSuite> = Vec::new();
+    for suite in chosen {
+        if !excluded.contains(&suite) && !suites.contains(&suite) {
+            suites.push(suite);
+        }
+    }
+    if suites.is_empty() {
         Err(format!("Failed to configure {name}: it names no suite that there is"))
     } else {
-        Ok(chosen)
+        Ok(suites)
     }
 }
 
@@ -373,11 +394,30 @@ R/5t4ybeRhG3WkNttXkM+MpDtZRBmoLP+r5TocpliaEvfY2C+jA5YgiVU6UCsGk=\n\
     }
 
     #[test]
-    fn suites_are_chosen_by_name() {
-        let all = ring::default_provider().cipher_suites;
+    fn suites_are_chosen_as_openssl_names_them() {
         let settings = Settings::new();
-        let suites = provider(&settings).expect("by default there are all").cipher_suites;
-        assert_eq!(suites.len(), all.len());
-        assert_eq!(TLS12_SUITES.len() + TLS13_SUITES.len(), all.len());
+        let suites = |text: &str| {
+            let asker = crate::config::Asker { may_set_protected: false, is_loading: false };
+            settings
+                .set([(b"tls-ciphers".as_slice(), text.as_bytes())].into_iter(), asker, |_| Ok(()))
+                .expect("it is text");
+            let provider = provider(&settings)?;
+            let suites = provider.cipher_suites.into_iter().map(|suite| suite.suite());
+            Ok::<_, String>(
+                suites.filter(|suite| TLS12_SUITES.iter().any(|(_, known)| known == suite)).collect::<Vec<_>>(),
+            )
+        };
+        let all: Vec<_> = TLS12_SUITES.iter().map(|(_, suite)| *suite).collect();
+        for text in
+            ["", "DEFAULT:!MEDIUM", "HIGH:!aNULL:!MD5:ECDHE-RSA-AES128-GCM-SHA256", "ALL:-AES128-SHA256:@STRENGTH"]
+        {
+            assert_eq!(suites(text), Ok(all.clone()), "{text}");
+        }
+        assert_eq!(suites("ALL:!ECDHE-ECDSA-AES256-GCM-SHA384"), Ok(all[1..].to_vec()));
+        let two = vec![all[4], all[0]];
+        assert_eq!(suites("ECDHE-RSA-AES128-GCM-SHA256:AES128-SHA:ECDHE-ECDSA-AES256-GCM-SHA384"), Ok(two));
+        for text in ["ALL:!AES128", "AES128-SHA", "NO-SUCH"] {
+            assert!(suites(text).is_err(), "{text}");
+        }
     }
 }
