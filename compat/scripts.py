@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Random scripts on Radish and on Redis 8.2: `compat/scripts.py [--server BINARY] [--seed N] [--scripts N]`.
 
-Values go through cjson, cmsgpack, struct and bit, and from Lua to replies and back, whole and broken, with arguments that fit
-and that do not. Every reply must be the same byte for byte, errors included. A script that differs is printed; the seed makes
+Values go through cjson, cmsgpack, struct and bit, and from Lua to replies and back, and texts are searched for patterns, all of it
+whole and broken, with arguments that fit and that do not. Every reply must be the same byte for byte, errors included. A script that differs is printed; the seed makes
 the same ones again.
 """
 
@@ -41,6 +41,11 @@ JSON_NUMBERS = """0 1 -1 1.5 1e5 1E-3 - +1 01 0x1F inf -inf nan Infinity 1. .5 1
 infx tru true false null nul 0x1.8p1 -0 --1 1..2 NULL""".split()
 JSON_PIECES = ["a", r"\n", r"\u0041", r"\ud83d\ude00", r"\ud800", r"\udc00", r"\u00e9", r"\x", r"\/", "\x01", "\xe9", "\\", r"\u12", r"\b"]
 FORMATS = "b B h H l L T i I i3 I2 i8 I16 i33 f d x s c c0 c3 c10 < > ! !4 !3 z !0 i0 c99999999999".split() + [" "]
+PATTERN_PIECES = """a b . %a %d %A %s %w %z %p %c %x %u [ab] [^a] [a-c] [%d_] [] [^ [^]a] [a- [% ( ) () (a %1 %2 %0 %b() %bab %b %f[a] %f[^b] %f
+% ^ $ * + - ? ] 1 [%a-z] %% a* b- .- .* a+ (a*) (.-)b (.) ^a b$""".split() + ["\\0"]
+REPLACEMENTS = """"x" "%0%0" "%1" "%2" "%" "%%" "%a" "" 5 {a="b",b=false,c=1} {} true nil function(...)return(...)end
+function(...)return(select("#",...))end function()return{}end function()return(false)end function(a)error(a)end
+function(a)error({err=a})end string.upper setmetatable({},{__index=function(t,k)return(k..k)end})""".split()
 BIT_FUNCTIONS = "tobit bnot band bor bxor lshift rshift arshift rol ror bswap tohex".split()
 
 
@@ -109,6 +114,29 @@ class Scripts:
     def format(self):
         return "".join(self.rng.choice(FORMATS) for _ in range(self.rng.randint(1, 5)))
 
+    def search(self):
+        """A call of one of the functions that match patterns."""
+        rng = self.rng
+        subject = '"' + "".join(rng.choice(["a", "b", "c", "1", "(", ")", " ", "\\000", "\\255", "A", "]", "%"]) for _ in range(rng.randint(0, 12))) + '"'
+        pattern = '"' + "".join(rng.choice(PATTERN_PIECES) for _ in range(rng.randint(0, 5))) + '"'
+        odd = [self.number(), self.value(5)]
+        subject, pattern = (rng.choice(odd) if rng.random() < 0.03 else text for text in (subject, pattern))
+        init = rng.choice(["", "", "", ",1", ",3", ",-2", ",0", ",-100", ",100", ",nil", "," + rng.choice(odd)])
+        name = rng.choice(["find", "find", "match", "gsub", "gsub", "gmatch", "rep"])
+        if name == "gmatch":
+            collect = f"local r = {{}} for a, b in string.gmatch({subject},{pattern}) do r[#r + 1] = {{a, b}} end return show(r)"
+            return f"{SHOW} {collect}", b""
+        if name == "find":
+            init += rng.choice(["", "", ",true", ",false"]) if init else ""
+        elif name == "gsub":
+            init = "," + rng.choice(REPLACEMENTS) + rng.choice(["", "", ",1", ",0", ",-1", "," + rng.choice(odd)])
+        elif name == "rep":
+            pattern, init = rng.choice(["0", "3", "-1", "2.9", "nil", "{}", '"2"', '"x"']), ""
+        call = f"string.{name}({subject},{pattern}{init})" if rng.random() < 0.8 else f"({subject}):{name}({pattern}{init})"
+        if rng.random() < 0.1:
+            call = f"pcall(string.{name},{subject},{pattern}{init})"
+        return f"{SHOW} return show({{{call}}})", b""
+
     def next(self):
         """A script and its argument."""
         rng = self.rng
@@ -118,6 +146,8 @@ class Scripts:
                 lambda: (f"{SHOW} return show(cjson.decode(ARGV[1]))", (self.json() + rng.choice(["", "", " ", "x", " 1"])).encode("latin1")),
                 lambda: ("return cmsgpack.pack(" + ",".join(self.value() for _ in range(rng.randint(0, 3))) + ")", b""),
                 self.unpacking,
+                self.search,
+                self.search,
                 lambda: (f'return struct.pack("{self.format()}",{",".join(self.value(5) for _ in range(rng.randint(1, 5)))})', b""),
                 lambda: (
                     f'{SHOW} return show({{struct.{rng.choice(["unpack", "unpack", "size"])}("{self.format()}",ARGV[1]'

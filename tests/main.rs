@@ -27,6 +27,7 @@ mod messages;
 mod migrating;
 mod readme;
 mod replication;
+mod sandbox;
 mod saving;
 mod scripts;
 mod security;

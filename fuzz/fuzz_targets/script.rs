@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use radish::state::State;
 use std::sync::LazyLock;
 
-const SCRIPTS: [&str; 10] = [
+const SCRIPTS: [&str; 12] = [
     "local first = cmsgpack.pack(cmsgpack.unpack(ARGV[1])) \
      assert(#cmsgpack.pack(cmsgpack.unpack(first)) == #first, 'differs') return first",
     "local first = cjson.encode(cjson.decode(ARGV[1])) return first",
@@ -24,6 +24,14 @@ const SCRIPTS: [&str; 10] = [
      bit.arshift(tonumber(ARGV[1]), tonumber(ARGV[2])), bit.bswap(tonumber(ARGV[1])), bit.rol(tonumber(ARGV[1]), tonumber(ARGV[2]))}",
     "return cjson.encode(cmsgpack.unpack(ARGV[1]))",
     "return cmsgpack.pack(cjson.decode(ARGV[1]), redis.sha1hex(ARGV[1]), {err = ARGV[1]})",
+    "local s, p = string.sub(ARGV[1], 1, 24), string.sub(ARGV[2], 1, 12) \
+     local first, last = string.find(s, p) local all = {} for a, b in string.gmatch(s, p) do all[#all + 1] = {a, b} end \
+     if not string.find(p, '[%z^]') then assert(not first == not all[1], 'differs') end \
+     return {first, last, all, string.match(s, p, tonumber(ARGV[3]))}",
+    "local s, p = string.sub(ARGV[1], 1, 24), string.sub(ARGV[2], 1, 12) \
+     local same, n = string.gsub(s, p, function() end) assert(same == s, 'differs') \
+     assert(string.gsub(s, p, '%0') == s, 'differs') \
+     return {n, string.gsub(s, p, ARGV[3] or '%1'), string.gsub(s, p, {a = 'b', [s] = ARGV[3]}, 2)}",
 ];
 
 static STATE: LazyLock<State> = LazyLock::new(|| support::new_state(b"save ''"));

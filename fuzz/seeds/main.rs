@@ -200,7 +200,7 @@ fn rules() -> Vec<Vec<u8>> {
 
 /// Arguments of each of the target's scripts.
 fn script_arguments() -> Vec<Vec<u8>> {
-    let arguments: [&[u8]; 14] = [
+    let arguments: [&[u8]; 17] = [
         b"\x93\x01\xa1a\xc0",
         b"\x82\xa1a\xcb\x3f\xf8\0\0\0\0\0\0\x01\xd3\xff\xff\xff\xff\xff\xff\xff\xff",
         b"\xdc\0\x02\xc3\xda\0\x01x\n2",
@@ -211,12 +211,15 @@ fn script_arguments() -> Vec<Vec<u8>> {
         b"i17",
         b"(a*)%1()%f[%w]\na[^b-c]-$",
         b"aaa\n%d %5.2f %s %q %x",
+        b"THE (quick) fox\n%f[%a](%a-)%s*()\n%1%2",
+        b"f(a(b)c)d) aa\n%b()(.)%1?$\n-2",
+        b"x = 1, y = 2\n^(%w+)%s*=%s*(%w+)\n%2 %1",
         b"2147483648\n31",
         b"-1.5\n-33",
         b"99999999999\n0",
         b"nan\n1e300",
     ];
-    (0..10_u8).flat_map(|script| arguments.iter().map(move |bytes| [&[script], *bytes].concat())).collect()
+    (0..12_u8).flat_map(|script| arguments.iter().map(move |bytes| [&[script], *bytes].concat())).collect()
 }
 
 fn globs() -> Vec<Vec<u8>> {

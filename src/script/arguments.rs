@@ -4,11 +4,37 @@
 //! An interpreter can lend out some thousands of values at a time (`guard`). So arguments are copied, but for tables.
 
 use super::errors::Thrown;
-use mlua::{Error, FromLua, Lua, Table, Value, Variadic};
+use super::interpreter::MEMORY_MAX;
+use mlua::{Error, FromLua, FromLuaMulti, Lua, MultiValue, Table, Value};
 use smallvec::SmallVec;
+use std::ops::{Deref, DerefMut};
 
-/// All arguments of a call.
-pub(super) type Arguments = Variadic<Argument>;
+/// All arguments of a call. Their texts together are no longer than all that an interpreter may hold: one text can be many of them.
+pub(super) struct Arguments(Vec<Argument>);
+
+impl FromLuaMulti for Arguments {
+    fn from_lua_multi(values: MultiValue, lua: &Lua) -> mlua::Result<Self> {
+        let len = |value: &Value| value.as_string().map_or(0, |text| text.as_bytes().len());
+        if values.iter().map(len).sum::<usize>() > MEMORY_MAX {
+            return Err(Error::MemoryError("not enough memory".to_owned()));
+        }
+        values.into_iter().map(|value| Argument::from_lua(value, lua)).collect::<mlua::Result<_>>().map(Arguments)
+    }
+}
+
+impl Deref for Arguments {
+    type Target = Vec<Argument>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Arguments {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
 
 /// One argument.
 pub(super) enum Argument {
@@ -33,8 +59,7 @@ impl FromLua for Argument {
             Value::String(text) => Argument::Text(SmallVec::from_slice(&text.as_bytes())),
             Value::Table(table) => Argument::Table(table),
             Value::LightUserData(pointer) if pointer.0.is_null() => Argument::Null,
-            Value::LightUserData(_) | Value::Error(_) => Argument::Other("userdata"),
-            other => Argument::Other(other.type_name()),
+            other => Argument::Other(type_name(&other)),
         })
     }
 }
@@ -75,6 +100,15 @@ impl Argument {
     }
 }
 
+/// What Lua calls the type of a value.
+pub(super) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Integer(_) => "number",
+        Value::LightUserData(_) | Value::Error(_) => "userdata",
+        other => other.type_name(),
+    }
+}
+
 fn mistyped(lua: &Lua, args: &[Argument], index: usize, wanted: &str) -> Error {
     let found = args.get(index).map_or("no value", Argument::type_name);
     Thrown::argument(lua, index + 1, &format!("{wanted} expected, got {found}"))
@@ -87,7 +121,13 @@ pub(super) fn number(lua: &Lua, args: &[Argument], index: usize) -> mlua::Result
 
 /// The argument at `index` as a whole number: a fraction is cut off.
 pub(super) fn integer(lua: &Lua, args: &[Argument], index: usize) -> mlua::Result<i64> {
-    number(lua, args, index).map(|number| number as i64)
+    number(lua, args, index).map(truncated)
+}
+
+/// A number without its fraction. What is no 64-bit integer is the least one, as processors have it.
+pub(super) fn truncated(number: f64) -> i64 {
+    let bound = -(i64::MIN as f64);
+    if number >= -bound && number < bound { number as i64 } else { i64::MIN }
 }
 
 /// The argument at `index` as a whole number, or `default` if it is missing.

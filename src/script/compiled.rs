@@ -1,7 +1,7 @@
 //! The scripts that a thread has compiled.
 
 use super::errors::ScriptError;
-use super::interpreter::{Interpreter, Kind};
+use super::interpreter::{Interpreter, Kind, SCRIPT_NAME};
 use super::{Digest, Host, Input, Script, ScriptCache};
 use crate::resp::Reply;
 use mlua::{Function, IntoLuaMulti, Table, Value};
@@ -32,7 +32,7 @@ impl Scripts {
     }
 
     fn load(&self, body: &[u8]) -> Result<Function, Vec<u8>> {
-        let compiled = self.interpreter.compile("@user_script", body);
+        let compiled = self.interpreter.compile(SCRIPT_NAME, body);
         compiled.map_err(|reason| format!("ERR Error compiling script (new function): {reason}").into_bytes())
     }
 

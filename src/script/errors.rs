@@ -38,9 +38,18 @@ impl Thrown {
 
     /// The error of a function of a library for an argument that it cannot use, by its position from 1 on.
     pub fn argument(lua: &Lua, position: usize, reason: &str) -> Error {
-        let name = lua.inspect_stack(1, |frame| frame.names().name.map(std::borrow::Cow::into_owned)).flatten();
-        let name = name.unwrap_or_else(|| "?".into());
-        Thrown::text(lua, format!("bad argument #{position} to '{name}' ({reason})"))
+        let called = lua.inspect_stack(1, |frame| {
+            let names = frame.names();
+            names.name.map(|name| (name.into_owned(), names.name_what == Some("method")))
+        });
+        // What a method is called on is not one of its arguments.
+        let text = match called.flatten() {
+            Some((name, true)) if position == 1 => format!("calling '{name}' on bad self ({reason})"),
+            Some((name, true)) => format!("bad argument #{} to '{name}' ({reason})", position - 1),
+            Some((name, false)) => format!("bad argument #{position} to '{name}' ({reason})"),
+            None => format!("bad argument #{position} to '?' ({reason})"),
+        };
+        Thrown::text(lua, text)
     }
 }
 

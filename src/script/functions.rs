@@ -1,7 +1,7 @@
 //! The libraries of functions that a thread has compiled: each when one of its functions is first called there.
 
 use super::errors::{self, ScriptError};
-use super::interpreter::{Interpreter, Kind};
+use super::interpreter::{FUNCTION_NAME, Interpreter, Kind};
 use super::library::{Function, Library, LibraryFunction};
 use super::register::Registered;
 use super::{Host, Input, Replication, ScriptCache};
@@ -49,7 +49,7 @@ impl Functions {
     fn load(&self, body: &[u8], limit: Option<Duration>) -> Result<Registered, Vec<u8>> {
         let interpreter = &self.interpreter;
         let text = interpreter
-            .compile("@user_function", body)
+            .compile(FUNCTION_NAME, body)
             .map_err(|reason| format!("ERR Error compiling function: {reason}").into_bytes())?;
         let failed = |reason: &[u8]| [b"ERR Error registering functions: ".as_slice(), reason].concat();
         let begun = Registered::new(&interpreter.lua).map_err(|error| failed(error.to_string().as_bytes()))?;

@@ -1,21 +1,32 @@
 //! An interpreter of one thread: what scripts, or functions of libraries, run in.
 
 use super::errors::{self, ScriptError, Thrown};
-use super::{Host, ScriptCache, api, bits, guard, json, msgpack, pack, random, register, reply};
+use super::{Host, ScriptCache, api, bits, guard, json, msgpack, pack, random, register, reply, strings};
 use crate::resp::{Args, Protocol, Reply, RequestBuffer};
 use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Bytes that an interpreter may take: scripts that want more get Lua's error.
-const MEMORY_MAX: usize = 1 << 30;
+pub(super) const MEMORY_MAX: usize = 1 << 30;
 /// Bytes from which on what a script has left behind is collected when it ends.
 const MEMORY_COLLECTED: usize = 32 << 20;
 
-/// Instructions between two looks at how long a script has been running.
-const INSTRUCTIONS_PER_LOOK: u32 = 100_000;
+/// Instructions between two looks at the clock, and how many they are while these take long: one may copy hundreds of megabytes.
+const INSTRUCTIONS_PER_LOOK: u32 = 5_000;
+const SLOW_INSTRUCTIONS_PER_LOOK: u32 = 10;
+/// Instructions between two looks are slow from this long on, and no longer below that.
+const SLOW: Duration = Duration::from_millis(10);
+const FAST: Duration = Duration::from_micros(50);
+/// How often the host looks whether a script is to end.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Names of what is compiled.
+pub(super) const SCRIPT_NAME: &str = "@user_script";
+pub(super) const FUNCTION_NAME: &str = "@user_function";
 
 /// What the host is asked to do: the command in `Exchange::request`, to say whether that may be done, to look whether the
 /// script is to end.
@@ -40,8 +51,15 @@ pub(super) struct Exchange {
     pub host: RefCell<Option<Function>>,
     /// The functions that a library has registered, while it is loaded.
     pub registered: RefCell<Option<register::Registered>>,
-    /// The script is ended before its time, and gets an error wherever it goes on.
-    is_killed: Cell<bool>,
+    /// When the clock was last looked at, and when the host was last asked.
+    clock: Cell<Option<Instant>>,
+    asked: Cell<Option<Instant>>,
+    /// Steps that functions of ours have left until the host looks again (`pace`).
+    pub steps_left: Cell<usize>,
+    /// Bytes that functions of ours have taken for strings that they make.
+    pub outside: Cell<usize>,
+    /// The script is slow, or is ended before its time and gets an error wherever it goes on.
+    is_hook_changed: Cell<bool>,
 }
 
 impl Default for super::Replication {
@@ -70,7 +88,23 @@ impl Interpreter {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         let exchange = Rc::new(Exchange::default());
+        lua.set_app_data(Rc::clone(&exchange));
+        for name in [SCRIPT_NAME, FUNCTION_NAME] {
+            // Lua's parser takes it for granted that somebody holds the name of what it reads.
+            lua.set_named_registry_value(name, name)?;
+        }
         let native = lua.create_table()?;
+        native.raw_set("insertion", lua.create_function(|lua, insert: Function| guard::insertion(lua, &insert))?)?;
+        let noting = |lua: &Lua, (native, note): (Function, Table)| guard::noting(lua, &native, &note);
+        native.raw_set("noting", lua.create_function(noting)?)?;
+        native.raw_set("unpack", lua.create_function(|lua, unpack: Function| guard::unpack(lua, &unpack))?)?;
+        let callbacks = |lua: &Lua, (native, counted): (Function, Function)| guard::callbacks(lua, &native, &counted);
+        native.raw_set("callbacks", lua.create_function(callbacks)?)?;
+        let sort = |lua: &Lua, (native, counted, is_less): (Function, Function, Function)| {
+            guard::sort(lua, &native, &counted, &is_less)
+        };
+        native.raw_set("sort", lua.create_function(sort)?)?;
+        native.raw_set("strings", strings::functions(&lua, &exchange)?)?;
         let (random, seed) = random::functions(&lua)?;
         native.raw_set("random", guard::function(&lua, &random)?)?;
         native.raw_set("randomseed", guard::function(&lua, &seed)?)?;
@@ -133,13 +167,16 @@ impl Interpreter {
         let exchange = &*self.exchange;
         exchange.replication.set(super::Replication::ALL);
         exchange.reply.borrow_mut().set_protocol(Protocol::Resp2);
+        let now = Instant::now();
+        exchange.clock.set(Some(now));
+        exchange.asked.set(Some(now));
         let result = args.and_then(|args| {
             self.lua.scope(|scope| {
                 let ask = scope.create_function(|lua, question: u8| answer(lua, exchange, host, question))?;
                 *exchange.host.borrow_mut() = Some(ask);
                 let result = function.call::<(bool, Value)>(args);
                 *exchange.host.borrow_mut() = None;
-                if exchange.is_killed.take() {
+                if exchange.is_hook_changed.take() {
                     look_from_time_to_time(&self.lua, &self.exchange)?;
                 }
                 result
@@ -168,7 +205,8 @@ impl Interpreter {
         let value = self.call(&self.run, args, &host).map_err(|thrown| errors::outcome(name, &thrown))?;
         let protocol = self.exchange.reply.borrow().protocol();
         let mut on_error = |error: &_, is_counted| host.borrow_mut().note_error(error, is_counted);
-        let mut writer = reply::Writer { protocol, reply, on_error: &mut on_error };
+        let mut look = || host.borrow_mut().look();
+        let mut writer = reply::Writer::new(protocol, reply, &mut on_error, &mut look);
         writer.write(&value, 0).map_err(|error| ScriptError::new(error.as_bytes()))
     }
 
@@ -216,15 +254,41 @@ fn answer(lua: &Lua, exchange: &Exchange, host: &RefCell<&mut dyn Host>, questio
 
 /// Has the host look, from time to time, whether the script is to end.
 fn look_from_time_to_time(lua: &Lua, exchange: &Rc<Exchange>) -> mlua::Result<()> {
+    look_at_the_clock_every(lua, exchange, INSTRUCTIONS_PER_LOOK)
+}
+
+fn look_at_the_clock_every(lua: &Lua, exchange: &Rc<Exchange>, instructions: u32) -> mlua::Result<()> {
     let exchange = Rc::clone(exchange);
-    lua.set_global_hook(HookTriggers::new().every_nth_instruction(INSTRUCTIONS_PER_LOOK), move |lua, _| {
-        let host = exchange.host.borrow().clone();
-        let Some(host) = host else { return Ok(VmState::Continue) };
-        let Some(reason) = host.call::<Option<String>>(LOOK)? else { return Ok(VmState::Continue) };
-        // The script may catch this: from now on it gets no further than to the next line.
-        exchange.is_killed.set(true);
-        let killed = Thrown::refusal(&reason);
-        lua.set_global_hook(HookTriggers::EVERY_LINE, move |_, _| Err(Thrown::refusal(&reason)))?;
-        Err(killed)
+    lua.set_global_hook(HookTriggers::new().every_nth_instruction(instructions), move |lua, _| {
+        let now = Instant::now();
+        let took = exchange.clock.replace(Some(now)).map_or(Duration::ZERO, |before| now - before);
+        let next = if took >= SLOW {
+            SLOW_INSTRUCTIONS_PER_LOOK
+        } else if took < FAST {
+            INSTRUCTIONS_PER_LOOK
+        } else {
+            instructions
+        };
+        if next != instructions {
+            exchange.is_hook_changed.set(true);
+            look_at_the_clock_every(lua, &exchange, next)?;
+        }
+        if exchange.asked.get().is_none_or(|asked| now - asked >= LOOK_INTERVAL) {
+            exchange.asked.set(Some(now));
+            look(lua, &exchange)?;
+        }
+        Ok(VmState::Continue)
     })
+}
+
+/// Has the host look whether the script is to end. Errors: it is.
+pub(super) fn look(lua: &Lua, exchange: &Exchange) -> mlua::Result<()> {
+    let host = exchange.host.borrow().clone();
+    let Some(host) = host else { return Ok(()) };
+    let Some(reason) = host.call::<Option<String>>(LOOK)? else { return Ok(()) };
+    // The script may catch this: from now on it gets no further than to the next line.
+    exchange.is_hook_changed.set(true);
+    let killed = Thrown::refusal(&reason);
+    lua.set_global_hook(HookTriggers::EVERY_LINE, move |_, _| Err(Thrown::refusal(&reason)))?;
+    Err(killed)
 }

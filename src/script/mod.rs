@@ -20,12 +20,15 @@ mod interpreter;
 mod json;
 mod library;
 mod msgpack;
+mod pace;
 mod pack;
+mod pattern;
 mod random;
 mod register;
 mod reply;
 mod running;
 mod shebang;
+mod strings;
 
 pub use cache::{Digest, Script, ScriptCache, ScriptFigures};
 pub use compiled::{check, run};

@@ -3,11 +3,14 @@
 
 use super::arguments::{Argument, Arguments, integer, integer_or, text};
 use super::errors::Thrown;
+use super::pace::Pace;
 use super::pack::RESULTS_MAX;
 use mlua::{Lua, MultiValue, Table, Value};
 
 /// Tables within tables that are written; deeper ones become `nil`, so that a table within itself has an end.
 const ENCODED_DEPTH_MAX: usize = 16;
+/// Bytes before a text or a collection, and of all other values.
+const HEAD_BYTES_MAX: usize = 9;
 /// Collections within collections that are read.
 const DECODED_DEPTH_MAX: usize = 1000;
 
@@ -73,19 +76,21 @@ fn put_integer(out: &mut Vec<u8>, number: i64) {
 }
 
 /// Appends a value that lies within `depth` tables.
-fn put_value(out: &mut Vec<u8>, value: &Value, depth: usize) -> mlua::Result<()> {
+fn put_value(pace: &Pace<'_>, out: &mut Vec<u8>, value: &Value, depth: usize) -> mlua::Result<()> {
+    let len = value.as_string().map_or(0, |text| text.as_bytes().len());
+    pace.make_room(out, HEAD_BYTES_MAX + len)?;
     match value {
         Value::String(text) => put_text(out, &text.as_bytes()),
         Value::Boolean(value) => out.push(if *value { 0xc3 } else { 0xc2 }),
         Value::Integer(number) => put_integer(out, *number),
         Value::Number(number) => put_number(out, *number),
-        Value::Table(table) => put_table(out, table, depth)?,
+        Value::Table(table) => put_table(pace, out, table, depth)?,
         _ => out.push(0xc0),
     }
     Ok(())
 }
 
-fn put_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()> {
+fn put_table(pace: &Pace<'_>, out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()> {
     if depth == ENCODED_DEPTH_MAX {
         out.push(0xc0);
         return Ok(());
@@ -106,7 +111,7 @@ fn put_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()>
             0..16 => out.push(0x90 | count as u8),
             _ => put_sized(out, count, [None, Some(0xdc), Some(0xdd)]),
         }
-        return (1..=count).try_for_each(|index| put_value(out, &table.raw_get(index)?, depth + 1));
+        return (1..=count).try_for_each(|index| put_value(pace, out, &table.raw_get(index)?, depth + 1));
     }
     match count {
         0..16 => out.push(0x80 | count as u8),
@@ -114,8 +119,8 @@ fn put_table(out: &mut Vec<u8>, table: &Table, depth: usize) -> mlua::Result<()>
     }
     for pair in table.pairs::<Value, Value>() {
         let (key, value) = pair?;
-        put_value(out, &key, depth + 1)?;
-        put_value(out, &value, depth + 1)?;
+        put_value(pace, out, &key, depth + 1)?;
+        put_value(pace, out, &value, depth + 1)?;
     }
     Ok(())
 }
@@ -125,13 +130,15 @@ fn pack(lua: &Lua, args: Arguments) -> mlua::Result<mlua::String> {
     if args.is_empty() {
         return Err(Thrown::argument(lua, 0, "MessagePack pack needs input."));
     }
-    let mut out = Vec::new();
+    let (pace, mut out) = (Pace::new(lua)?, Vec::new());
     for arg in args.iter() {
+        let len = if let Argument::Text(text) = arg { text.len() } else { 0 };
+        pace.make_room(&mut out, HEAD_BYTES_MAX + len)?;
         match arg {
             Argument::Boolean(value) => out.push(if *value { 0xc3 } else { 0xc2 }),
             Argument::Number(number) => put_number(&mut out, *number),
             Argument::Text(text) => put_text(&mut out, text),
-            Argument::Table(table) => put_table(&mut out, table, 0)?,
+            Argument::Table(table) => put_table(&pace, &mut out, table, 0)?,
             Argument::Nil | Argument::Null | Argument::Other(_) => out.push(0xc0),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::arguments::{Argument, Arguments, integer_or, number, text};
 use super::errors::Thrown;
+use super::pace::Pace;
 use mlua::{Lua, MultiValue, Table, Value};
 
 /// Bytes of an integer at most.
@@ -144,9 +145,10 @@ fn pack(lua: &Lua, mut args: Arguments) -> mlua::Result<mlua::String> {
     args.push(Argument::Nil);
     let format = text(lua, &args, 0)?;
     let mut format = Format::new(&format);
-    let mut out = Vec::new();
+    let (pace, mut out) = (Pace::new(lua)?, Vec::new());
     let mut next = 1;
     while let Some(item) = format.next(lua)? {
+        pace.make_room(&mut out, 2 * INTEGER_BYTES_MAX)?;
         out.resize(out.len() + format.padding(out.len(), &item), 0);
         match item.option {
             b'x' => out.push(0),
@@ -166,6 +168,7 @@ fn pack(lua: &Lua, mut args: Arguments) -> mlua::Result<mlua::String> {
                 let Some(part) = value.get(..size) else {
                     return Err(Thrown::argument(lua, next + 1, "string too short"));
                 };
+                pace.make_room(&mut out, part.len() + 1)?;
                 out.extend_from_slice(part);
                 if item.option == b's' {
                     out.push(0);
@@ -211,7 +214,9 @@ fn unpack(lua: &Lua, args: Arguments) -> mlua::Result<MultiValue> {
         let bytes = position.checked_add(size).and_then(|end| data.get(position..end));
         bytes.ok_or_else(|| Thrown::argument(lua, 2, "data string too short"))
     };
+    let pace = Pace::new(lua)?;
     while let Some(Item { option, mut size }) = format.next(lua)? {
+        pace.spend(1)?;
         position += format.padding(position, &Item { option, size });
         let bytes = bytes_at(position, size)?;
         if values.len() >= RESULTS_MAX {
@@ -252,8 +257,9 @@ fn unpack(lua: &Lua, args: Arguments) -> mlua::Result<MultiValue> {
 fn size(lua: &Lua, args: Arguments) -> mlua::Result<f64> {
     let format = text(lua, &args, 0)?;
     let mut format = Format::new(&format);
-    let mut position = 0;
+    let (pace, mut position) = (Pace::new(lua)?, 0);
     while let Some(item) = format.next(lua)? {
+        pace.spend(1)?;
         position += format.padding(position, &item);
         match item.option {
             b's' => return Err(Thrown::argument(lua, 1, "option 's' has no fixed size")),

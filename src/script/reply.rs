@@ -1,6 +1,8 @@
 //! Between replies and Lua values: what a command answered becomes a value, and what a script returns a reply.
 
+use super::arguments::truncated;
 use super::errors::error_table;
+use super::interpreter::MEMORY_MAX;
 use crate::resp::{CommandResult, ErrorReply, Protocol, Reply};
 use crate::value::double;
 use mlua::{Lua, Table, Value};
@@ -98,18 +100,94 @@ fn members<'a>(lua: &Lua, len: i64, mut rest: &'a [u8]) -> mlua::Result<(Value, 
     Ok((single(lua, "set", Value::Table(table))?, rest))
 }
 
+/// Bytes of a reply: one value can be many of its elements.
+const BYTES_MAX: usize = MEMORY_MAX;
+/// Values between two looks whether the script is to end.
+const VALUES_PER_LOOK: usize = 10_000;
+/// Tables within tables whose heads are written when their elements have been, and moved before them.
+const COUNTED_LATER_DEPTH_MAX: usize = 8;
+
 /// Writes the values that scripts return.
 pub(super) struct Writer<'a> {
     /// The protocol that the script has chosen, which decides what becomes of its booleans.
-    pub protocol: Protocol,
-    pub reply: &'a mut Reply,
+    protocol: Protocol,
+    reply: &'a mut Reply,
     /// Called with each error that is written, and whether it has been counted where it arose.
-    pub on_error: &'a mut dyn FnMut(&ErrorReply, bool),
+    on_error: &'a mut dyn FnMut(&ErrorReply, bool),
+    /// Returns why the script is to end, if it is.
+    look: &'a mut dyn FnMut() -> Option<&'static str>,
+    /// Values that were written.
+    values: usize,
+    /// Bytes that there may be with those that were there before.
+    bytes_max: usize,
+}
+
+/// How a table is written.
+#[derive(Clone, Copy)]
+enum Form {
+    Array,
+    Map,
+    Set,
 }
 
 impl Writer<'_> {
+    /// A writer of one reply: `on_error` is called with each error that is written, and whether it has been counted where it
+    /// arose, and `look` returns why the script is to end, if it is.
+    pub fn new<'a>(
+        protocol: Protocol,
+        reply: &'a mut Reply,
+        on_error: &'a mut dyn FnMut(&ErrorReply, bool),
+        look: &'a mut dyn FnMut() -> Option<&'static str>,
+    ) -> Writer<'a> {
+        let bytes_max = reply.len().saturating_add(BYTES_MAX);
+        Writer { protocol, reply, on_error, look, values: 0, bytes_max }
+    }
+
+    /// Goes on to the next value, which is that long.
+    fn proceed(&mut self, value: &Value) -> CommandResult {
+        let len = value.as_string().map_or(0, |text| text.as_bytes().len());
+        if self.reply.len().saturating_add(len) > self.bytes_max {
+            return Err(ErrorReply::fixed("ERR the reply of the script is too long"));
+        }
+        self.values += 1;
+        if self.values.is_multiple_of(VALUES_PER_LOOK)
+            && let Some(reason) = (self.look)()
+        {
+            return Err(ErrorReply::new([b"ERR ", reason.as_bytes()].concat()));
+        }
+        Ok(())
+    }
+
+    /// Writes a table in some form, of which `write` writes the elements and returns how many they are. Where `count` is asked
+    /// first, what lies deep is not moved once for each table that it is in.
+    fn collection(
+        &mut self,
+        form: Form,
+        depth: usize,
+        count: impl FnOnce() -> usize,
+        write: impl FnOnce(&mut Self) -> Result<usize, ErrorReply>,
+    ) -> CommandResult {
+        if depth > COUNTED_LATER_DEPTH_MAX {
+            let len = count();
+            match form {
+                Form::Array => self.reply.array(len)?,
+                Form::Map => self.reply.map(len)?,
+                Form::Set => self.reply.set(len)?,
+            }
+            return write(self).map(|written| debug_assert_eq!(written, len));
+        }
+        let at = self.reply.deferred_array();
+        let len = write(self)?;
+        match form {
+            Form::Array => self.reply.finish_array(at, len),
+            Form::Map => self.reply.finish_map(at, len),
+            Form::Set => self.reply.finish_set(at, len),
+        }
+    }
+
     /// Writes a value that lies within `depth` others.
     pub fn write(&mut self, value: &Value, depth: usize) -> CommandResult {
+        self.proceed(value)?;
         match value {
             _ if depth > DEPTH_MAX => self.error(b"ERR reached lua stack limit", false),
             Value::String(text) => self.reply.bulk(&text.as_bytes()),
@@ -143,20 +221,36 @@ impl Writer<'_> {
             double::append(number, &mut text);
             self.reply.double_text(&String::from_utf8_lossy(&text))
         } else if let Value::Table(map) = field("map") {
-            let (at, mut len) = (self.reply.deferred_array(), 0);
-            for (key, value) in map.pairs::<Value, Value>().map_while(Result::ok) {
-                self.write(&key, depth + 1)?;
-                self.write(&value, depth + 1)?;
-                len += 1;
-            }
-            self.reply.finish_map(at, len)
+            let pairs = || map.pairs::<Value, Value>().map_while(Result::ok);
+            self.collection(
+                Form::Map,
+                depth,
+                || pairs().count(),
+                |writer| {
+                    let mut len = 0;
+                    for (key, value) in pairs() {
+                        writer.write(&key, depth + 1)?;
+                        writer.write(&value, depth + 1)?;
+                        len += 1;
+                    }
+                    Ok(len)
+                },
+            )
         } else if let Value::Table(set) = field("set") {
-            let (at, mut len) = (self.reply.deferred_array(), 0);
-            for (member, _) in set.pairs::<Value, Value>().map_while(Result::ok) {
-                self.write(&member, depth + 1)?;
-                len += 1;
-            }
-            self.reply.finish_set(at, len)
+            let members = || set.pairs::<Value, Value>().map_while(Result::ok).map(|(member, _)| member);
+            self.collection(
+                Form::Set,
+                depth,
+                || members().count(),
+                |writer| {
+                    let mut len = 0;
+                    for member in members() {
+                        writer.write(&member, depth + 1)?;
+                        len += 1;
+                    }
+                    Ok(len)
+                },
+            )
         } else if let Value::String(digits) = field("big_number") {
             self.reply.big_number(&in_one_line(&digits.as_bytes()))
         } else if let Value::Table(verbatim) = field("verbatim_string")
@@ -167,12 +261,16 @@ impl Writer<'_> {
             letters.iter_mut().zip(&*format.as_bytes()).for_each(|(letter, byte)| *letter = *byte);
             self.reply.verbatim(letters, &text.as_bytes())
         } else {
-            let (at, mut len) = (self.reply.deferred_array(), 0);
-            while let Some(value) = table.raw_get::<Value>(len + 1).ok().filter(|value| !value.is_nil()) {
-                self.write(&value, depth + 1)?;
-                len += 1;
-            }
-            self.reply.finish_array(at, len)
+            let element = |len: usize| table.raw_get::<Value>(len + 1).ok().filter(|value| !value.is_nil());
+            let count = || (0..).find(|len| element(*len).is_none()).unwrap_or(0);
+            self.collection(Form::Array, depth, count, |writer| {
+                let mut len = 0;
+                while let Some(value) = element(len) {
+                    writer.write(&value, depth + 1)?;
+                    len += 1;
+                }
+                Ok(len)
+            })
         }
     }
 }
@@ -180,10 +278,4 @@ impl Writer<'_> {
 /// A text that cannot end its line.
 fn in_one_line(text: &[u8]) -> Vec<u8> {
     text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
-}
-
-/// A number without its fraction. What is no 64-bit integer is the least one, as processors have it.
-fn truncated(number: f64) -> i64 {
-    let bound = -(i64::MIN as f64);
-    if number >= -bound && number < bound { number as i64 } else { i64::MIN }
 }

@@ -7,7 +7,8 @@ local native = ...
 local globals, shown = _G, {}
 local error, getmetatable, next, pcall, rawget, rawset = error, getmetatable, next, pcall, rawget, rawset
 local setmetatable, tostring, type, xpcall, select = setmetatable, tostring, type, xpcall, select
-local byte, concat, loadstring, resume = string.byte, table.concat, loadstring, coroutine.resume
+local byte, find, sub, concat = string.byte, string.find, string.sub, table.concat
+local loadstring, resume = loadstring, coroutine.resume
 
 -- What a stand-in shows, and the stand-in of a table.
 local real = setmetatable({}, { __mode = "k" })
@@ -61,11 +62,15 @@ local function as_table(ok, value, ...)
 end
 
 local function load_text(text, name)
+    -- A zero byte would end the name, and what is left of it nobody would hold while Lua reads the text.
+    name = name or text
+    local zero = find(name, "\0", 1, true)
+    name = zero and sub(name, 1, zero - 1) or name
     -- What is compiled already begins with this byte. It is taken for text, in which nothing begins so.
     if byte(text) == 27 then
-        return loadstring(" " .. text, name or text)
+        return loadstring(" " .. text, name)
     end
-    return loadstring(text, name or text)
+    return loadstring(text, name)
 end
 
 local replaced = {
@@ -199,6 +204,32 @@ coroutine.resume = function(...)
     return as_table(resume(...))
 end
 math.random, math.randomseed = native.random, native.randomseed
+for name, f in next, native.strings do
+    string[name] = f
+end
+-- Functions that go on for long without an instruction that would be counted.
+local function counted(f)
+    return function(a, b)
+        return f(a, b)
+    end
+end
+table.insert = native.insertion(table.insert)
+shown.unpack = native.unpack(unpack)
+-- What a script does to the collector ends with it: these are Lua's own settings.
+local collected = {}
+shown.collectgarbage = native.noting(collectgarbage, collected)
+local function restore_collector()
+    if collected[1] then
+        collected[1] = nil
+        collectgarbage("setpause", 200)
+        collectgarbage("setstepmul", 200)
+        collectgarbage("restart")
+    end
+end
+table.foreach, table.foreachi = native.callbacks(table.foreach, counted), native.callbacks(table.foreachi, counted)
+table.sort = native.sort(table.sort, counted, function(a, b)
+    return a < b
+end)
 for _, name in ipairs { "coroutine", "math", "string", "table" } do
     shown[name] = guard(globals[name])
 end
@@ -239,6 +270,7 @@ local function run(script, keys, args)
         end
     end
     local ok, value = xpcall(called, native.handler)
+    restore_collector()
     for i = 1, #stand_ins do
         local stand_in = stand_ins[i]
         local key = next(stand_in)
@@ -256,6 +288,7 @@ local function load_library(text)
     behind.__index = at_load
     local ok, value = xpcall(text, native.handler)
     behind.__index = shown
+    restore_collector()
     return ok, value
 end
 

@@ -96,7 +96,8 @@ impl Decoder<'_> {
     fn descend(&mut self) -> mlua::Result<()> {
         self.depth += 1;
         if self.depth > self.settings.decode_depth.get().min(DEPTH_MAX) {
-            let error = format!("Found too many nested data structures ({})", self.depth);
+            let error =
+                format!("Found too many nested data structures ({}) at character {}", self.depth, self.position);
             return Err(Thrown::text(self.lua, error));
         }
         Ok(())

@@ -3,20 +3,28 @@
 use super::super::arguments::{Argument, Arguments};
 use super::super::errors::Thrown;
 use super::super::general;
+use super::super::pace::Pace;
 use super::{DEPTH_MAX, InvalidNumbers, Settings};
 use mlua::{Lua, Table, Value};
+
+/// Bytes of a value that is neither text nor table, with what stands around it.
+const SHORT_BYTES_MAX: usize = 64;
+/// Bytes of a text that are written at a time, and what each becomes at most.
+const TEXT_PART: usize = 1 << 14;
+const ESCAPED_BYTES_MAX: usize = 6;
 
 /// `cjson.encode`
 pub(super) fn encode(lua: &Lua, settings: &Settings, args: Arguments) -> mlua::Result<Value> {
     if args.len() != 1 {
         return Err(Thrown::argument(lua, 1, "expected 1 argument"));
     }
-    let mut encoder = Encoder { lua, settings, out: Vec::new() };
+    let mut encoder = Encoder { lua, settings, pace: Pace::new(lua)?, out: Vec::new() };
+    encoder.make_room()?;
     match &args[0] {
         Argument::Nil | Argument::Null => encoder.out.extend_from_slice(b"null"),
         Argument::Boolean(value) => encoder.boolean(*value),
         Argument::Number(number) => encoder.number(*number)?,
-        Argument::Text(text) => encoder.text(text),
+        Argument::Text(text) => encoder.text(text)?,
         Argument::Table(table) => encoder.table(table, 1)?,
         Argument::Other(name) => return Err(encoder.refusal(name, "type not supported")),
     }
@@ -26,6 +34,7 @@ pub(super) fn encode(lua: &Lua, settings: &Settings, args: Arguments) -> mlua::R
 struct Encoder<'a> {
     lua: &'a Lua,
     settings: &'a Settings,
+    pace: Pace<'a>,
     out: Vec<u8>,
 }
 
@@ -34,15 +43,21 @@ impl Encoder<'_> {
         Thrown::text(self.lua, format!("Cannot serialise {kind}: {reason}"))
     }
 
+    /// Makes room for any value that is neither text nor table, and what stands around it.
+    fn make_room(&mut self) -> mlua::Result<()> {
+        self.pace.make_room(&mut self.out, SHORT_BYTES_MAX)
+    }
+
     /// Writes a value that lies within `depth` tables.
     fn value(&mut self, value: &Value, depth: i64) -> mlua::Result<()> {
+        self.make_room()?;
         match value {
             Value::Nil => self.out.extend_from_slice(b"null"),
             Value::LightUserData(pointer) if pointer.0.is_null() => self.out.extend_from_slice(b"null"),
             Value::Boolean(value) => self.boolean(*value),
             Value::Integer(number) => self.number(*number as f64)?,
             Value::Number(number) => self.number(*number)?,
-            Value::String(text) => self.text(&text.as_bytes()),
+            Value::String(text) => self.text(&text.as_bytes())?,
             Value::Table(table) => self.table(table, depth + 1)?,
             Value::LightUserData(_) | Value::Error(_) => return Err(self.refusal("userdata", "type not supported")),
             other => return Err(self.refusal(other.type_name(), "type not supported")),
@@ -73,10 +88,20 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    fn text(&mut self, text: &[u8]) {
-        self.out.reserve(text.len() + 2);
+    fn text(&mut self, text: &[u8]) -> mlua::Result<()> {
+        self.make_room()?;
         self.out.push(b'"');
-        for &byte in text {
+        for part in text.chunks(TEXT_PART) {
+            self.pace.make_room(&mut self.out, part.len() * ESCAPED_BYTES_MAX)?;
+            self.text_part(part);
+        }
+        self.make_room()?;
+        self.out.push(b'"');
+        Ok(())
+    }
+
+    fn text_part(&mut self, part: &[u8]) {
+        for &byte in part {
             let escaped: &[u8] = match byte {
                 b'"' => b"\\\"",
                 b'\\' => b"\\\\",
@@ -97,13 +122,12 @@ impl Encoder<'_> {
             };
             self.out.extend_from_slice(escaped);
         }
-        self.out.push(b'"');
     }
 
     /// Writes a table, which is the `depth`th of those that it lies within.
     fn table(&mut self, table: &Table, depth: i64) -> mlua::Result<()> {
         if depth > self.settings.encode_depth.get().min(DEPTH_MAX) {
-            return Err(Thrown::text(self.lua, format!("Cannot serialise, excessive depth ({depth})")));
+            return Err(Thrown::text(self.lua, format!("Cannot serialise, excessive nesting ({depth})")));
         }
         match self.array_len(table)? {
             0 => self.object(table, depth),
@@ -154,7 +178,7 @@ impl Encoder<'_> {
                 self.out.push(b',');
             }
             match &key {
-                Value::String(key) => self.text(&key.as_bytes()),
+                Value::String(key) => self.text(&key.as_bytes())?,
                 Value::Integer(_) | Value::Number(_) => {
                     self.out.push(b'"');
                     self.value(&key, depth)?;
