@@ -16,7 +16,7 @@ pub(super) const MEMORY_MAX: usize = 1 << 30;
 const MEMORY_COLLECTED: usize = 32 << 20;
 
 /// Instructions between two looks at the clock, and how many they are while these take long: one may copy hundreds of megabytes.
-const INSTRUCTIONS_PER_LOOK: u32 = 5_000;
+const INSTRUCTIONS_PER_LOOK: u32 = 1_000;
 const SLOW_INSTRUCTIONS_PER_LOOK: u32 = 10;
 /// Instructions between two looks are slow from this long on, and no longer below that.
 const SLOW: Duration = Duration::from_millis(10);
