@@ -233,7 +233,6 @@ fn what_runs_within_one_function_can_be_ended() {
         "return coroutine.wrap(function() return string.find(string.rep('a', 30000), '.-.-.-.-b') end)()",
         "local t = {} for i = 1, 10 do t[i] = t end return t",
         "local t = {1} for i = 1, 15 do local n = {} for j = 1, 20 do n[j] = {{}, t} end t = n end while true do pcall(cmsgpack.pack, t) end",
-        "local t = {} for i = 1, 1000000 do t[i] = 1000000 end table.foreachi(t, string.rep)",
         "local s, t = string.rep('x', 100000), {} for i = 1, 1000000 do t[i] = s end table.sort(t)",
         "local s = string.rep('x', 1000000) while true do local longer = s .. 'x' end",
     ]

@@ -64,6 +64,8 @@ const HELP: &[&str] = &[
     "    Crashes the server.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys are removed when their time comes, or only when they are asked for.",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Whether scripts may run DEBUG and CLIENT LIST.",
     "SLEEP <seconds>",
     "    Stops the server for so long. Decimals allowed.",
     "STRINGMATCH-LEN <length> <pattern>",
@@ -93,6 +95,11 @@ pub fn debug(call: &mut Call) -> CommandResult {
         (b"POPULATE", 3..=5) => populate(call),
         (b"SET-ACTIVE-EXPIRE", 3) => {
             call.state.active_expire.store(number::parse_i64(call.arg(2)).unwrap_or(0) != 0, Ordering::Relaxed);
+            call.reply.ok()
+        }
+        (b"SET-DISABLE-DENY-SCRIPTS", 3) => {
+            let lets_in = number::parse_i64(call.arg(2)).unwrap_or(0) != 0;
+            call.state.scripts.lets_debugging_in.store(lets_in, Ordering::Relaxed);
             call.reply.ok()
         }
         (b"QUICKLIST-PACKED-THRESHOLD", 3) => {

@@ -3,7 +3,7 @@
 use super::call::{Acknowledgement, Mode};
 use super::{Call, blocking};
 use crate::client::{ClientFlags, Endpoint};
-use crate::config::Directive;
+use crate::config::{self, Directive};
 use crate::log::ReaderKind;
 use crate::logging;
 use crate::replication::{Address, LinkState, Replica, Stage};
@@ -294,10 +294,14 @@ pub fn replconf(call: &mut Call) -> CommandResult {
         } else if call.is_word(index, "rdb-only") {
             let flag = call.integer_in(index + 1, 0..=1, ErrorReply::NOT_INTEGER)?;
             call.session.capabilities.rdb_only = flag == 1;
-        } else if !call.is_word(index, "version")
-            && !call.is_word(index, "rdb-filter-only")
-            && !call.is_word(index, "rdb-channel")
-        {
+        } else if call.is_word(index, "rdb-filter-only") {
+            // Words that say what the copy is to have; without any it has everything.
+            let words = config::split(value).ok_or(ErrorReply::fixed("ERR Missing rdb-filter-only values"))?;
+            if let Some(other) = words.iter().find(|word| !word.eq_ignore_ascii_case(b"functions")) {
+                return Err(ErrorReply::about("ERR Unsupported rdb-filter-only option: ", other, ""));
+            }
+            call.session.capabilities.only_functions = !words.is_empty();
+        } else if !call.is_word(index, "version") && !call.is_word(index, "rdb-channel") {
             return Err(ErrorReply::about("ERR Unrecognized REPLCONF option: ", call.arg(index), ""));
         }
         index += 2;

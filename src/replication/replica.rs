@@ -22,6 +22,8 @@ pub struct Capabilities {
     pub psync2: bool,
     /// It wants the data alone, and nothing that follows.
     pub rdb_only: bool,
+    /// It wants a copy of the libraries of functions, without keys.
+    pub only_functions: bool,
 }
 
 /// How far a replica is.

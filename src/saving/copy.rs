@@ -57,6 +57,7 @@ pub struct Copy<'s> {
     libraries: Arc<Catalog>,
     field_deadlines: FieldDeadlines,
     keys_done: u64,
+    has_keys: bool,
     /// Says that nobody wants it any more.
     is_unwanted: Option<Box<dyn Fn() -> bool + Send>>,
 }
@@ -69,7 +70,12 @@ impl<'s> Copy<'s> {
         let snapshot = Snapshot::begin(locked, Box::new(Records { encoder, form }))?;
         state.saving.count();
         let libraries = state.scripts.libraries.get();
-        Some(Copy { state, snapshot, libraries, field_deadlines, keys_done: 0, is_unwanted: None })
+        Some(Copy { state, snapshot, libraries, field_deadlines, keys_done: 0, has_keys: true, is_unwanted: None })
+    }
+
+    /// Says whether the copy has keys, or only what comes before them.
+    pub fn with_keys(self, has_keys: bool) -> Self {
+        Copy { has_keys, ..self }
     }
 
     /// Has the copy end when `is_unwanted` says so.
@@ -96,6 +102,9 @@ impl<'s> Copy<'s> {
         write::begin(&about, &mut bytes);
         output.write(&bytes)?;
         bytes.clear();
+        if !self.has_keys {
+            return output.finish();
+        }
         let mut body = Body::new(&counts, &mut output);
         while let Some(database) = self.step(&mut bytes, &mut |database, bytes| body.add(database, bytes))? {
             body.add(database, &mut bytes);

@@ -79,6 +79,8 @@ pub struct ScriptCache {
     /// The one that runs.
     pub running: RunningScript,
     pub libraries: Libraries,
+    /// Scripts may run some commands that are not for them.
+    pub lets_debugging_in: AtomicBool,
     /// Bytes of the interpreters of all threads: those for scripts, and those for functions.
     interpreters: Arc<AtomicUsize>,
     function_interpreters: Arc<AtomicUsize>,

@@ -108,3 +108,61 @@ pub fn run(
     });
     result.unwrap_or_else(|text| Err(ScriptError::new(text)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::{Args, ErrorReply, OwnedRequest, Protocol};
+    use crate::script::{Replication, Shebang};
+
+    /// Does nothing that a script wants, and never ends it.
+    struct Nobody;
+
+    impl Host for Nobody {
+        fn call(&mut self, _: Args<'_>, _: &mut Reply, _: Replication) -> Result<(), Vec<u8>> {
+            Err(b"ERR nobody".to_vec())
+        }
+
+        fn is_allowed(&mut self, _: Args<'_>) -> Option<bool> {
+            None
+        }
+
+        fn look(&mut self) -> Option<&'static str> {
+            None
+        }
+
+        fn note_error(&mut self, _: &ErrorReply, _: bool) {}
+    }
+
+    fn run(scripts: &Scripts, cache: &ScriptCache, text: &str) -> Result<String, String> {
+        let script = cache.insert(Digest::of(text.as_bytes()), text.as_bytes(), Shebang::default(), true);
+        let nothing = OwnedRequest::new([].into_iter());
+        let (input, mut reply) = (Input { keys: nothing.args(), args: nothing.args() }, Reply::new(Protocol::Resp2));
+        let result = scripts.run(&script, &input, &mut Nobody, &mut reply);
+        scripts.interpreter.settle(cache);
+        result.map_err(|error| String::from_utf8_lossy(&error.text).into_owned())?;
+        Ok(String::from_utf8_lossy(reply.as_bytes()).into_owned())
+    }
+
+    #[test]
+    fn a_script_that_wants_all_memory_gets_an_error_and_leaves_none_behind() {
+        let (scripts, cache) = (Scripts::new().unwrap(), ScriptCache::default());
+        assert_eq!(run(&scripts, &cache, "return 1"), Ok(":1\r\n".into()));
+        scripts.interpreter.lua.set_memory_limit(64 << 20).unwrap();
+        for text in [
+            "local t = {} while true do t[#t + 1] = {} end",
+            "local s = 'x' while true do s = s .. s end",
+            "return string.rep('x', 2^30)",
+            "local f f = function() return {f()} end return f()",
+            "local t = {} for i = 1, 2^40 do t[i] = tostring(i) end",
+        ] {
+            let error = run(&scripts, &cache, text).unwrap_err();
+            let is_refused = ["not enough memory", "stack overflow"].iter().any(|reason| error.contains(reason));
+            assert!(is_refused, "{text}: {error}");
+            assert_eq!(run(&scripts, &cache, "return 1"), Ok(":1\r\n".into()), "{text}");
+            assert!(cache.figures().interpreter_bytes < 33 << 20, "{text}: {:?}", cache.figures());
+        }
+        drop(scripts);
+        assert_eq!(cache.figures().interpreter_bytes, 0);
+    }
+}

@@ -33,6 +33,14 @@ pub(super) fn to_value<'a>(lua: &Lua, bytes: &'a [u8]) -> mlua::Result<(Value, &
         b'%' => return pairs(lua, count().max(0), rest),
         b'~' => return members(lua, count().max(0), rest),
         b'_' => Value::Nil,
+        // Scripts are not told of attributes, but of what follows them.
+        b'|' => {
+            let mut rest = rest;
+            for _ in 0..2 * count().max(0) {
+                rest = to_value(lua, rest)?.1;
+            }
+            return to_value(lua, rest);
+        }
         b'#' => Value::Boolean(text == b"t"),
         b',' => {
             let number = double::parse(text).unwrap_or(f64::NAN);

@@ -333,15 +333,7 @@ impl Connection {
 
     /// Answers what the client has sent, while a script keeps its thread busy: as far as that needs nothing that the script has.
     pub fn serve_during_script(&mut self) {
-        let is_at_rest = !self.is_read
-            && self.pending.bytes.is_empty()
-            && self.unsent.is_empty()
-            && self.session.blocked.is_none()
-            && self.session.replica.is_none()
-            && self.postponed.is_none()
-            && !self.session.close_after_reply
-            && !self.session.client.is_killed();
-        if !is_at_rest {
+        if self.is_read || !self.is_at_rest() {
             return;
         }
         let mut buffer = [0; READ_DURING_SCRIPT_BYTES];
@@ -349,11 +341,37 @@ impl Connection {
         let Ok(read @ 1..) = self.stream.read_now(&mut buffer) else { return };
         self.note_input(read);
         let buffer = &buffer[..read];
+        let mut requests = Requests::default();
+        let part = parse(&self.worker.state, &self.session, &mut self.pending, buffer, 0, &mut requests);
+        self.answer_during_script(buffer, &requests, &part);
+    }
+
+    /// The same for what was read together with the request that runs the script. Returns whether it has been dealt with.
+    pub fn serve_read_during_script(&mut self, buffer: &[u8], requests: &Requests, part: &Part) -> bool {
+        let is_at_rest = self.is_at_rest();
+        if is_at_rest {
+            self.is_read = false;
+            self.answer_during_script(buffer, requests, part);
+        }
+        is_at_rest
+    }
+
+    /// Whether nothing is under way beside what the client sends next.
+    fn is_at_rest(&self) -> bool {
+        self.pending.bytes.is_empty()
+            && self.unsent.is_empty()
+            && self.session.blocked.is_none()
+            && self.session.replica.is_none()
+            && self.postponed.is_none()
+            && !self.session.close_after_reply
+            && !self.session.client.is_killed()
+    }
+
+    fn answer_during_script(&mut self, buffer: &[u8], requests: &Requests, part: &Part) {
         let worker = Rc::clone(&self.worker);
-        let (mut requests, mut reply) = (Requests::default(), Reply::new(self.session.protocol));
-        let part = parse(&worker.state, &self.session, &mut self.pending, buffer, 0, &mut requests);
+        let mut reply = Reply::new(self.session.protocol);
         let mut at = part.end;
-        for index in part.requests {
+        for index in part.requests.clone() {
             let (request, args) = (requests.parsed.requests[index], requests.parsed.args(buffer, index));
             let prepared = requests.batch.request(buffer, index);
             if !args.is_empty()

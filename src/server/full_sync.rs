@@ -50,6 +50,8 @@ struct Group {
     replicas: Vec<Arc<Replica>>,
     /// They take it as it is made.
     is_direct: bool,
+    /// They want no keys.
+    only_functions: bool,
 }
 
 /// Those who have waited long enough.
@@ -57,20 +59,23 @@ fn next_group(state: &State) -> Option<Group> {
     let settings = &state.settings;
     let waiting = state.replication.replicas().into_iter();
     let waiting: Vec<_> = waiting.filter(|replica| replica.stage() == Stage::Waiting && !replica.is_gone()).collect();
+    let only_functions = waiting.first().is_some_and(|replica| replica.capabilities.only_functions);
+    let waiting: Vec<_> =
+        waiting.into_iter().filter(|replica| replica.capabilities.only_functions == only_functions).collect();
     if waiting.is_empty() || state.keyspace.snapshot_progress().is_some() {
         return None;
     }
     let is_direct = |replica: &Arc<Replica>| settings.flag(Directive::ReplDisklessSync) && replica.capabilities.eof;
     let (direct, by_file): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_direct);
     if !by_file.is_empty() {
-        return Some(Group { replicas: by_file, is_direct: false });
+        return Some(Group { replicas: by_file, is_direct: false, only_functions });
     }
     // Others may come: they are served together.
     let waited_ms = unix_time_ms() - direct.iter().map(|replica| replica.since_ms).min()?;
     let enough = settings.int(Directive::ReplDisklessSyncMaxReplicas);
     let is_time = waited_ms >= settings.int(Directive::ReplDisklessSyncDelay) * 1000
         || enough > 0 && direct.len() as i64 >= enough;
-    is_time.then_some(Group { replicas: direct, is_direct: true })
+    is_time.then_some(Group { replicas: direct, is_direct: true, only_functions })
 }
 
 /// Makes a copy and sends it. Replicas that it could not be made for are sent away, and come back.
@@ -95,7 +100,7 @@ fn copy(state: &Arc<State>, group: &Group) {
 /// Begins a snapshot; each replica is told at which offset, and reads the log from there.
 fn begin<'s>(state: &'s Arc<State>, group: &Group) -> Option<(saving::Copy<'s>, String, u64)> {
     let mut locked = state.keyspace.lock(state.keyspace.all_shards());
-    let copy = saving::Copy::begin(state, &mut locked, Form::Rdb)?;
+    let copy = saving::Copy::begin(state, &mut locked, Form::Rdb)?.with_keys(!group.only_functions);
     let (history, offset) = (state.replication.history(), state.log.end());
     state.log.forget_database();
     for replica in &group.replicas {

@@ -7,6 +7,7 @@ use super::connection::Connection;
 use super::requests::{Part, Requests};
 use crate::state::State;
 use std::cell::{Cell, RefCell, RefMut};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -65,6 +66,8 @@ struct Outgoing {
 pub struct Pipeline {
     group: RefCell<Group>,
     outgoing: RefCell<Outgoing>,
+    /// Of the group that is being served, what comes next.
+    unserved: RefCell<VecDeque<Read>>,
     /// For the further requests of a connection that sent more than can be dealt with at once.
     pub further: RefCell<Requests>,
     /// The task that serves what has been read when no further connection has anything.
@@ -83,6 +86,7 @@ impl Pipeline {
         Pipeline {
             group: RefCell::new(group),
             outgoing: RefCell::default(),
+            unserved: RefCell::default(),
             further: RefCell::default(),
             finisher: Cell::new(None),
         }
@@ -118,12 +122,14 @@ impl Pipeline {
     /// Serves all connections that have been read. None of them may be borrowed.
     pub fn serve(&self, state: &State) {
         let mut group = self.group.borrow_mut();
-        let mut reads = std::mem::take(&mut group.reads);
-        let Group { buffer, filled, requests, database, .. } = &mut *group;
+        let Group { buffer, filled, requests, database, reads } = &mut *group;
+        self.unserved.borrow_mut().extend(reads.drain(..));
         requests.batch.prefetch(state, &buffer[..*filled], *database);
         drop(group);
         let group = self.group.borrow();
-        for Read { connection, waker, bytes, part } in reads.drain(..) {
+        loop {
+            let next = self.unserved.borrow_mut().pop_front();
+            let Some(Read { connection, waker, bytes, part }) = next else { break };
             if self.is_time_to_send() {
                 self.send();
             }
@@ -135,9 +141,21 @@ impl Pipeline {
         }
         drop(group);
         let mut group = self.group.borrow_mut();
-        group.reads = reads;
         group.filled = 0;
         group.requests.clear();
+    }
+
+    /// Answers those whose requests were read together with the one whose script keeps the thread busy.
+    pub fn serve_during_script(&self) {
+        let group = self.group.borrow();
+        self.unserved.borrow_mut().retain(|Read { connection, waker, bytes, part }| {
+            let Ok(mut connection) = connection.try_borrow_mut() else { return true };
+            let is_served = connection.serve_read_during_script(&group.buffer[..bytes.end], &group.requests, part);
+            if is_served {
+                waker.wake_by_ref();
+            }
+            !is_served
+        });
     }
 
     /// Keeps the `reply` to the connection that is being served until [`Pipeline::send`], and returns where.

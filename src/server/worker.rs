@@ -97,6 +97,7 @@ impl Worker {
         }
         // Those that were served before the script began wait for nothing else.
         self.pipeline.send();
+        self.pipeline.serve_during_script();
         if let Some(accept) = &*self.accept.borrow() {
             accept();
         }
