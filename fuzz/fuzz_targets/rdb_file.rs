@@ -54,7 +54,7 @@ fn read(file: &[u8], checks: bool) -> Option<Vec<(Vec<u8>, Option<i64>, Value)>>
             Part::Record(Record { key, deadline_ms, value: Loaded::Collection(value), .. }) => {
                 records.push((key, deadline_ms, value));
             }
-            Part::Record(_) | Part::Aux(..) | Part::Database(_) | Part::Function(_) => {}
+            Part::Record(_) | Part::Aux(..) | Part::Database(_) | Part::Library(_) => {}
         }
     }
 }
@@ -70,7 +70,7 @@ fuzz_target!(|input: &[u8]| {
         used_memory: 0,
         is_aof_base: false,
         replication: None,
-        functions: &[],
+        libraries: &[],
     };
     let mut bytes = Vec::new();
     write::begin(&about, &mut bytes);
