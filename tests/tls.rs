@@ -290,6 +290,7 @@ fn who_does_not_shake_hands_counts_as_a_client_and_can_be_sent_away() {
     let mut other = TcpStream::connect(("127.0.0.1", server.port)).expect("it listens");
     other.write_all(b"PING\r\n\r\n").expect("it reads");
     let mut rest = Vec::new();
+    // It may end in good order or be reset.
     let _ = other.read_to_end(&mut rest);
     assert!(!rest.starts_with(b"+"));
     eventually("its end", || plain.info("connected_clients") == "1");

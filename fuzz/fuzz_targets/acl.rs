@@ -21,6 +21,7 @@ fn user(rules: &[u8], all_channels: bool) -> Option<User> {
 
 fuzz_target!(|input: &[u8]| {
     let mut lines = input.split(|byte| *byte == b'\n');
+    // There is a first line, even if it is empty.
     let rules = lines.next().unwrap_or_default();
     let Some(user) = user(rules, input.len().is_multiple_of(2)) else { return };
     let again = self::user(&user.describe(), input.len().is_multiple_of(3)).expect("what is shown can be read");

@@ -60,16 +60,15 @@ impl PrefixSet {
 
     /// Whether `added` may be added, together.
     pub fn check(&self, added: &[&[u8]]) -> Result<(), Overlap> {
-        let with_present = added.iter().position(|added| self.overlapping(added).is_some());
+        let with_present = added.iter().enumerate().find_map(|(index, added)| Some((index, self.overlapping(added)?)));
         let with_other = first_overlapping_with_later(added);
         match (with_present, with_other) {
-            (Some(present), other) if other.is_none_or(|other| present <= other) => {
-                let added = added[present];
-                let present = self.overlapping(added).unwrap_or_default();
-                Err(Overlap::Present { added: added.into(), present: present.into() })
+            (Some((index, present)), other) if other.is_none_or(|other| index <= other) => {
+                Err(Overlap::Present { added: added[index].into(), present: present.into() })
             }
             (_, Some(first)) => {
                 let other = added[first + 1..].iter().find(|other| overlap(added[first], other));
+                // There is one: that is why `first` was found.
                 let other = other.copied().unwrap_or_default();
                 Err(Overlap::Added { added: added[first].into(), other: other.into() })
             }

@@ -301,6 +301,7 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
     if !call.state.monitors.is_empty() {
         monitor::feed_script(call.state, call.session, call.spec, call.args);
     }
+    // A script whose first line says nothing has no flags.
     let flags = program.flags().unwrap_or_default();
     let mut session = Session::new(call.session.identity());
     session.database = call.keys.database();

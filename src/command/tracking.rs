@@ -39,6 +39,7 @@ impl<'a> Options<'a> {
                 if options.redirect != 0 {
                     return Err(ErrorReply::fixed("ERR A client can only redirect to a single other client"));
                 }
+                // A number below zero is nobody's id.
                 let id = u64::try_from(call.integer(at + 1)?).ok();
                 let other = id
                     .and_then(|id| call.state.clients.get(id))

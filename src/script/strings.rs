@@ -301,6 +301,7 @@ where
         work.out.push(pace, &rest[..escape])?;
         // At the end, C's zero byte follows.
         let byte = rest.get(escape + 1).copied().unwrap_or(0);
+        // Nothing is left behind an escape at the end.
         rest = rest.get(escape + 2..).unwrap_or_default();
         let index = match byte {
             // The match, whatever it has captured.
