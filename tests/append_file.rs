@@ -156,3 +156,21 @@ fn what_is_cut_off_is_passed_over_and_what_makes_no_sense_is_not() {
     let expected = "Bad file format reading the append only file appendonly.aof.1.incr.aof";
     assert!(log.contains(expected), "{log}");
 }
+
+#[test]
+fn a_trim_that_another_server_has_logged_is_repeated() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut file = Vec::new();
+    // Redis and Valkey turn the `~` of a request into `=`, and leave its LIMIT.
+    for command in ["XADD s 1-0 f v", "XADD s 2-0 f v", "XADD s MINID = 2-0 LIMIT 128 3-0 f v"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        file.extend(format!("*{}\r\n", words.len()).bytes());
+        words.iter().for_each(|word| file.extend(format!("${}\r\n{word}\r\n", word.len()).bytes()));
+    }
+    std::fs::write(directory.path().join("appendonly.aof"), file).expect("it can be written");
+    let server = start(directory.path(), &[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("XRANGE s - +"), "[[2-0 [f v]] [3-0 [f v]]]");
+    let refused = client.ask("XADD s MINID = 2-0 LIMIT 128 4-0 f v");
+    assert_eq!(refused, "(ERR syntax error, LIMIT cannot be used without the special ~ option)");
+}

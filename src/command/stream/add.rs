@@ -96,7 +96,10 @@ impl Options {
         if kept.is_none() && !is_add {
             return Err(NO_STRATEGY);
         }
-        if limit.is_some() && !approximately {
+        if call.session.obeys {
+            // A primary says with `=` how far it has trimmed, and leaves the limit of the request where it was.
+            limit = Some(0);
+        } else if limit.is_some() && !approximately {
             return Err(LIMIT_WITHOUT_TILDE);
         }
         let entries_max = match limit {
