@@ -112,33 +112,15 @@ pub fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resp::{Args, ErrorReply, OwnedRequest, Protocol};
-    use crate::script::{Replication, Shebang};
-
-    /// Does nothing that a script wants, and never ends it.
-    struct Nobody;
-
-    impl Host for Nobody {
-        fn call(&mut self, _: Args<'_>, _: &mut Reply, _: Replication) -> Result<(), Vec<u8>> {
-            Err(b"ERR nobody".to_vec())
-        }
-
-        fn is_allowed(&mut self, _: Args<'_>) -> Option<bool> {
-            None
-        }
-
-        fn look(&mut self) -> Option<&'static str> {
-            None
-        }
-
-        fn note_error(&mut self, _: &ErrorReply, _: bool) {}
-    }
+    use crate::resp::{OwnedRequest, Protocol};
+    use crate::script::Shebang;
+    use crate::script::functions::Watch;
 
     fn run(scripts: &Scripts, cache: &ScriptCache, text: &str) -> Result<String, String> {
         let script = cache.insert(Digest::of(text.as_bytes()), text.as_bytes(), Shebang::default(), true);
         let nothing = OwnedRequest::new([].into_iter());
         let (input, mut reply) = (Input { keys: nothing.args(), args: nothing.args() }, Reply::new(Protocol::Resp2));
-        let result = scripts.run(&script, &input, &mut Nobody, &mut reply);
+        let result = scripts.run(&script, &input, &mut Watch { end: None }, &mut reply);
         scripts.interpreter.settle(cache);
         result.map_err(|error| String::from_utf8_lossy(&error.text).into_owned())?;
         Ok(String::from_utf8_lossy(reply.as_bytes()).into_owned())

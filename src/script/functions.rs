@@ -24,8 +24,9 @@ struct Functions {
 }
 
 /// Watches over a library that is loaded, which can have nothing done.
-struct Watch {
-    end: Option<Instant>,
+pub(super) struct Watch {
+    /// When it is to end, if it is.
+    pub end: Option<Instant>,
 }
 
 impl Host for Watch {
