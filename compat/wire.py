@@ -30,6 +30,14 @@ class Wire:
             raise ConnectionError("the server has hung up")
         return line[:-2]
 
+    def lines(self, count):
+        """So many lines, with their ends cut off."""
+        readline = self.stream.readline
+        lines = [readline() for _ in range(count)]
+        if lines and not lines[-1].endswith(b"\r\n"):
+            raise ConnectionError("the server has hung up")
+        return [line[:-2] for line in lines]
+
     def reply(self):
         """The next reply; errors are raised."""
         line = self.line()

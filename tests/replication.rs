@@ -442,3 +442,30 @@ fn an_empty_line_from_the_primary_is_no_part_of_the_stream() {
     eventually("the command", || client.ask("GET a") == "1");
     assert_eq!(client.info("slave_repl_offset"), (100 + command.len()).to_string());
 }
+
+#[test]
+fn who_gets_a_copy_while_it_is_made_waits_for_it_and_the_copy_ends_with_the_last_of_them() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("log");
+    let primary = start(&[
+        "--rdb-key-save-delay",
+        "1000000",
+        "--enable-debug-command",
+        "yes",
+        "--logfile",
+        log.to_str().expect("letters"),
+    ]);
+    let mut theirs = primary.connect();
+    theirs.ask("DEBUG POPULATE 100 key 10");
+    let mut replica = TcpStream::connect(("127.0.0.1", primary.port)).expect("the server accepts");
+    replica.write_all(b"REPLCONF capa eof capa psync2\r\nPSYNC ? -1\r\n").expect("it is taken");
+    assert_eq!(read_line(&mut replica), "+OK");
+    assert!(read_line(&mut replica).starts_with("+FULLRESYNC"));
+    assert!(read_line(&mut replica).starts_with("$EOF:"));
+    assert_eq!(theirs.info("rdb_bgsave_in_progress"), "1");
+    assert!(theirs.info("slave0").contains("state=wait_bgsave"));
+    drop(replica);
+    eventually("the end of the copy", || theirs.info("rdb_bgsave_in_progress") == "0");
+    let text = std::fs::read_to_string(&log).expect("a log");
+    assert!(text.contains("Diskless rdb transfer, last replica dropped, killing fork child."), "{text}");
+}

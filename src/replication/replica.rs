@@ -34,26 +34,28 @@ pub enum Stage {
     Waiting = 0,
     /// The snapshot is written to a file for it.
     Prepared = 1,
-    /// The snapshot is on its way.
-    Transfer = 2,
+    /// The snapshot is on its way while it is made.
+    Streamed = 2,
+    /// The snapshot is on its way from a file.
+    Transfer = 3,
     /// It has been sent all of the snapshot and has to say that it has it.
-    Loading = 3,
+    Loading = 4,
     /// It follows.
-    Online = 4,
+    Online = 5,
 }
 
 impl Stage {
-    /// As `INFO` calls it.
+    /// As `INFO` calls it: as long as a snapshot is made, it is waited for.
     pub fn name(self) -> &'static str {
         match self {
-            Stage::Waiting | Stage::Prepared => "wait_bgsave",
+            Stage::Waiting | Stage::Prepared | Stage::Streamed => "wait_bgsave",
             Stage::Transfer | Stage::Loading => "send_bulk",
             Stage::Online => "online",
         }
     }
 
     fn of_number(number: u8) -> Stage {
-        [Stage::Waiting, Stage::Prepared, Stage::Transfer, Stage::Loading][..]
+        [Stage::Waiting, Stage::Prepared, Stage::Streamed, Stage::Transfer, Stage::Loading][..]
             .get(usize::from(number))
             .copied()
             .unwrap_or(Stage::Online)
@@ -171,6 +173,18 @@ impl Replica {
         let mut feed = self.feed.lock();
         feed.bytes += bytes.len();
         feed.queue.push_back(bytes);
+        drop(feed);
+        self.tell();
+    }
+
+    /// Sends one that waits an empty line, so that it knows that somebody is there; but none in the middle of a copy.
+    pub fn reassure(&self) {
+        let mut feed = self.feed.lock();
+        if !matches!(self.stage(), Stage::Waiting | Stage::Prepared) {
+            return;
+        }
+        feed.bytes += 1;
+        feed.queue.push_back(Bytes::from_static(b"\n"));
         drop(feed);
         self.tell();
     }

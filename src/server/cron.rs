@@ -12,7 +12,6 @@ use crate::saving;
 use crate::state::{State, unix_time_ms, unix_time_us};
 use crate::store::{Database, Onlookers, Shard};
 use crate::value::Value;
-use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -286,10 +285,7 @@ fn drop_backlog(state: &State, seconds: i64) {
 
 fn look_after_replica(state: &State, replica: &Arc<Replica>, now_ms: i64) {
     match replica.stage() {
-        Stage::Waiting | Stage::Prepared if !replica.is_gone() => {
-            // So that it knows that somebody is there.
-            replica.client.mailbox.post(Message::Push(Bytes::from_static(b"\n")));
-        }
+        Stage::Waiting | Stage::Prepared => replica.reassure(),
         Stage::Online => {
             let silent_ms = now_ms - replica.acknowledged_ms();
             if silent_ms > state.settings.int(Directive::ReplTimeout) * 1000 && !replica.is_plain {
@@ -297,7 +293,7 @@ fn look_after_replica(state: &State, replica: &Arc<Replica>, now_ms: i64) {
                 state.clients.kill(&replica.client);
             }
         }
-        Stage::Waiting | Stage::Prepared | Stage::Transfer | Stage::Loading => {}
+        Stage::Streamed | Stage::Transfer | Stage::Loading => {}
     }
     // Its connection looks at its limits only when it is told something.
     replica.tell();

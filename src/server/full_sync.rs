@@ -86,8 +86,12 @@ fn copy(state: &Arc<State>, group: &Group) {
     state.replication.is_copying.store(true, Ordering::Relaxed);
     let result = if group.is_direct { copy_directly(state, group) } else { copy_by_file(state, group) };
     state.replication.is_copying.store(false, Ordering::Relaxed);
+    let are_gone = group.replicas.iter().all(|replica| replica.is_gone());
     match result {
         Ok(true) => {}
+        Err(_) if group.is_direct && are_gone => {
+            tracing::warn!("Diskless rdb transfer, last replica dropped, killing fork child.");
+        }
         // Another snapshot has begun meanwhile.
         Ok(false) => group.replicas.iter().for_each(|replica| replica.set_stage(Stage::Waiting)),
         Err(error) => {
@@ -114,7 +118,7 @@ fn begin<'s>(state: &'s Arc<State>, group: &Group) -> Option<(saving::Copy<'s>, 
     }
     drop(locked);
     for replica in &group.replicas {
-        replica.set_stage(if group.is_direct { Stage::Transfer } else { Stage::Prepared });
+        replica.set_stage(if group.is_direct { Stage::Streamed } else { Stage::Prepared });
         if !replica.is_plain {
             replica.feed(format!("+FULLRESYNC {} {offset}\r\n", history.id).into());
         }
@@ -227,7 +231,6 @@ impl Write for Sockets<'_> {
             }
         }
         if left == 0 {
-            tracing::warn!("Diskless rdb transfer, last replica dropped, killing fork child.");
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
         Ok(())
