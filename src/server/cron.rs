@@ -387,12 +387,11 @@ mod tests {
 
     #[test]
     fn a_turn_is_as_long_as_what_others_did_before_it() {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("it starts");
-        let local = tokio::task::LocalSet::new();
+        let runtime = tokio::runtime::LocalRuntime::new().expect("it starts");
         assert!(Turn::begin(0).is_over());
-        let turn = local.spawn_local(Turn::begin(0).pass());
-        local.spawn_local(async { std::thread::sleep(Duration::from_millis(2)) });
-        let turn = local.block_on(&runtime, turn).expect("it ends");
+        let turn = runtime.spawn_local(Turn::begin(0).pass());
+        runtime.spawn_local(async { std::thread::sleep(Duration::from_millis(2)) });
+        let turn = runtime.block_on(turn).expect("it ends");
         assert!(turn.length_ns >= 2_000_000, "{}", turn.length_ns);
         assert!(turn.length_ns <= EXPIRE_TURN_NS_MAX);
     }

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::LocalOptions;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
 /// For how long a TLS handshake may take.
@@ -32,6 +32,10 @@ const SENDERS_MAX: usize = 16;
 
 /// Nanoseconds between two looks at the sockets of others while a script runs.
 const SERVE_INTERVAL_NS: u64 = 10_000_000;
+
+/// Tasks that run before sockets are looked at again, if there are so many: all connections that have something at the same time
+/// are to be served together.
+const TASKS_BETWEEN_EVENTS: u32 = 128;
 
 /// What the connections of one thread share.
 pub struct Worker {
@@ -151,9 +155,9 @@ pub fn run(
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .event_interval(31)
+        .event_interval(TASKS_BETWEEN_EVENTS)
         .max_blocking_threads(SENDERS_MAX)
-        .build()?;
+        .build_local(LocalOptions::default())?;
     let worker = Rc::new(Worker {
         state,
         pipeline: Pipeline::new(),
@@ -170,16 +174,15 @@ pub fn run(
             worker.serve_others();
         }
     }));
-    let local = LocalSet::new();
     let finishing = Rc::clone(&worker);
-    local.spawn_local(std::future::poll_fn(move |cx| finishing.pipeline.poll_finish(&finishing.state, cx)));
+    runtime.spawn_local(std::future::poll_fn(move |cx| finishing.pipeline.poll_finish(&finishing.state, cx)));
     let accepting = Rc::clone(&worker);
-    local.spawn_local(async move {
+    runtime.spawn_local(async move {
         while let Some(arrival) = std::future::poll_fn(|cx| accepting.arrivals.borrow_mut().poll_recv(cx)).await {
             accepting.begin(arrival);
         }
     });
-    runtime.block_on(local.run_until(also(worker)));
+    runtime.block_on(also(worker));
     // Whoever still waits for another server is not waited for.
     runtime.shutdown_background();
     Ok(())
