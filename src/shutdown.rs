@@ -141,7 +141,7 @@ pub fn begin(state: &State, flags: ShutdownFlags) -> Begun {
             append_file::close(state);
         }
         remove_files(state);
-        leave();
+        leave(state);
     }
     let timeout_s = state.settings.int(Directive::ShutdownTimeout);
     if flags.contains(ShutdownFlags::NOW) || timeout_s == 0 || lagging(state) == 0 {
@@ -198,11 +198,15 @@ fn end(state: &State, flags: ShutdownFlags) {
         return;
     };
     remove_files(state);
-    leave();
+    leave(state);
 }
 
-/// Ends the process.
-fn leave() -> ! {
+/// Ends the process. Whoever is told by the end of its connection that the server is gone can connect to none from then on: the
+/// system closes what it opened last first, which are connections.
+fn leave(state: &State) -> ! {
+    if let Some(listening) = state.listening.get() {
+        listening.close();
+    }
     tracing::warn!("Redis is now ready to exit, bye bye...");
     std::process::exit(0);
 }

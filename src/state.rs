@@ -171,8 +171,14 @@ impl Standstill {
 /// By default the largest reply counts for so long.
 pub const REPLY_PEAK_RESET_MS: i64 = 5000;
 
-/// How the listening sockets are replaced.
-pub type Relisten = Box<dyn Fn(&Settings) -> std::io::Result<()> + Send + Sync>;
+/// The listening sockets, as others have them changed.
+pub trait Listening: Send + Sync {
+    /// Opens those that the settings name in place of those that are open. Errors: one cannot be opened.
+    fn update(&self, settings: &Settings) -> std::io::Result<()>;
+
+    /// Stops listening: whoever wants to connect is refused from now on.
+    fn close(&self);
+}
 
 /// The server, as every thread sees it.
 pub struct State {
@@ -201,8 +207,8 @@ pub struct State {
     pub latency: LatencyMonitor,
     pub pause: Pause,
     pub standstill: Standstill,
-    /// Opens the sockets of `bind` and `port` in place of those that are open; set by the server once it listens.
-    pub relisten: OnceLock<Relisten>,
+    /// Set by the server once it listens.
+    pub listening: OnceLock<Box<dyn Listening>>,
     pub monitors: Monitors,
     /// The scripts that clients have sent.
     pub scripts: ScriptCache,
@@ -245,6 +251,7 @@ impl State {
         pubsub.set_events(settings.keyspace_events());
         let acl = Acl::default();
         acl.set_default_password(&settings.string(Directive::Requirepass));
+        let scripts = ScriptCache::new(settings.flag(Directive::LuaEnableDeprecatedApi));
         Ok(State {
             keyspace: Keyspace::new(databases, threads),
             settings,
@@ -269,9 +276,9 @@ impl State {
             latency: LatencyMonitor::default(),
             pause: Pause::default(),
             standstill: Standstill::default(),
-            relisten: OnceLock::new(),
+            listening: OnceLock::new(),
             monitors: Monitors::default(),
-            scripts: ScriptCache::default(),
+            scripts,
             blocked_clients: AtomicUsize::new(0),
             active_expire: AtomicBool::new(true),
             list_large_min: AtomicUsize::new(0),
@@ -308,8 +315,8 @@ impl State {
 
     /// Listens where `bind` and `port` say now. Errors: a socket cannot be opened.
     pub fn listen_anew(&self) -> std::io::Result<()> {
-        match self.relisten.get() {
-            Some(relisten) => relisten(&self.settings),
+        match self.listening.get() {
+            Some(listening) => listening.update(&self.settings),
             None => Ok(()),
         }
     }

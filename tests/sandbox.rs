@@ -15,7 +15,11 @@ enum Answer {
 use Answer::{Any, Error, Is};
 
 fn check(attacks: &[(&str, Answer)]) {
-    let server = Server::start(&["--threads", "2"]);
+    check_with(&[], attacks);
+}
+
+fn check_with(arguments: &[&str], attacks: &[(&str, Answer)]) {
+    let server = Server::start(&[&["--threads", "2"], arguments].concat());
     let (mut attacker, mut others): (Connection, Vec<Connection>) =
         (server.connect(), (0..2).map(|_| server.connect()).collect());
     for (script, expected) in attacks {
@@ -177,6 +181,62 @@ fn libraries() {
         ("return struct.pack('c2147483647', 'a')", Error("string too short")),
         ("return bit.tohex(65535, -2147483648)", Is("0000FFFF")),
     ]);
+}
+
+#[test]
+fn environments_and_proxies() {
+    check(&[
+        ("return type(setfenv)", Error("nonexistent global variable 'setfenv'")),
+        ("return type(getfenv)", Error("nonexistent global variable 'getfenv'")),
+        ("return type(newproxy)", Error("nonexistent global variable 'newproxy'")),
+    ]);
+    let is_mine = "local function f() return x end setfenv(f, {x = 7}) return f()";
+    check_with(
+        &["--lua-enable-deprecated-api", "yes"],
+        &[
+            (is_mine, Is("7")),
+            ("local function f() return 1 end return setfenv(f, {}) == f and 1", Is("1")),
+            ("local e = {} local function f() end setfenv(f, e) return getfenv(f) == e and 1", Is("1")),
+            ("local e = {redis = redis} setfenv(1, e) y = 5 return redis.call('ECHO', e.y)", Is("5")),
+            // What a script made of its own environment, it does not find again.
+            ("local t = type setfenv(1, {}) return t(redis)", Is("nil")),
+            ("local t = type local before = redis and 1 setfenv(1, {}) return before", Is("1")),
+            ("local t = type local before = redis and 1 setfenv(1, {}) return before", Is("1")),
+            ("local e = getfenv() return e == _G and 1", Is("1")),
+            ("local e = getfenv(0) return e == _G and 1", Is("1")),
+            // The sandbox keeps its own.
+            (
+                "for _, f in ipairs{pcall, string.rep, redis.call, table.insert} do assert(getfenv(f) == _G) end return 1",
+                Is("1"),
+            ),
+            ("for i = 1, 3 do local e = getfenv(i) assert(e == _G) end return 1", Is("1")),
+            ("setfenv(pcall, {})", Error("'setfenv' cannot change environment of given object")),
+            ("setfenv(string.rep, {})", Error("'setfenv' cannot change environment of given object")),
+            ("setfenv(0, {})", Error("'setfenv' cannot change environment of given object")),
+            ("setfenv(2, {})", Error("'setfenv' cannot change environment of given object")),
+            ("setfenv(99, {})", Error("bad argument #1 to 'setfenv' (invalid level)")),
+            ("getfenv(-1)", Error("bad argument #1 to 'getfenv' (level must be non-negative)")),
+            ("setfenv(1)", Error("bad argument #2 to 'setfenv' (table expected, got no value)")),
+            ("getfenv({})", Error("bad argument #1 to 'getfenv' (number expected, got table)")),
+            ("getfenv().x = 1", Error("Attempt to modify a readonly table")),
+            // Proxies have everything but an end of their own.
+            ("local p = newproxy(true) getmetatable(p).__index = {x = 3} return p.x", Is("3")),
+            (
+                "local p = newproxy(true) getmetatable(p).__call = function(_, n) return n end return newproxy(p)(4)",
+                Is("4"),
+            ),
+            ("return type(newproxy()) .. tostring(getmetatable(newproxy(false)))", Is("userdatanil")),
+            ("newproxy({})", Error("bad argument #1 to 'newproxy' (boolean or proxy expected)")),
+            ("error(newproxy(true))", Any),
+            ("return newproxy(true)", Is("nil")),
+            ("redis.call('ECHO', newproxy())", Error("arguments must be strings or integers")),
+            (
+                "local m = getmetatable(newproxy(true)) m.__gc = error rawset(m, '__gc', error) assert(rawget(m, '__gc') == nil) \
+             assert(not pcall(setmetatable, m, {})) collectgarbage() collectgarbage() return 1",
+                Is("1"),
+            ),
+        ],
+    );
 }
 
 #[test]

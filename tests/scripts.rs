@@ -486,5 +486,29 @@ fn a_script_that_has_written_is_not_ended() {
     assert!(third.ask("SCRIPT KILL").starts_with("(UNKILLABLE Sorry the script already executed write commands"));
     assert_eq!(third.ask("PING"), BUSY);
     third.send("SHUTDOWN NOSAVE");
+    assert!(third.is_closed() && server.connect_at("127.0.0.1").is_err(), "whoever is told is not let in again");
     assert!(server.wait().success());
+}
+
+#[test]
+fn what_scripts_get_of_a_set_is_in_order() {
+    let server = Server::start(&["--set-max-listpack-entries", "0"]);
+    let mut client = server.connect();
+    client.ask("SADD s h a g b f c e d");
+    let sorted = client.ask_words(&["EVAL", "return redis.call('SORT', KEYS[1], 'BY', 'nosort')", "1", "s"]);
+    assert_eq!(sorted, "[a b c d e f g h]");
+}
+
+#[test]
+fn a_command_that_is_refused_is_counted_as_such() {
+    let server = Server::start(&["--maxmemory-policy", "noeviction"]);
+    let mut client = server.connect();
+    client.ask("CONFIG SET maxmemory 1");
+    client.ask("CONFIG RESETSTAT");
+    client.ask_words(&["EVAL", "return redis.pcall('set', KEYS[1], 'v')", "1", "k"]);
+    client.ask_words(&["EVAL", "return redis.pcall('set')", "0"]);
+    assert!(
+        client.info("cmdstat_set").contains("calls=0,") && client.info("cmdstat_set").contains("rejected_calls=2,")
+    );
+    assert!(client.info("cmdstat_eval").contains("rejected_calls=0,failed_calls=2"));
 }

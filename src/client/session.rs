@@ -119,6 +119,8 @@ pub struct Session {
     pub replica: Option<Arc<Replica>>,
     /// What it sends is done whatever the rules for clients: it is the primary's link, or a file that is loaded.
     pub obeys: bool,
+    /// It is that of a script.
+    pub is_script: bool,
     /// Memory was above `maxmemory`, and nothing could be evicted, when the present command came.
     pub is_out_of_memory: bool,
     /// The link's turn: it is over when another primary is followed, or none ([`crate::replication::Replication::turn`]).
@@ -155,6 +157,7 @@ impl Session {
             capabilities: Capabilities::default(),
             replica: None,
             obeys: false,
+            is_script: false,
             is_out_of_memory: false,
             turn: None,
             unlogged: Vec::new(),

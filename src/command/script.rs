@@ -37,22 +37,24 @@ struct Runner<'r, 'k> {
     declared: Option<Args<'r>>,
     /// It has been let write: from then on it is not stopped for want of memory.
     has_written: bool,
+    /// An error is part of what it returned.
+    returns_error: bool,
 }
 
 impl Runner<'_, '_> {
-    /// The command that a script names. Errors: it may not run, whatever the state of the server.
-    fn find(&self, args: Args<'_>) -> Result<&'static CommandSpec, ErrorReply> {
-        let unknown = || ErrorReply::fixed("ERR Unknown Redis command called from script");
-        let named = self.state.table.lookup(args.at(0));
-        let spec = named.and_then(|named| named.resolve(args)).ok_or_else(unknown)?;
+    /// The command that a script names.
+    fn find(&self, args: Args<'_>) -> Option<&'static CommandSpec> {
+        self.state.table.lookup(args.at(0)).and_then(|named| named.resolve(args))
+    }
+
+    /// Why a command may not run, whatever the state of the server.
+    fn prohibition(&self, spec: &CommandSpec, args: Args<'_>) -> Option<ErrorReply> {
         if !spec.accepts(args.len()) || spec.is_container() && handler(spec).is_none() {
-            return Err(ErrorReply::fixed("ERR Wrong number of args calling Redis command from script"));
+            return Some(ErrorReply::fixed("ERR Wrong number of args calling Redis command from script"));
         }
         let is_let_in = self.state.scripts.lets_debugging_in.load(Ordering::Relaxed) && DEBUGGING.contains(&spec.name);
-        if spec.has(CommandFlags::NOSCRIPT) && !is_let_in {
-            return Err(ErrorReply::fixed("ERR This Redis command is not allowed from script"));
-        }
-        Ok(spec)
+        (spec.has(CommandFlags::NOSCRIPT) && !is_let_in)
+            .then_some(ErrorReply::fixed("ERR This Redis command is not allowed from script"))
     }
 
     /// Why a command may not run now.
@@ -100,11 +102,19 @@ fn write_refusal(state: &State) -> Option<ErrorReply> {
 impl Host for Runner<'_, '_> {
     fn call(&mut self, args: Args<'_>, reply: &mut Reply, replication: Replication) -> Result<(), Vec<u8>> {
         let state = self.state;
-        let allowed = self.find(args).and_then(|spec| self.refusal(spec, args).map_or(Ok(spec), Err));
-        let spec = allowed.map_err(|error| {
+        let refused = |(spec, error): (Option<&CommandSpec>, ErrorReply)| {
             count_error(state, &error);
+            if let Some(spec) = spec {
+                state.stats.rejected(spec.id);
+            }
             error.as_bytes().to_vec()
-        })?;
+        };
+        let unknown = ErrorReply::fixed("ERR Unknown Redis command called from script");
+        let spec = self.find(args).ok_or((None, unknown)).and_then(|spec| {
+            let refusal = self.prohibition(spec, args).or_else(|| self.refusal(spec, args));
+            refusal.map_or(Ok(spec), |error| Err((Some(spec), error)))
+        });
+        let spec = spec.map_err(refused)?;
         if spec.has(CommandFlags::WRITE) && !self.has_written {
             self.has_written = true;
             state.scripts.running.note_write();
@@ -139,6 +149,7 @@ impl Host for Runner<'_, '_> {
     }
 
     fn note_error(&mut self, error: &ErrorReply, is_counted: bool) {
+        self.returns_error = true;
         if !is_counted {
             count_error(self.state, error);
         }
@@ -233,7 +244,7 @@ fn known_or_new(state: &State, text: &[u8], is_evaluated: bool) -> Result<Arc<Sc
         return Ok(script);
     }
     let shebang = Shebang::of(text).map_err(|reason| ErrorReply::new([b"ERR ".as_slice(), &reason].concat()))?;
-    script::check(shebang.len, text).map_err(ErrorReply::new)?;
+    script::check(&state.scripts, shebang.len, text).map_err(ErrorReply::new)?;
     Ok(state.scripts.insert(digest, text, shebang, is_evaluated))
 }
 
@@ -307,6 +318,7 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
     session.database = call.keys.database();
     session.protocol = Protocol::Resp2;
     session.obeys = call.session.obeys;
+    session.is_script = true;
     session.is_out_of_memory = call.session.is_out_of_memory;
     let (keys, args) = (call.args.from(3).until(arguments.keys), call.args.from(3 + arguments.keys));
     let mut runner = Runner {
@@ -319,6 +331,7 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
         request: call.args,
         declared: Some(keys),
         has_written: false,
+        returns_error: false,
     };
     let (begin, database) = (call.reply.len(), runner.session.database);
     let is_function = matches!(program, Program::Function(_));
@@ -329,6 +342,7 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
         Program::Function(function) => script::call(scripts, function, &input, &mut runner, call.reply),
     };
     call.state.scripts.running.end();
+    call.has_failed = runner.returns_error;
     // The client's own database is the one before.
     runner.keys.set_database(database);
     call.session.client.database.store(call.session.database as u32, Ordering::Relaxed);

@@ -278,8 +278,8 @@ fn run(call: &mut Call, query: &Query<'_>) -> CommandResult {
     let places = query.places(items.items.len());
     let (mut by, mut is_alphabetical) = (query.by, query.is_alphabetical);
     let mut is_sorted = !by.is_some_and(|by| !matches!(by, Pattern::Key { .. }));
-    if !is_sorted && type_of == Some(Type::Set) && query.destination.is_some() {
-        // What is stored must not depend on the order that the set happens to have.
+    if !is_sorted && type_of == Some(Type::Set) && (query.destination.is_some() || call.session.is_script) {
+        // What is stored, and what scripts do with it, must not depend on the order that the set happens to have.
         (by, is_alphabetical, is_sorted) = (None, true, true);
     }
     let query = &Query { by, is_alphabetical, get: query.get.clone(), ..*query };

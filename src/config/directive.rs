@@ -328,7 +328,7 @@ directives! {
 
     /// Milliseconds after which a script counts as too slow and others are answered BUSY; 0 for never.
     BusyReplyThreshold = Entry::integer("busy-reply-threshold", 5000, 0, MAX).alias("lua-time-limit");
-    LuaEnableDeprecatedApi = Entry::yes_no("lua-enable-deprecated-api", false).immutable().hidden().without_effect(SCRIPTS);
+    LuaEnableDeprecatedApi = Entry::yes_no("lua-enable-deprecated-api", false).immutable().hidden();
     LuaEnableInsecureApi = Entry::yes_no("lua-enable-insecure-api", false).hidden().without_effect(SCRIPTS);
 
     // Persistence.

@@ -79,6 +79,8 @@ pub struct ScriptCache {
     /// The one that runs.
     pub running: RunningScript,
     pub libraries: Libraries,
+    /// Scripts have what Lua 5.1 has and its successors lack.
+    pub(super) has_deprecated_api: bool,
     /// Scripts may run some commands that are not for them.
     pub lets_debugging_in: AtomicBool,
     /// Bytes of the interpreters of all threads: those for scripts, and those for functions.
@@ -100,6 +102,11 @@ pub struct ScriptFigures {
 }
 
 impl ScriptCache {
+    /// No scripts yet; `has_deprecated_api`: see `lua-enable-deprecated-api`.
+    pub fn new(has_deprecated_api: bool) -> ScriptCache {
+        ScriptCache { has_deprecated_api, ..ScriptCache::default() }
+    }
+
     /// The script of a digest, if it is known.
     pub fn find(&self, digest: &Digest) -> Option<Arc<Script>> {
         let script = self.scripts.lock().get(digest).cloned()?;

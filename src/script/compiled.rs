@@ -25,8 +25,8 @@ struct Scripts {
 }
 
 impl Scripts {
-    fn new() -> mlua::Result<Scripts> {
-        let interpreter = Interpreter::new(Kind::Scripts)?;
+    fn new(has_deprecated_api: bool) -> mlua::Result<Scripts> {
+        let interpreter = Interpreter::new(Kind::Scripts, has_deprecated_api)?;
         let compiled = interpreter.lua.create_table()?;
         Ok(Scripts { interpreter, known: RefCell::default(), compiled })
     }
@@ -78,19 +78,20 @@ impl Scripts {
 }
 
 /// Has the thread's interpreter for scripts do something.
-fn with<R>(work: impl FnOnce(&Scripts) -> R) -> Result<R, Vec<u8>> {
+fn with<R>(cache: &ScriptCache, work: impl FnOnce(&Scripts) -> R) -> Result<R, Vec<u8>> {
     SCRIPTS.with(|cell| match cell.get() {
         Some(scripts) => Ok(work(scripts)),
         None => {
-            let made = Scripts::new().map_err(|error| format!("ERR no interpreter: {error}").into_bytes())?;
+            let made = Scripts::new(cache.has_deprecated_api)
+                .map_err(|error| format!("ERR no interpreter: {error}").into_bytes())?;
             Ok(work(cell.get_or_init(|| made)))
         }
     })
 }
 
 /// Tells whether a text can be compiled. Errors: the text of the error reply.
-pub fn check(shebang_len: usize, text: &[u8]) -> Result<(), Vec<u8>> {
-    with(|scripts| scripts.load(&text[shebang_len..]).map(drop))?
+pub fn check(cache: &ScriptCache, shebang_len: usize, text: &[u8]) -> Result<(), Vec<u8>> {
+    with(cache, |scripts| scripts.load(&text[shebang_len..]).map(drop))?
 }
 
 /// Runs a script: what it wants done is done by `host`, and what it returns is appended to `reply`.
@@ -101,7 +102,7 @@ pub fn run(
     host: &mut dyn Host,
     reply: &mut Reply,
 ) -> Result<(), ScriptError> {
-    let result = with(|scripts| {
+    let result = with(cache, |scripts| {
         let result = scripts.run(script, input, host, reply);
         scripts.interpreter.settle(cache);
         result
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_script_that_wants_all_memory_gets_an_error_and_leaves_none_behind() {
-        let (scripts, cache) = (Scripts::new().unwrap(), ScriptCache::default());
+        let (scripts, cache) = (Scripts::new(false).unwrap(), ScriptCache::default());
         assert_eq!(run(&scripts, &cache, "return 1"), Ok(":1\r\n".into()));
         scripts.interpreter.lua.set_memory_limit(64 << 20).unwrap();
         for text in [

@@ -103,7 +103,7 @@ fn with<R>(cache: &ScriptCache, work: impl FnOnce(&Functions) -> R) -> Result<R,
         let functions = match cell.get() {
             Some(functions) => functions,
             None => {
-                let interpreter = Interpreter::new(Kind::Functions);
+                let interpreter = Interpreter::new(Kind::Functions, cache.has_deprecated_api);
                 let interpreter = interpreter.map_err(|error| format!("ERR no interpreter: {error}").into_bytes())?;
                 cell.get_or_init(|| Functions { interpreter, known: RefCell::default() })
             }

@@ -84,7 +84,8 @@ pub(super) struct Interpreter {
 }
 
 impl Interpreter {
-    pub fn new(kind: Kind) -> mlua::Result<Interpreter> {
+    /// An interpreter; `has_deprecated_api`: scripts have what is in `deprecated.lua`.
+    pub fn new(kind: Kind, has_deprecated_api: bool) -> mlua::Result<Interpreter> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         let exchange = Rc::new(Exchange::default());
@@ -112,6 +113,11 @@ impl Interpreter {
         native.raw_set("handler", lua.create_function(errors::handler)?)?;
         if kind == Kind::Functions {
             native.raw_set("at_load", guard::library(&lua, api::at_load(&lua, &exchange)?)?)?;
+        }
+        if has_deprecated_api {
+            native.raw_set("has_deprecated_api", true)?;
+            let deprecated = lua.load(include_str!("deprecated.lua")).set_name(errors::SANDBOX);
+            native.raw_set("add_deprecated", deprecated.into_function()?)?;
         }
         let json_settings = Rc::<json::Settings>::default();
         let libraries = lua.create_table()?;

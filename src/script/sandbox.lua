@@ -12,6 +12,8 @@ local loadstring, resume = loadstring, coroutine.resume
 
 -- What a stand-in shows, and the stand-in of a table.
 local real = setmetatable({}, { __mode = "k" })
+-- Metatables of what `newproxy` has made.
+local of_proxies = setmetatable({}, { __mode = "k" })
 local guards = setmetatable({}, { __mode = "v" })
 local stand_ins = {}
 
@@ -139,6 +141,8 @@ local replaced = {
             error("bad argument #" .. count + 1 .. " to 'rawset' (value expected)", 2)
         elseif real[t] then
             error(READ_ONLY, 0)
+        elseif of_proxies[t] and key == "__gc" then
+            return t
         end
         return rawset(t, key, value)
     end,
@@ -244,6 +248,9 @@ end
 setmetatable(shown, { __index = complain })
 local seen = guard(shown)
 shown._G = seen
+if native.has_deprecated_api then
+    native.add_deprecated(shown, seen, mistyped, of_proxies)
+end
 -- What libraries see while they are loaded, if this is for functions.
 local at_load
 if native.at_load then
@@ -264,7 +271,10 @@ end
 -- put into them (`table.insert`) goes.
 local function run(script, keys, args)
     local called = script
-    if keys then
+    if keys == nil and native.has_deprecated_api then
+        -- Whatever it made of it the last time.
+        setfenv(script, seen)
+    elseif keys then
         called = function()
             return script(keys, args)
         end

@@ -39,6 +39,9 @@ pub enum Transport {
     Tls,
 }
 
+/// What clients may speak.
+pub const TRANSPORTS: [Transport; 2] = [Transport::Plain, Transport::Tls];
+
 impl Transport {
     /// As Redis calls it.
     pub fn name(self) -> &'static str {

@@ -1,7 +1,8 @@
 //! The TCP sockets that are open, and how others take their place when `port`, `tls-port` or `bind` changes.
 
-use super::listen::{self, Transport};
+use super::listen::{self, TRANSPORTS, Transport};
 use crate::config::{Directive, Settings};
+use crate::state::Listening;
 use parking_lot::Mutex;
 use std::io;
 use std::net::{Shutdown, TcpListener};
@@ -64,6 +65,18 @@ impl Listeners {
             }
         }
         Ok(())
+    }
+}
+
+impl Listening for Listeners {
+    fn update(&self, settings: &Settings) -> io::Result<()> {
+        TRANSPORTS.into_iter().try_for_each(|transport| self.update(settings, transport))
+    }
+
+    fn close(&self) {
+        for transport in TRANSPORTS {
+            std::mem::take(&mut *self.open(transport).lock()).close();
+        }
     }
 }
 

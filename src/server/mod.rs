@@ -13,11 +13,11 @@ mod stream;
 mod unsent;
 mod worker;
 
-use crate::config::{Directive, Settings, error_text};
+use crate::config::{Directive, error_text};
 use crate::replication::Address;
 use crate::shutdown;
 use crate::state::State;
-use listen::Transport;
+use listen::{TRANSPORTS, Transport};
 use listeners::Listeners;
 use std::cell::RefCell;
 use std::io;
@@ -29,15 +29,12 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc::UnboundedReceiver;
 use worker::{Worker, WorkerHandle, worker_channel};
 
-/// What clients may speak.
-const TRANSPORTS: [Transport; 2] = [Transport::Plain, Transport::Tls];
 /// Stack of a thread: scripts may nest what they write and read as JSON.
 const STACK_BYTES: usize = 8 << 20;
 
 /// Serves until the process is told to end. Errors: a socket cannot be opened.
 pub fn run(state: Arc<State>) -> io::Result<()> {
     let (listeners, opened) = Listeners::new();
-    let listeners = Arc::new(listeners);
     if let Err(reason) = state.tls.configure(&state.settings) {
         tracing::warn!("{reason}");
         return Err(io::Error::other("Failed to configure TLS. Check logs for more info."));
@@ -60,11 +57,7 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
     if listened_on.is_empty() && unix.is_none() {
         return Err(io::Error::other("Configured to not listen anywhere, exiting."));
     }
-    let relisten = Arc::clone(&listeners);
-    let listen_anew = move |settings: &Settings| {
-        TRANSPORTS.into_iter().try_for_each(|transport| relisten.update(settings, transport))
-    };
-    if state.relisten.set(Box::new(listen_anew)).is_err() {
+    if state.listening.set(Box::new(listeners)).is_err() {
         return Err(io::Error::other("the server runs already"));
     }
     crate::compression::start(Arc::clone(&state))?;
