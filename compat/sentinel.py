@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The real Sentinel fails over between Radish servers: a primary, two replicas, three sentinels, and a client that writes with WAIT 2.
 
-`compat/sentinel.py [--rounds N] [--server BINARY]`. In each round the primary is killed; a replica must take its place, the other
+`compat/sentinel.py [--rounds N] [--tls] [--server BINARY]`. With `--tls` all that they say to each other is encrypted. In each round the primary is killed; a replica must take its place, the other
 must follow it, and everything that both replicas had acknowledged must be there. The killed server comes back as a replica.
 """
 
@@ -23,7 +23,7 @@ import redis
 
 NAME = "tested"
 CONFIG = """\
-port {port}
+{ports}
 dir {directory}
 sentinel monitor {name} 127.0.0.1 {primary} 2
 sentinel down-after-milliseconds {name} 1500
@@ -41,8 +41,48 @@ def wait_for(what, condition, seconds=60):
     raise SystemExit(f"waited in vain: {what}")
 
 
+class Encryption:
+    """Certificates, and what servers, sentinels and clients are told of them."""
+
+    def __init__(self):
+        self.directory = tempfile.TemporaryDirectory()
+        place = pathlib.Path(self.directory.name)
+        (place / "extensions").write_text("subjectAltName = IP:127.0.0.1, DNS:localhost\n")
+        for command in [
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.crt",
+            "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout own.key -out own.csr",
+            "x509 -req -in own.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out own.crt",
+        ]:
+            subprocess.run(["openssl", *command.split()], cwd=place, check=True, capture_output=True)
+        self.files = {"tls-ca-cert-file": place / "ca.crt", "tls-cert-file": place / "own.crt", "tls-key-file": place / "own.key"}
+
+    def directives(self, port):
+        """The directives of one who listens to this port only with TLS."""
+        return {"port": 0, "tls-port": port, "tls-replication": "yes", **self.files}
+
+    def of_client(self):
+        ca, certificate, key = self.files.values()
+        return {"ssl": True, "ssl_ca_certs": ca, "ssl_certfile": certificate, "ssl_keyfile": key, "ssl_check_hostname": False}
+
+
+# If all connections are to be encrypted.
+encryption = None
+
+
+def directives(port):
+    return encryption.directives(port) if encryption else {"port": port}
+
+
 def connect(port):
-    return redis.Redis(port=port, socket_timeout=10, protocol=2)
+    return redis.Redis(port=port, socket_timeout=10, protocol=2, **(encryption.of_client() if encryption else {}))
+
+
+class Node(Server):
+    """A server that listens as the others do."""
+
+    def __init__(self, binary):
+        super().__init__(binary, "--repl-diskless-sync-delay", "0")
+        self.arguments += tuple(word for name, value in directives(self.port).items() for word in (f"--{name}", value))
 
 
 class Sentinels:
@@ -52,7 +92,8 @@ class Sentinels:
         self.processes = []
         for port in self.ports:
             path = pathlib.Path(self.directory.name) / f"{port}.conf"
-            path.write_text(CONFIG.format(port=port, directory=self.directory.name, name=NAME, primary=primary))
+            ports = "\n".join(f"{name} {value}" for name, value in directives(port).items())
+            path.write_text(CONFIG.format(ports=ports, directory=self.directory.name, name=NAME, primary=primary))
             self.processes.append(subprocess.Popen([program, path], stdout=subprocess.DEVNULL))
 
     def primary(self):
@@ -78,12 +119,16 @@ class Sentinels:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--tls", action="store_true", help="encrypt all connections")
     parser.add_argument("--server", default=None)
     options = parser.parse_args()
+    if options.tls:
+        global encryption
+        encryption = Encryption()
     binary = peers.server_under_test(options.server)
     program = peers.redis_tools()["redis-sentinel"]
     with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(Server(binary, "--repl-diskless-sync-delay", "0")) for _ in range(3)]
+        servers = [stack.enter_context(Node(binary)) for _ in range(3)]
         by_port = {server.port: server for server in servers}
         for server in servers[1:]:
             connect(server.port).execute_command("REPLICAOF", "127.0.0.1", servers[0].port)
@@ -115,7 +160,7 @@ def main():
             if missing:
                 raise SystemExit(f"{len(missing)} of {len(acknowledged)} acknowledged writes are missing: {missing[:5]}")
             print(f"round {number + 1}: {len(acknowledged)} acknowledged writes, all there after the failover")
-            command = [binary, "--port", str(before), "--save", "", "--dir", old.directory, "--bind", "127.0.0.1"]
+            command = [binary, "--save", "", "--dir", old.directory, "--bind", "127.0.0.1", *old.arguments]
             old.process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL)
             wait_for("the old primary follows", lambda: connect(before).execute_command("ROLE")[0] == b"slave")
     print("ok")

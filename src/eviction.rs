@@ -52,10 +52,21 @@ pub fn used_memory(state: &State) -> usize {
     memory::publish().saturating_sub(state.lazy_free.pending_bytes() + state.clients.leaving_bytes())
 }
 
+/// Bytes in use that `maxmemory` is about: not what waits in the log for those who are to read it. It is gone once they have, and
+/// evicting would add to it.
+fn counted_memory(state: &State) -> usize {
+    used_memory(state).saturating_sub(not_counted_memory(state))
+}
+
+/// Bytes in use that `maxmemory` is not about.
+pub fn not_counted_memory(state: &State) -> usize {
+    state.log.unread_memory()
+}
+
 /// Evicts keys until memory is below `maxmemory`, or until time is up.
 pub fn make_room(state: &State) -> Room {
     let limit = state.settings.int(Directive::Maxmemory) as usize;
-    if limit == 0 || used_memory(state) <= limit {
+    if limit == 0 || counted_memory(state) <= limit {
         return Room::Enough;
     }
     let policy = state.settings.choice(Directive::MaxmemoryPolicy);
@@ -66,7 +77,7 @@ pub fn make_room(state: &State) -> Room {
     let mut pool = state.eviction.pool.lock();
     let started = access::ticks();
     state.eviction.told_bytes.store(0, Ordering::Relaxed);
-    let is_above = || used_memory(state) > limit.saturating_add(state.eviction.told_bytes.load(Ordering::Relaxed));
+    let is_above = || counted_memory(state) > limit.saturating_add(state.eviction.told_bytes.load(Ordering::Relaxed));
     let room = loop {
         let mut evicted = 0;
         while evicted < EVICTIONS_PER_LOOK && is_above() && evict_one(state, policy, &mut pool) {
@@ -227,11 +238,12 @@ fn evict(state: &State, mut guard: MutexGuard<'_, Shard>, database: usize, posit
     if let Some(value) = &value {
         shard.forget_fields(database, &key, value);
     }
-    let before = memory::publish();
+    let counted = || memory::publish().saturating_sub(not_counted_memory(state));
+    let before = counted();
     removal::tell(state, &mut shard.onlookers(), database, &key, Removal::Evicted, 0);
     removal::log(state, database, &key);
     drop(guard);
-    state.eviction.told_bytes.fetch_add(memory::publish().saturating_sub(before), Ordering::Relaxed);
+    state.eviction.told_bytes.fetch_add(counted().saturating_sub(before), Ordering::Relaxed);
     if let Some(value) = value {
         state.lazy_free.free_value(value);
     }

@@ -91,8 +91,10 @@ fn logs_of_commands_show_no_passwords() {
     let server = Server::start(&["--slowlog-log-slower-than", "0", "--commandlog-request-larger-than", "0"]);
     let mut client = server.connect();
     client.ask("AUTH secret");
+    client.ask("ACL SETUSER me >secret");
     for log in ["SLOW", "LARGE-REQUEST"] {
         let entries = client.ask(&format!("COMMANDLOG GET -1 {log}"));
         assert!(entries.contains("[AUTH (redacted)]"), "{entries}");
+        assert!(entries.contains("[ACL SETUSER (redacted) (redacted)]"), "{entries}");
     }
 }

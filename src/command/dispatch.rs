@@ -25,10 +25,11 @@ use crate::store::ShardSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Looks whether a script has ended, before it is one that takes longer than most.
-const LOOKS_AT_SCRIPT: usize = 20;
-/// Time between two looks after that.
+/// Time between two looks whether a script has ended.
 const WAIT_FOR_SCRIPT: Duration = Duration::from_millis(1);
+
+/// Bytes of memory that a link keeps for what its primary sent and is not in the log yet.
+const UNLOGGED_KEPT_BYTES: usize = 1024 * 1024;
 
 /// What became of a request.
 pub enum Outcome {
@@ -186,7 +187,9 @@ fn admit(
     named: Option<&'static CommandSpec>,
 ) -> Result<Admitted, ErrorReply> {
     let spec = find(state, session, args, named)?;
-    let refused = if state.scripts.running.is_busy() && !session.obeys && !spec.has(CommandFlags::ALLOW_BUSY) {
+    let is_busy = state.scripts.running.is_busy() && !session.obeys && !spec.has(CommandFlags::ALLOW_BUSY);
+    // That data are being loaded is said first.
+    let refused = if is_busy && (spec.has(CommandFlags::LOADING) || !state.loading.is_on()) {
         Some(state.scripts.running.busy_error())
     } else {
         refusal(state, session, spec, args)
@@ -362,7 +365,8 @@ fn reply_is_resp3(session: &Session) -> bool {
 /// Whether `CLIENT PAUSE` holds the command back.
 #[inline]
 fn postpones(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> bool {
-    if !state.pause.is_on() || session.obeys {
+    // What a file says is done at once; what a primary sends waits.
+    if !state.pause.is_on() || session.obeys && session.turn.is_none() {
         return false;
     }
     match state.pause.kind() {
@@ -383,8 +387,7 @@ fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_
     match spec.locks {
         Locks::Keys if matches!(spec.layout, KeyLayout::None) => ShardSet::EMPTY,
         Locks::Keys => request_shards(state, spec, args),
-        Locks::All => state.keyspace.all_shards(),
-        Locks::Script => script::shards(state, session, spec, args),
+        Locks::All | Locks::Script => state.keyspace.all_shards(),
         Locks::Parts => ShardSet::EMPTY,
         Locks::Queued => super::transaction::shards(state, session),
         Locks::Watched => super::transaction::watched_shards(state, session),
@@ -430,6 +433,7 @@ pub fn log_as_it_came(state: &State, session: &mut Session) {
         }
         state.log.append_raw(&session.unlogged, session.unlogged_audience);
         session.unlogged.clear();
+        session.unlogged.shrink_to(UNLOGGED_KEPT_BYTES);
         session.unlogged_audience = Audience::Replicas;
     }
 }
@@ -437,18 +441,15 @@ pub fn log_as_it_came(state: &State, session: &mut Session) {
 /// Whether a script runs past its limit, for the end of which a command waits here that takes its locks one by one.
 #[inline]
 fn waits_in_vain_for_script(state: &State, session: &Session, spec: &CommandSpec) -> bool {
-    if spec.locks != Locks::Parts || session.obeys || spec.has(CommandFlags::ALLOW_BUSY) {
+    let running = &state.scripts.running;
+    if spec.locks != Locks::Parts || !running.is_on() || session.obeys || spec.has(CommandFlags::ALLOW_BUSY) {
         return false;
     }
-    let running = &state.scripts.running;
-    let present = running.present();
-    let mut looks = 0;
-    while running.has_any_of(&present) {
+    while running.is_on() {
         if running.is_busy() {
             return true;
         }
-        looks += 1;
-        if looks < LOOKS_AT_SCRIPT { std::thread::yield_now() } else { std::thread::sleep(WAIT_FOR_SCRIPT) }
+        std::thread::sleep(WAIT_FOR_SCRIPT);
     }
     false
 }

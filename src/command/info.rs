@@ -305,15 +305,16 @@ fn memory_section(call: &mut Call, text: &mut Text) {
     text.field("rss_overhead_bytes", now.resident as i64 - allocator.resident as i64);
     text.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, used)));
     text.field("mem_fragmentation_bytes", now.resident as i64 - used as i64);
-    text.field("mem_not_counted_for_evict", 0);
+    text.field("mem_not_counted_for_evict", eviction::not_counted_memory(state));
     // Replicas and those who come back read the same blocks; beyond the backlog they are kept for replicas alone.
     let log = state.log.memory() as u64;
+    let has_replicas = state.replication.replicas().iter().any(|replica| !replica.client.is_killed());
     let backlog = state.log.backlog().map_or(0, |_| log.min(state.settings.int(Directive::ReplBacklogSize) as u64));
     text.fields(&[
         ("mem_replication_backlog", backlog),
         ("mem_total_replication_buffers", log),
         ("mem_replica_full_sync_buffer", 0),
-        ("mem_clients_slaves", log - backlog),
+        ("mem_clients_slaves", if has_replicas { log - backlog } else { 0 }),
         ("mem_clients_normal", now.clients as u64),
         ("mem_cluster_links", 0),
         ("mem_aof_buffer", 0),
@@ -452,7 +453,7 @@ fn stats(call: &mut Call, text: &mut Text) {
         ("pubsub_patterns", state.pubsub.pattern_count() as u64),
         ("pubsubshard_channels", state.pubsub.shard_channel_count() as u64),
         ("latest_fork_usec", background.moment_us),
-        ("total_forks", background.begun),
+        ("total_forks", background.begun + state.saving.copies.load(Ordering::Relaxed)),
         ("migrate_cached_sockets", state.migrations.links.len() as u64),
         ("slave_expires_tracked_keys", state.replication.own_keys.lock().len() as u64),
         ("active_defrag_hits", 0),

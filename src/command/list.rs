@@ -101,7 +101,7 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
         (None, Some(_)) => call.reply.null_array(),
         (Some(found), None) => pop_one(call, found, key, end),
         (Some(_), Some(0)) => call.reply.array(0),
-        (Some(found), Some(count)) => pop_many(call, found, key, end, count),
+        (Some(found), Some(count)) => pop_many(call, found, key, end, count).map(drop),
     }
 }
 
@@ -113,8 +113,8 @@ pub(super) fn pop_one(call: &mut Call, found: Found, key: &[u8], end: End) -> Co
     written.unwrap_or(Ok(()))
 }
 
-/// Removes up to `count` elements and answers with an array of them.
-pub(super) fn pop_many(call: &mut Call, found: Found, key: &[u8], end: End, count: usize) -> CommandResult {
+/// Removes up to `count` elements and answers with an array of them. Returns how many there were.
+fn pop_many(call: &mut Call, found: Found, key: &[u8], end: End, count: usize) -> Result<usize, ErrorReply> {
     let pop = |list: &mut List| {
         let count = count.min(list.len());
         call.reply.array(count)?;
@@ -130,8 +130,8 @@ pub(super) fn pop_many(call: &mut Call, found: Found, key: &[u8], end: End, coun
     };
     let edited = edit(call.keys, found, key, pop);
     match edited.result {
-        Ok(popped) => edited.tell(call.keys, key, pop_event(end), popped as u64).map(drop),
-        Err(_) => edited.unchanged(call.keys).map(drop),
+        Ok(popped) => edited.tell(call.keys, key, pop_event(end), popped as u64),
+        Err(_) => edited.unchanged(call.keys),
     }
 }
 
@@ -347,8 +347,8 @@ pub(super) fn pop_first(call: &mut Call, request: &MultiplePop<End>) -> Result<b
     let Some((found, key)) = first else { return Ok(false) };
     call.reply.array(2)?;
     call.reply.bulk(key)?;
-    pop_many(call, found, key, request.end, request.count)?;
-    log_pop(call.keys, key, request.end, Some(request.count));
+    let popped = pop_many(call, found, key, request.end, request.count)?;
+    log_pop(call.keys, key, request.end, Some(popped));
     Ok(true)
 }
 

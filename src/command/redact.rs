@@ -10,6 +10,7 @@ const REDACTED: &[u8] = b"(redacted)";
 pub fn redacted<'a>(spec: &CommandSpec, args: Args<'a>) -> impl ExactSizeIterator<Item = &'a [u8]> {
     let is_secret: fn(Args, usize) -> bool = match spec.secrets {
         Secrets::None => |_, _| false,
+        Secrets::All if spec.short_name() != spec.name => |_, index| index > 1,
         Secrets::All => |_, index| index > 0,
         Secrets::AfterAuth => follows_auth,
         Secrets::Migrate => opens_target,

@@ -104,7 +104,8 @@ pub fn bgrewriteaof(call: &mut Call) -> CommandResult {
         return Err(ErrorReply::fixed("ERR Background append only file rewriting already in progress"));
     }
     let shared = state.to_shared().map_err(|_| ErrorReply::fixed("ERR Can't execute an AOF background rewriting."))?;
-    let is_scheduled = state.keyspace.snapshot_progress().is_some();
+    // It is a transaction's end, too, that a rewrite waits for.
+    let is_scheduled = call.mode == Mode::Transaction || state.keyspace.snapshot_progress().is_some();
     append_file::rewrite::begin(&shared);
     call.reply.simple(if is_scheduled {
         "Background append only file rewriting scheduled"

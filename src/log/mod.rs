@@ -19,12 +19,13 @@ use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Bytes of a block: what a reader is given at once at most, but for a command that alone is longer.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// Bytes of memory of a block, which ends with the first command that does not fit into it.
-const BLOCK_CAPACITY: usize = BLOCK_BYTES + BLOCK_BYTES / 8;
+/// Bytes of memory of a block, which ends with the first command that does not fit into it: a size of which the allocator wastes
+/// nothing.
+const BLOCK_CAPACITY: usize = BLOCK_BYTES + BLOCK_BYTES / 4;
 
 /// Blocks that have been read by all and whose memory is used again, so that it stays in the processor's cache.
 const SPARE_MAX: usize = 8;
@@ -78,17 +79,24 @@ pub struct Log {
     end: AtomicU64,
     /// Something was appended of which readers have not been told.
     has_news: AtomicBool,
+    /// Bytes of memory, and those that are kept at least for replicas that come back: the ring's, for whoever has no time to lock it.
+    memory: AtomicUsize,
+    backlog_bytes: AtomicUsize,
     ring: Mutex<Ring>,
 }
 
 struct Block {
     start: u64,
     bytes: Bytes,
+    /// Bytes of memory.
+    memory: usize,
 }
 
 #[derive(Default)]
 struct Ring {
     blocks: VecDeque<Block>,
+    /// Bytes of memory of all blocks.
+    block_memory: usize,
     /// What is behind the blocks.
     tail: Vec<u8>,
     tail_start: u64,
@@ -128,7 +136,7 @@ impl Log {
     #[inline]
     fn ring_to_append(&self) -> Option<MutexGuard<'_, Ring>> {
         let mut ring = self.ring.lock();
-        ring.make_room();
+        self.make_room(&mut ring);
         (!ring.is_foreign).then_some(ring)
     }
 
@@ -187,7 +195,7 @@ impl Log {
     /// Appends what a primary sent, as it is. The part `hidden` of it, if there is one, is not for the file.
     pub fn append_raw(&self, bytes: &[u8], audience: Audience) {
         let mut ring = self.ring.lock();
-        ring.make_room();
+        self.make_room(&mut ring);
         // Which database is selected is the primary's affair.
         ring.database = None;
         ring.write(bytes, audience);
@@ -214,7 +222,21 @@ impl Log {
         self.has_news.store(true, Ordering::Release);
         if ring.tail.len() >= BLOCK_BYTES {
             ring.seal();
+            self.note_memory(ring);
         }
+    }
+
+    #[inline]
+    fn make_room(&self, ring: &mut Ring) {
+        if ring.tail.capacity() == 0 {
+            ring.tail = ring.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK_CAPACITY));
+            self.note_memory(ring);
+        }
+    }
+
+    fn note_memory(&self, ring: &Ring) {
+        let bytes = ring.block_memory + ring.tail.capacity() + ring.spare.len() * BLOCK_CAPACITY;
+        self.memory.store(bytes, Ordering::Relaxed);
     }
 
     /// Tells readers that something was appended, if something was. Called once for a batch of commands.
@@ -271,6 +293,8 @@ impl Log {
         if !is_on {
             ring.forget();
         }
+        self.note_memory(ring);
+        self.backlog_bytes.store(ring.backlog.map_or(0, |(_, bytes)| bytes as usize), Ordering::Relaxed);
         self.is_on.store(is_on, Ordering::Relaxed);
     }
 
@@ -297,6 +321,7 @@ impl Log {
         reader.position.store(position, Ordering::Release);
         if ring.blocks.front().is_some_and(|block| block.end() <= position) {
             ring.trim();
+            self.note_memory(&ring);
         }
         bytes
     }
@@ -309,6 +334,7 @@ impl Log {
             let mut ring = self.ring.lock();
             if block.capacity() == BLOCK_CAPACITY && ring.spare.len() < SPARE_MAX {
                 ring.spare.push(block);
+                self.note_memory(&ring);
             }
         }
     }
@@ -341,9 +367,12 @@ impl Log {
 
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
-        let ring = self.ring.lock();
-        let blocks = ring.blocks.iter().map(|block| block.bytes.len() + size_of::<Block>());
-        blocks.sum::<usize>() + ring.tail.capacity() + ring.spare.len() * BLOCK_CAPACITY
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory that are there for those who have yet to read them, and not for replicas that come back.
+    pub fn unread_memory(&self) -> usize {
+        self.memory().saturating_sub(self.backlog_bytes.load(Ordering::Relaxed))
     }
 
     /// What was appended since the start came behind so many bytes of a history that is older. Readers must be closed before,
@@ -369,6 +398,7 @@ impl Log {
             *start = offset;
         }
         ring.readers.iter().for_each(|reader| reader.position.store(offset, Ordering::Release));
+        self.note_memory(&ring);
         self.end.store(offset, Ordering::Release);
     }
 }
@@ -414,18 +444,14 @@ impl Ring {
         }
     }
 
-    fn make_room(&mut self) {
-        if self.tail.capacity() == 0 {
-            self.tail = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(BLOCK_CAPACITY));
-        }
-    }
-
     /// Turns the tail into a block.
     fn seal(&mut self) {
         let start = self.tail_start;
         self.tail_start = self.end();
+        let memory = self.tail.capacity() + size_of::<Block>();
         let bytes = Bytes::from(std::mem::take(&mut self.tail));
-        self.blocks.push_back(Block { start, bytes });
+        self.block_memory += memory;
+        self.blocks.push_back(Block { start, bytes, memory });
         self.trim();
     }
 
@@ -449,8 +475,8 @@ impl Ring {
     fn trim(&mut self) {
         let read = self.readers.iter().map(|reader| reader.position()).min().unwrap_or(u64::MAX);
         let kept = self.backlog.map_or(u64::MAX, |(_, bytes)| self.end().saturating_sub(bytes));
-        while self.blocks.front().is_some_and(|block| block.end() <= read.min(kept)) {
-            self.blocks.pop_front();
+        while let Some(block) = self.blocks.pop_front_if(|block| block.end() <= read.min(kept)) {
+            self.block_memory -= block.memory;
         }
     }
 
@@ -458,6 +484,7 @@ impl Ring {
     fn forget(&mut self) {
         self.tail_start = self.end();
         self.blocks.clear();
+        self.block_memory = 0;
         self.tail = Vec::new();
         self.spare.clear();
         self.hidden.clear();

@@ -77,6 +77,8 @@ pub struct Link {
     pub attempts_in_all: u64,
     /// The client that stands for the primary in the registry.
     pub client: u64,
+    /// Bytes of the stream that have come and are not done yet.
+    pub ahead_bytes: u64,
 }
 
 /// The history of the data.
@@ -131,7 +133,7 @@ impl Link {
         if self.state == LinkState::Connected {
             self.attempts = 0;
         }
-        self.up_since_ms = 0;
+        (self.up_since_ms, self.ahead_bytes) = (0, 0);
         self.state = LinkState::Connect;
     }
 }

@@ -17,6 +17,7 @@ use crate::value::ValueRef;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What records are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,7 @@ impl<'s> Copy<'s> {
         let field_deadlines = encoder.field_deadlines();
         let snapshot = Snapshot::begin(locked, Box::new(Records { encoder, form }))?;
         state.saving.count();
+        state.saving.copies.fetch_add(1, Ordering::Relaxed);
         let libraries = state.scripts.libraries.get();
         Some(Copy { state, snapshot, libraries, field_deadlines, keys_done: 0, has_keys: true, is_unwanted: None })
     }

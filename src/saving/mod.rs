@@ -43,6 +43,8 @@ pub struct Saving {
     /// Changes that the latest save has.
     saved_changes: AtomicU64,
     saves: AtomicU64,
+    /// Copies for replicas and for the append-only file that were begun since the start.
+    pub copies: AtomicU64,
     pub background: Background,
 }
 
@@ -52,6 +54,7 @@ impl Default for Saving {
             last_save_s: AtomicI64::new(unix_time_ms() / 1000),
             saved_changes: AtomicU64::new(0),
             saves: AtomicU64::new(0),
+            copies: AtomicU64::new(0),
             background: Background::default(),
         }
     }

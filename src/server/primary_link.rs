@@ -6,8 +6,8 @@
 use super::requests::{Pending, Requests, parse};
 use super::worker::register;
 use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
-use crate::command;
 use crate::command::divergence::Talk;
+use crate::command::{self, Outcome};
 use crate::config::{Directive, error_text};
 use crate::log::Audience;
 use crate::replication::{Address, Link, LinkState, Progress, Transfer};
@@ -36,6 +36,12 @@ const VALKEY_VERSION: &[u8] = b"9.1.0";
 const PERIOD: Duration = Duration::from_secs(1);
 /// Room for what the primary sends.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// Room for what the primary sends that is kept while there is nothing of it.
+const BUFFER_KEPT_BYTES: usize = 1024 * 1024;
+/// Bytes that are read ahead while `CLIENT PAUSE`, or a key that travels to another server, holds commands back.
+const AHEAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Time between two attempts to go on after that.
+const HELD_BACK: Duration = Duration::from_millis(10);
 /// Longest reply in a handshake, in bytes.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
 
@@ -428,7 +434,17 @@ impl Wire<'_> {
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            follower.run(self.state, &mut self.buffer)?;
+            let is_held_back = follower.run(self.state, &mut self.buffer)?;
+            let ahead = self.buffer.len();
+            // A transaction that is not whole has been read, too.
+            let ahead_bytes = (ahead + follower.session.unlogged.len()) as u64;
+            self.state.replication.update_link(|link| link.ahead_bytes = ahead_bytes);
+            if self.is_turned() {
+                return Err(Broken::Turned);
+            }
+            if ahead == 0 && self.buffer.capacity() > BUFFER_KEPT_BYTES {
+                self.buffer = BytesMut::with_capacity(BUFFER_BYTES);
+            }
             if std::mem::take(&mut follower.session.wants_acknowledgement) {
                 self.acknowledge().await?;
             }
@@ -436,7 +452,8 @@ impl Wire<'_> {
                 return Err(Broken::Io(io::ErrorKind::ConnectionAborted.into()));
             }
             tokio::select! {
-                read = self.read() => {
+                () = tokio::time::sleep(HELD_BACK), if is_held_back => {}
+                read = self.read(), if !is_held_back || ahead < AHEAD_BYTES_MAX => {
                     let read = read?;
                     client.net_in.fetch_add(read as u64, Ordering::Relaxed);
                     client.last_active_ms.store(unix_time_ms(), Ordering::Relaxed);
@@ -455,10 +472,11 @@ struct Follower {
 }
 
 impl Follower {
-    /// Does all that is complete in `buffer`, and takes it out.
-    fn run(&mut self, state: &State, buffer: &mut BytesMut) -> Result<(), Broken> {
+    /// Does all that is complete in `buffer`, and takes it out. Returns whether the next of it may not be done yet.
+    fn run(&mut self, state: &State, buffer: &mut BytesMut) -> Result<bool, Broken> {
         let mut reply = Reply::new(Protocol::Resp2);
-        while !buffer.is_empty() {
+        let mut held_back_at = None;
+        while !buffer.is_empty() && held_back_at.is_none() {
             self.requests.clear();
             let part = parse(state, &self.session, &mut self.pending, buffer, 0, &mut self.requests);
             self.requests.batch.prefetch(state, buffer, self.session.database);
@@ -468,13 +486,20 @@ impl Follower {
                 let args = self.requests.parsed.args(buffer, index);
                 // An empty line says that the primary is there: it is no part of the history, and has no offset.
                 let Some(name) = args.get(0) else { continue };
+                let before = (self.session.unlogged.len(), self.session.unlogged_audience);
                 self.session.unlogged.extend_from_slice(&buffer[request.start..request.end]);
                 let is_for_replicas = [b"PING".as_slice(), b"REPLCONF", b"PUBLISH", b"SPUBLISH"];
                 if !is_for_replicas.iter().any(|other| other.eq_ignore_ascii_case(name)) {
                     self.session.unlogged_audience = Audience::All;
                 }
                 let prepared = self.requests.batch.request(buffer, index);
-                command::execute(state, &mut self.session, args, prepared, &mut reply);
+                let outcome = command::execute(state, &mut self.session, args, prepared, &mut reply);
+                if matches!(outcome, Outcome::Postponed(_)) {
+                    self.session.unlogged.truncate(before.0);
+                    self.session.unlogged_audience = before.1;
+                    held_back_at = Some(request.start);
+                    break;
+                }
                 if reply.as_bytes().first() == Some(&b'-') {
                     command::divergence::note_error(state, Talk::ReplicaToPrimary, name, reply.as_bytes());
                 }
@@ -483,6 +508,12 @@ impl Follower {
             let held = state.keyspace.lock_one(0);
             command::log_as_it_came(state, &mut self.session);
             drop(held);
+            if let Some(start) = held_back_at {
+                // What is behind it is parsed once more.
+                self.pending = Pending::default();
+                buffer.advance(start);
+                break;
+            }
             let (end, is_full) = (part.end, part.is_full);
             if let Some(error) = part.error {
                 return Err(Broken::Refused(format!("Protocol error from the primary: {error}")));
@@ -494,6 +525,6 @@ impl Follower {
         }
         state.log.wake_readers();
         state.tracking.broadcast(&state.clients);
-        Ok(())
+        Ok(held_back_at.is_some())
     }
 }

@@ -202,7 +202,7 @@ pub enum Locks {
     Queued,
     /// Those of the keys that the client watches.
     Watched,
-    /// Those of its keys, if it runs a script that is known to use no others; else all. In a transaction, all.
+    /// All: a script may touch any key.
     Script,
 }
 
@@ -224,7 +224,7 @@ pub enum Channels {
 pub enum Secrets {
     /// None.
     None,
-    /// All.
+    /// All behind the name.
     All,
     /// The name and the password that follow the word `AUTH`.
     AfterAuth,

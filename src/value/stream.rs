@@ -421,6 +421,11 @@ impl Stream {
         Some((self.entries_added as i64).wrapping_sub(read as i64))
     }
 
+    /// How many entries had been added when the one of this id was the last; `None` if that cannot be told.
+    pub fn entries_up_to(&self, id: StreamId) -> Option<u64> {
+        self.progress().entries_up_to(id)
+    }
+
     fn progress(&self) -> Progress {
         Progress {
             len: self.len,

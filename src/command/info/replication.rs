@@ -55,7 +55,7 @@ fn follower(state: &State, text: &mut Text, primary: &Address, now_ms: i64) {
     text.field("master_link_status", if is_up { "up" } else { "down" });
     text.field("master_last_io_seconds_ago", if is_up { seconds_since(link.last_ms) } else { -1 });
     text.field("master_sync_in_progress", u8::from(link.state == LinkState::Transfer));
-    text.field("slave_read_repl_offset", state.log.end());
+    text.field("slave_read_repl_offset", state.log.end() + link.ahead_bytes);
     text.field("slave_repl_offset", state.log.end());
     // What comes meanwhile waits at the primary.
     text.fields(&[

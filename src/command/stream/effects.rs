@@ -30,7 +30,8 @@ impl<'a> Claims<'a> {
         }
         keys.restate();
         let Claims { key, group, consumer, claimed, dropped } = self;
-        if is_new_consumer {
+        // Who claims something is made by that.
+        if is_new_consumer && claimed.is_empty() {
             keys.log_also(&[b"XGROUP", b"CREATECONSUMER", key, group, consumer]);
         }
         for claims in claimed.chunk_by(|a, b| (a.delivered_ms, a.deliveries) == (b.delivered_ms, b.deliveries)) {

@@ -47,7 +47,7 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
     };
     let found = find::<SortedSet>(call.keys, key)?;
     let Some(found) = found.filter(|_| count != Some(0)) else { return call.reply.array(0) };
-    match count {
+    let popped = match count {
         None => {
             call.reply.array(2)?;
             take(call, found, key, end, 1, |_, _| Ok(()), write_flat)
@@ -61,7 +61,8 @@ fn pop(call: &mut Call, end: End) -> CommandResult {
             |reply, len| Listing::WithScores.begin(reply, len),
             |reply, member, score| Listing::WithScores.write(reply, member, score),
         ),
-    }
+    };
+    popped.map(drop)
 }
 
 fn write_flat(reply: &mut Reply, member: Element<'_>, score: f64) -> CommandResult {
@@ -69,7 +70,7 @@ fn write_flat(reply: &mut Reply, member: Element<'_>, score: f64) -> CommandResu
     write_score(reply, score)
 }
 
-/// Removes up to `count` members from an end and answers with them, as `begin` and `write` have it.
+/// Removes up to `count` members from an end and answers with them, as `begin` and `write` have it. Returns how many there were.
 fn take(
     call: &mut Call,
     found: Found,
@@ -78,7 +79,7 @@ fn take(
     count: usize,
     begin: impl FnOnce(&mut Reply, usize) -> CommandResult,
     mut write: impl FnMut(&mut Reply, Element<'_>, f64) -> CommandResult,
-) -> CommandResult {
+) -> Result<usize, ErrorReply> {
     let reply = &mut *call.reply;
     let edited = edit(call.keys, found, key, |set: &mut SortedSet| {
         let len = set.len();
@@ -97,8 +98,8 @@ fn take(
         End::Max => Event::ZPOPMAX,
     };
     match edited.result {
-        Ok(popped) => edited.tell(call.keys, key, event, popped as u64).map(|_| ()),
-        Err(_) => edited.unchanged(call.keys).map(|_| ()),
+        Ok(popped) => edited.tell(call.keys, key, event, popped as u64),
+        Err(_) => edited.unchanged(call.keys),
     }
 }
 
@@ -114,11 +115,11 @@ fn pop_first(call: &mut Call, request: &MultiplePop<End>) -> Result<bool, ErrorR
     let Some((found, key)) = first else { return Ok(false) };
     call.reply.array(2)?;
     call.reply.bulk(key)?;
-    take(call, found, key, request.end, request.count, Reply::array, |reply, member, score| {
+    let popped = take(call, found, key, request.end, request.count, Reply::array, |reply, member, score| {
         reply.array(2)?;
         write_flat(reply, member, score)
     })?;
-    log_pop(call, key, request.end, Some(request.count));
+    log_pop(call, key, request.end, Some(popped));
     Ok(true)
 }
 

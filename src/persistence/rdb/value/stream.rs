@@ -94,7 +94,11 @@ pub(super) fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &StreamL
     let mut name = Vec::new();
     for _ in 0..reader.length()? {
         reader.string(&mut name)?;
-        let group = read_group(reader, kind)?;
+        let mut group = read_group(reader, kind)?;
+        if kind == kind::STREAM {
+            // Servers that counted nothing wrote it: the ids tell, if nothing was deleted behind them.
+            group.entries_read = stream.entries_up_to(group.last_id);
+        }
         if !stream.add_group(&name, group) {
             return Err(Corrupt);
         }
