@@ -22,6 +22,11 @@ const LATENCY_BUCKETS: usize = 512;
 /// Nanoseconds in the unit of the latency buckets.
 const BUCKET_UNIT_NS: u64 = 64;
 
+/// Which worker the calling thread is; 0 for a thread that is none.
+pub fn thread() -> usize {
+    THREAD.get()
+}
+
 /// A figure that one thread counts up and any thread reads.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);

@@ -512,3 +512,62 @@ fn a_command_that_is_refused_is_counted_as_such() {
     );
     assert!(client.info("cmdstat_eval").contains("rejected_calls=0,failed_calls=2"));
 }
+
+#[test]
+fn what_scripts_move_between_keys_is_neither_lost_nor_made() {
+    const ACCOUNTS: usize = 16;
+    const TOTAL: i64 = 1600;
+    const TRANSFERS: u64 = 400;
+    // The same with keys that are proven, keys that are not, and keys that are not even given.
+    let body = "if tonumber(redis.call('GET', from)) < 1 then return 0 end \
+                redis.call('DECRBY', from, 1) redis.call('INCRBY', to, 1) return 1";
+    let proven = format!("local from, to = KEYS[1], KEYS[2] {body}");
+    let unproven = format!("local from, to = KEYS[1] .. '', KEYS[2] .. '' {body}");
+    let hidden = format!("local from, to = ARGV[1], ARGV[2] {body}");
+    let sum = "local sum = 0 for i = 0, 15 do sum = sum + redis.call('GET', 'account:' .. i) end return sum";
+    let server = Server::start(&["--threads", "4"]);
+    let mut client = server.connect();
+    for account in 0..ACCOUNTS {
+        client.ask(&format!("SET account:{account} {}", TOTAL / ACCOUNTS as i64));
+    }
+    std::thread::scope(|scope| {
+        for seed in 0..6_u64 {
+            let (server, proven, unproven, hidden) = (&server, &proven, &unproven, &hidden);
+            scope.spawn(move || {
+                let mut client = server.connect();
+                let mut state = seed * 7919 + 1;
+                let mut random = |below: u64| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    (state >> 33) % below
+                };
+                for _ in 0..TRANSFERS {
+                    let keys = [0, 0].map(|_| format!("account:{}", random(ACCOUNTS as u64)));
+                    let [from, to] = &keys;
+                    let moved = match random(8) {
+                        0 => client.ask_words(&["EVAL", unproven, "2", from, to]),
+                        1 => client.ask_words(&["EVAL", hidden, "0", from, to]),
+                        2 => {
+                            let total = client.ask_words(&["EVAL", sum, "0"]);
+                            assert_eq!(total, TOTAL.to_string(), "at every moment");
+                            continue;
+                        }
+                        3 => {
+                            // Its parts see the same moment, too.
+                            client.play("> MULTI\nOK");
+                            for account in 0..ACCOUNTS {
+                                assert_eq!(client.ask(&format!("GET account:{account}")), "QUEUED");
+                            }
+                            let balances = client.ask("EXEC");
+                            let balances = balances.trim_matches(['[', ']']).split(' ');
+                            assert_eq!(balances.map(|text| text.parse::<i64>().unwrap()).sum::<i64>(), TOTAL);
+                            continue;
+                        }
+                        _ => client.ask_words(&["EVAL", proven, "2", from, to]),
+                    };
+                    assert!(moved == "0" || moved == "1", "{moved}");
+                }
+            });
+        }
+    });
+    assert_eq!(client.ask_words(&["EVAL", sum, "0"]), TOTAL.to_string());
+}

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import hashlib
 import itertools
 import json
 import os
@@ -51,6 +52,23 @@ def two_sets(_):
         yield ("SADD", name, *(f"member:{number}" for number in range(first, first + 10_000)))
 
 
+# Scripts of one key, one with a command and one with two.
+SCRIPTS = [
+    "return redis.call('SET', KEYS[1], ARGV[1])",
+    "local value = tonumber(redis.call('GET', KEYS[1]) or 0) return redis.call('SET', KEYS[1], value + ARGV[1])",
+]
+
+
+def scripts(_):
+    """They are called by their digests."""
+    for script in SCRIPTS:
+        yield ("SCRIPT", "LOAD", script)
+
+
+def evalsha(script):
+    return ("EVALSHA", hashlib.sha1(script.encode()).hexdigest(), "1", "key:__rand_int__", "12345")
+
+
 WORKLOADS = [
     Workload("GET", "get", 1, RANDOM, "GET"),
     Workload("SET", "set", 1, RANDOM, "SET"),
@@ -77,6 +95,8 @@ WORKLOADS = [
         "XREADGROUP of 100", ("XREADGROUP", "GROUP", "group", "one", "COUNT", "100", "STREAMS", "stream", "0"), 1,
         "", "XREADGROUP", 1 / 8, pending_100,
     ),
+    Workload("EVALSHA of a SET, pipeline of 16", evalsha(SCRIPTS[0]), 16, "-r 1000000", "EVALSHA", 1 / 2, scripts),
+    Workload("EVALSHA of GET and SET, pipeline of 16", evalsha(SCRIPTS[1]), 16, "-r 1000000", "EVALSHA", 1 / 2, scripts),
     Workload("LRANGE of 600", "lrange_600", 1, "", "LRANGE", 1 / 8),
     Workload("SINTER of two of 10,000", ("SINTER", "one", "other"), 1, "", "SINTER", 1 / 1000, two_sets),
 ]

@@ -25,7 +25,9 @@ use crate::store::ShardSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Time between two looks whether a script has ended.
+/// Looks whether a script has ended, before it is one that takes longer than most.
+const LOOKS_AT_SCRIPT: usize = 20;
+/// Time between two looks after that.
 const WAIT_FOR_SCRIPT: Duration = Duration::from_millis(1);
 
 /// Bytes of memory that a link keeps for what its primary sent and is not in the log yet.
@@ -387,7 +389,8 @@ fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_
     match spec.locks {
         Locks::Keys if matches!(spec.layout, KeyLayout::None) => ShardSet::EMPTY,
         Locks::Keys => request_shards(state, spec, args),
-        Locks::All | Locks::Script => state.keyspace.all_shards(),
+        Locks::All => state.keyspace.all_shards(),
+        Locks::Script => script::shards(state, session, spec, args),
         Locks::Parts => ShardSet::EMPTY,
         Locks::Queued => super::transaction::shards(state, session),
         Locks::Watched => super::transaction::watched_shards(state, session),
@@ -441,15 +444,18 @@ pub fn log_as_it_came(state: &State, session: &mut Session) {
 /// Whether a script runs past its limit, for the end of which a command waits here that takes its locks one by one.
 #[inline]
 fn waits_in_vain_for_script(state: &State, session: &Session, spec: &CommandSpec) -> bool {
-    let running = &state.scripts.running;
-    if spec.locks != Locks::Parts || !running.is_on() || session.obeys || spec.has(CommandFlags::ALLOW_BUSY) {
+    if spec.locks != Locks::Parts || session.obeys || spec.has(CommandFlags::ALLOW_BUSY) {
         return false;
     }
-    while running.is_on() {
+    let running = &state.scripts.running;
+    let present = running.present();
+    let mut looks = 0;
+    while running.has_any_of(&present) {
         if running.is_busy() {
             return true;
         }
-        std::thread::sleep(WAIT_FOR_SCRIPT);
+        looks += 1;
+        if looks < LOOKS_AT_SCRIPT { std::thread::yield_now() } else { std::thread::sleep(WAIT_FOR_SCRIPT) }
     }
     false
 }

@@ -24,6 +24,11 @@ pub(super) fn request_shards(state: &State, spec: &CommandSpec, args: Args<'_>) 
     if matches!(spec.locks, Locks::All | Locks::Parts | Locks::Script) || key_specs::has_patterns(spec, args) {
         return state.keyspace.all_shards();
     }
+    key_shards(state, spec, args)
+}
+
+/// The shards of the keys that a request names; none, if these cannot be told.
+pub(super) fn key_shards(state: &State, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
     let mut found = SmallVec::new();
     let mut set = ShardSet::EMPTY;
     if key_specs::keys(spec, args, &mut found).is_ok() {

@@ -1,4 +1,8 @@
-//! `EVAL` and its kin, `FCALL`, and `SCRIPT`: running scripts and functions, with all shards locked from their begin to their end.
+//! `EVAL` and its kin, `FCALL`, and `SCRIPT`: running scripts and functions, with their shards locked from their begin to their
+//! end: all, but for scripts that are known to use no other keys than they are given.
+
+#[cfg(test)]
+mod tests;
 
 use super::acl::{self, Occasion};
 use super::call::{Call, Mode};
@@ -11,9 +15,12 @@ use super::tracking;
 use crate::client::{ClientFlags, Session};
 use crate::config::Directive;
 use crate::resp::{Args, CommandResult, ErrorReply, Protocol, Reply};
-use crate::script::{self, Digest, Function, Host, Input, Replication, Script, ScriptFlags, Shebang, Unkillable};
+use crate::script::{
+    self, Digest, Function, Host, Input, Replication, Running, Script, ScriptFlags, Shebang, Unkillable,
+};
 use crate::spec::{CommandFlags, CommandSpec};
 use crate::state::{State, unix_time_ms};
+use crate::store::ShardSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -30,6 +37,9 @@ struct Runner<'r, 'k> {
     session: Session,
     is_read_only: bool,
     allows_oom: bool,
+    running: Running<'k>,
+    /// All shards are held, and any key may be used.
+    holds_all: bool,
     /// The digest of the script, or the name of the function, and the request that runs it.
     name: &'r str,
     request: Args<'r>,
@@ -58,7 +68,7 @@ impl Runner<'_, '_> {
     }
 
     /// Why a command may not run now.
-    fn refusal(&self, spec: &CommandSpec, args: Args<'_>) -> Option<ErrorReply> {
+    fn refusal(&mut self, spec: &CommandSpec, args: Args<'_>) -> Option<ErrorReply> {
         let state = self.state;
         let writes = spec.has(CommandFlags::WRITE);
         if is_stale(state) && !self.session.obeys && !spec.has(CommandFlags::STALE) {
@@ -75,6 +85,10 @@ impl Runner<'_, '_> {
         }
         if writes && let Some(error) = write_refusal(state) {
             return Some(error);
+        }
+        if !self.holds_all && !run::request_shards(state, spec, args).is_subset(self.keys.locked().set()) {
+            tracing::error!("A script that was taken to keep to its keys uses another: {}", self.name);
+            return Some(ErrorReply::fixed("ERR Script attempted to access a key that it was not given"));
         }
         let is_out_of_memory = self.session.is_out_of_memory && !self.allows_oom && !self.has_written;
         (is_out_of_memory && spec.has(CommandFlags::DENYOOM)).then_some(ErrorReply::OUT_OF_MEMORY)
@@ -117,7 +131,7 @@ impl Host for Runner<'_, '_> {
         let spec = spec.map_err(refused)?;
         if spec.has(CommandFlags::WRITE) && !self.has_written {
             self.has_written = true;
-            state.scripts.running.note_write();
+            self.running.note_write();
         }
         if !state.monitors.is_empty() {
             monitor::feed_from_script(state, &self.session, spec, args);
@@ -145,7 +159,7 @@ impl Host for Runner<'_, '_> {
 
     fn look(&mut self) -> Option<&'static str> {
         let limit_ms = self.state.settings.int(Directive::BusyReplyThreshold);
-        self.state.scripts.running.look(self.name, self.request, unix_time_ms(), limit_ms)
+        self.running.look(self.name, self.request, unix_time_ms(), limit_ms)
     }
 
     fn note_error(&mut self, error: &ErrorReply, is_counted: bool) {
@@ -177,6 +191,25 @@ pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> Com
         flags = flags.union(CommandFlags::STALE);
     }
     flags
+}
+
+/// The shards that a command which runs a script takes: those of the keys that it gives, if it gives any and the script is known to
+/// use no others, else all.
+pub(super) fn shards(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
+    let all = state.keyspace.all_shards();
+    let text = args.get(1).unwrap_or_default();
+    let script = match spec.name {
+        "eval" | "eval_ro" => state.scripts.find_text(text),
+        "evalsha" | "evalsha_ro" => Digest::named(text).and_then(|digest| state.scripts.find(&digest)),
+        _ => None,
+    };
+    if session.obeys || !script.is_some_and(|script| script.keeps_to_keys) {
+        return all;
+    }
+    match run::key_shards(state, spec, args) {
+        ShardSet::EMPTY => all,
+        given => given,
+    }
 }
 
 /// `EVAL script numkeys [key …] [arg …]`
@@ -239,13 +272,13 @@ impl Arguments {
 
 /// The script of a text, which is kept if it was not known. Errors: it cannot be compiled.
 fn known_or_new(state: &State, text: &[u8], is_evaluated: bool) -> Result<Arc<Script>, ErrorReply> {
-    let digest = Digest::of(text);
-    if is_evaluated && let Some(script) = state.scripts.find(&digest) {
+    if is_evaluated && let Some(script) = state.scripts.find_text(text) {
         return Ok(script);
     }
     let shebang = Shebang::of(text).map_err(|reason| ErrorReply::new([b"ERR ".as_slice(), &reason].concat()))?;
     script::check(&state.scripts, shebang.len, text).map_err(ErrorReply::new)?;
-    Ok(state.scripts.insert(digest, text, shebang, is_evaluated))
+    let keeps_to_keys = script::keeps_to_keys(&text[shebang.len..], &state.table);
+    Ok(state.scripts.insert(Digest::of(text), text, (shebang, keeps_to_keys), is_evaluated))
 }
 
 /// What is run.
@@ -321,8 +354,12 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
     session.is_script = true;
     session.is_out_of_memory = call.session.is_out_of_memory;
     let (keys, args) = (call.args.from(3).until(arguments.keys), call.args.from(3 + arguments.keys));
+    let is_function = matches!(program, Program::Function(_));
+    let holds_all = call.keys.locked().set() == call.state.keyspace.all_shards();
     let mut runner = Runner {
         state: call.state,
+        running: call.state.scripts.running.begin(unix_time_ms(), call.session.obeys, is_function),
+        holds_all,
         keys: call.keys,
         session,
         is_read_only: call.spec.has(CommandFlags::READONLY) || flags.has_any(ScriptFlags::NO_WRITES),
@@ -334,17 +371,15 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
         returns_error: false,
     };
     let (begin, database) = (call.reply.len(), runner.session.database);
-    let is_function = matches!(program, Program::Function(_));
-    call.state.scripts.running.begin(unix_time_ms(), call.session.obeys, is_function);
     let (scripts, input) = (&call.state.scripts, Input { keys, args });
     let result = match program {
         Program::Script(script) => script::run(scripts, script, &input, &mut runner, call.reply),
         Program::Function(function) => script::call(scripts, function, &input, &mut runner, call.reply),
     };
-    call.state.scripts.running.end();
     call.has_failed = runner.returns_error;
     // The client's own database is the one before.
     runner.keys.set_database(database);
+    drop(runner);
     call.session.client.database.store(call.session.database as u32, Ordering::Relaxed);
     // Its commands have said what they did.
     call.keys.restate();

@@ -1,12 +1,18 @@
 //! The texts of scripts by their digests, for all threads.
 
 use super::interpreter::Kind;
-use super::{Libraries, RunningScript, Shebang};
+use super::{Libraries, RunningScripts, Shebang};
 use parking_lot::Mutex;
 use sha1::{Digest as _, Sha1};
+use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+
+thread_local! {
+    /// The script that was found last, and in which cache.
+    static LATEST: RefCell<Option<(Weak<AtomicUsize>, Arc<Script>)>> = const { RefCell::new(None) };
+}
 
 /// Scripts that came with `EVAL` and are kept at most; the one that was not used for longest goes first.
 const EVALUATED_MAX: usize = 500;
@@ -44,6 +50,8 @@ pub struct Script {
     pub text: Box<[u8]>,
     /// What its first line says.
     pub shebang: Shebang,
+    /// It is known to use no other keys than it is given.
+    pub keeps_to_keys: bool,
     /// It came with `EVAL`: it may be forgotten for others.
     is_evaluated: AtomicBool,
     /// When it was used last, on a clock that ticks with each use of any.
@@ -76,8 +84,8 @@ pub struct ScriptCache {
     clock: AtomicU64,
     evaluated: AtomicUsize,
     evicted: AtomicU64,
-    /// The one that runs.
-    pub running: RunningScript,
+    /// Those that run.
+    pub running: RunningScripts,
     pub libraries: Libraries,
     /// Scripts have what Lua 5.1 has and its successors lack.
     pub(super) has_deprecated_api: bool,
@@ -109,19 +117,49 @@ impl ScriptCache {
 
     /// The script of a digest, if it is known.
     pub fn find(&self, digest: &Digest) -> Option<Arc<Script>> {
+        if let Some(script) = self.latest(|script| script.digest == *digest) {
+            return Some(script);
+        }
         let script = self.scripts.lock().get(digest).cloned()?;
         self.note_use(&script);
+        LATEST.set(Some((Arc::downgrade(&self.interpreters), Arc::clone(&script))));
         Some(script)
     }
 
-    /// Notes that a script is used now.
-    pub fn note_use(&self, script: &Script) {
-        script.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    /// The script of a text, if it is known.
+    pub fn find_text(&self, text: &[u8]) -> Option<Arc<Script>> {
+        self.latest(|script| *script.text == *text).or_else(|| self.find(&Digest::of(text)))
+    }
+
+    /// The script that this thread has found last, if it is the one that is meant.
+    fn latest(&self, is_meant: impl FnOnce(&Script) -> bool) -> Option<Arc<Script>> {
+        LATEST.with_borrow(|latest| {
+            let (cache, script) = latest.as_ref()?;
+            // The figure stands for the cache that it belongs to.
+            let is_here = std::ptr::eq(cache.as_ptr(), Arc::as_ptr(&self.interpreters)) && !script.is_gone();
+            (is_here && is_meant(script)).then(|| {
+                self.note_use(script);
+                Arc::clone(script)
+            })
+        })
+    }
+
+    /// Notes that a script is used now, if it may be forgotten.
+    fn note_use(&self, script: &Script) {
+        if script.is_evaluated.load(Ordering::Relaxed) {
+            script.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// Keeps a script. One that came with `EVAL` may be forgotten when others come; one that was loaded stays until
     /// `SCRIPT FLUSH`.
-    pub fn insert(&self, digest: Digest, text: &[u8], shebang: Shebang, is_evaluated: bool) -> Arc<Script> {
+    pub fn insert(
+        &self,
+        digest: Digest,
+        text: &[u8],
+        (shebang, keeps_to_keys): (Shebang, bool),
+        is_evaluated: bool,
+    ) -> Arc<Script> {
         let mut scripts = self.scripts.lock();
         if let Some(script) = scripts.get(&digest) {
             if !is_evaluated && script.is_evaluated.swap(false, Ordering::Relaxed) {
@@ -133,6 +171,7 @@ impl ScriptCache {
             digest,
             text: text.into(),
             shebang,
+            keeps_to_keys,
             is_evaluated: AtomicBool::new(is_evaluated),
             used: AtomicU64::new(self.clock.fetch_add(1, Ordering::Relaxed)),
             is_gone: AtomicBool::new(false),
@@ -203,7 +242,7 @@ mod tests {
         let cache = ScriptCache::default();
         let text = |number: usize| format!("return {number}").into_bytes();
         let keep = |number, is_evaluated| {
-            cache.insert(Digest::of(&text(number)), &text(number), Shebang::default(), is_evaluated)
+            cache.insert(Digest::of(&text(number)), &text(number), (Shebang::default(), false), is_evaluated)
         };
         keep(0, false);
         let first = keep(1, true);

@@ -118,7 +118,7 @@ mod tests {
     use crate::script::functions::Watch;
 
     fn run(scripts: &Scripts, cache: &ScriptCache, text: &str) -> Result<String, String> {
-        let script = cache.insert(Digest::of(text.as_bytes()), text.as_bytes(), Shebang::default(), true);
+        let script = cache.insert(Digest::of(text.as_bytes()), text.as_bytes(), (Shebang::default(), false), true);
         let nothing = OwnedRequest::new([].into_iter());
         let (input, mut reply) = (Input { keys: nothing.args(), args: nothing.args() }, Reply::new(Protocol::Resp2));
         let result = scripts.run(&script, &input, &mut Watch { end: None }, &mut reply);

@@ -23,6 +23,7 @@ mod msgpack;
 mod pace;
 mod pack;
 mod pattern;
+mod proof;
 mod random;
 mod register;
 mod reply;
@@ -36,7 +37,8 @@ pub use errors::ScriptError;
 pub use flags::ScriptFlags;
 pub use functions::call;
 pub use library::{Catalog, Function, Libraries, Library, LibraryFunction};
-pub use running::{Busy, RunningScript, Unkillable, serve_others_by};
+pub use proof::keeps_to_keys;
+pub use running::{Busy, Running, RunningScripts, Unkillable, serve_others_by};
 pub use shebang::{LibraryHead, Shebang};
 
 use crate::resp::{Args, ErrorReply, Reply};

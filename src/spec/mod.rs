@@ -202,7 +202,7 @@ pub enum Locks {
     Queued,
     /// Those of the keys that the client watches.
     Watched,
-    /// All: a script may touch any key.
+    /// Those of its keys, if it runs a script that is known to use no others; else all. In a transaction, all.
     Script,
 }
 
