@@ -44,6 +44,11 @@ impl Differences {
         found.is_some()
     }
 
+    /// Whether servers may be meant to answer a command differently.
+    pub fn concern(&self, command: &str) -> bool {
+        self.all.iter().any(|difference| matches(&difference.command, command))
+    }
+
     /// The differences that were seen, each with how often.
     pub fn seen(&self) -> Vec<(u64, String)> {
         let line = |(index, count): (&usize, &u64)| {

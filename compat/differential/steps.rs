@@ -187,6 +187,10 @@ impl Round<'_> {
             .chain([words("CLIENT REPLY ON"), vec![b"ECHO".to_vec(), marker.clone()]])
             .collect();
         self.send(client, &all)?;
+        // Nobody sees whether one of them fails on some servers alone.
+        if commands.iter().any(|command| self.fleet.differences.concern(&written(command))) {
+            self.fleet.differences.counts_differ.set(true);
+        }
         // Answered are: none but the last two, or all after the first that is skipped. `ON` is always answered.
         let answered = if off { &all[all.len() - 2..] } else { &all[2.min(all.len() - 2)..] };
         for command in answered {
