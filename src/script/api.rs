@@ -2,7 +2,7 @@
 
 use super::arguments::{Argument, Arguments};
 use super::errors::{self, Thrown, error_table};
-use super::interpreter::{Exchange, IS_ALLOWED, Kind, RUN};
+use super::interpreter::{Exchange, HOST, Kind};
 use super::{Digest, Replication, register, reply};
 use crate::resp::{Protocol, RequestBuffer};
 use crate::value::double;
@@ -117,17 +117,18 @@ fn call(lua: &Lua, exchange: &Exchange, args: &[Argument], throws: bool) -> mlua
             error_table(lua, text, is_counted).map(Value::Table)
         }
     };
-    let Some(host) = exchange.host.borrow().clone() else {
+    if !HOST.is_set() {
         return refusal(b"ERR redis.call/pcall can only be called inside a script invocation", false);
-    };
+    }
     if let Err(reason) = fill(&mut exchange.request.borrow_mut(), args) {
         return refusal(&[b"ERR ", reason.as_bytes()].concat(), false);
     }
-    let reason = host.call::<Option<mlua::String>>(RUN)?;
-    if let Some(reason) = reason {
-        return refusal(&reason.as_bytes(), true);
+    let (request, mut answer) = (exchange.request.borrow(), exchange.reply.borrow_mut());
+    answer.clear();
+    let done = HOST.with(|host| host.call(request.args(), &mut answer, exchange.replication.get()));
+    if let Err(reason) = done {
+        return refusal(&reason, true);
     }
-    let mut answer = exchange.reply.borrow_mut();
     if let [b'-', error @ .., b'\r', b'\n'] = answer.as_bytes() {
         return refusal(error, true);
     }
@@ -139,11 +140,10 @@ fn call(lua: &Lua, exchange: &Exchange, args: &[Argument], throws: bool) -> mlua
 /// `redis.acl_check_cmd`: whether the user may run a command.
 fn is_allowed(exchange: &Exchange, args: &[Argument]) -> mlua::Result<bool> {
     fill(&mut exchange.request.borrow_mut(), args).map_err(Thrown::refusal)?;
-    let host = exchange.host.borrow().clone();
-    let Some(host) = host else {
+    if !HOST.is_set() {
         return Err(Thrown::refusal("redis.acl_check_cmd can only be called inside a script invocation"));
-    };
-    let allowed = host.call::<Option<bool>>(IS_ALLOWED)?;
+    }
+    let allowed = HOST.with(|host| host.is_allowed(exchange.request.borrow().args()));
     allowed.ok_or_else(|| Thrown::refusal("Invalid command passed to redis.acl_check_cmd()"))
 }
 

@@ -57,7 +57,7 @@ impl Functions {
         *interpreter.exchange.registered.borrow_mut() = Some(begun);
         let mut watch = Watch { end: limit.map(|limit| Instant::now() + limit) };
         let args = text.into_lua_multi(&interpreter.lua);
-        let result = interpreter.call(&interpreter.load_library, args, &RefCell::new(&mut watch));
+        let result = interpreter.call(&interpreter.load_library, args, &mut watch);
         let registered = interpreter.exchange.registered.take();
         result.map_err(|thrown| failed(&errors::text_of(&thrown)))?;
         registered

@@ -28,11 +28,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(1);
 pub(super) const SCRIPT_NAME: &str = "@user_script";
 pub(super) const FUNCTION_NAME: &str = "@user_function";
 
-/// What the host is asked to do: the command in `Exchange::request`, to say whether that may be done, to look whether the
-/// script is to end.
-pub(super) const RUN: u8 = 0;
-pub(super) const IS_ALLOWED: u8 = 1;
-const LOOK: u8 = 2;
+scoped_tls_hkt::scoped_thread_local! {
+    /// Who does what is wanted, while a script runs on this thread; not while that is being done.
+    pub(super) static mut HOST: for<'h> &'h mut (dyn Host + 'h)
+}
 
 /// What an interpreter is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +46,6 @@ pub(super) struct Exchange {
     pub request: RefCell<RequestBuffer>,
     pub reply: RefCell<Reply>,
     pub replication: Cell<super::Replication>,
-    /// Has the request done, or asks whether it may be; while a script runs.
-    pub host: RefCell<Option<Function>>,
     /// The functions that a library has registered, while it is loaded.
     pub registered: RefCell<Option<register::Registered>>,
     /// When the clock was last looked at, and when the host was last asked.
@@ -167,7 +164,7 @@ impl Interpreter {
         &self,
         function: &Function,
         args: mlua::Result<MultiValue>,
-        host: &RefCell<&mut dyn Host>,
+        host: &mut dyn Host,
     ) -> Result<Value, Value> {
         self.json_settings.reset();
         let exchange = &*self.exchange;
@@ -177,16 +174,11 @@ impl Interpreter {
         exchange.clock.set(Some(now));
         exchange.asked.set(Some(now));
         let result = args.and_then(|args| {
-            self.lua.scope(|scope| {
-                let ask = scope.create_function(|lua, question: u8| answer(lua, exchange, host, question))?;
-                *exchange.host.borrow_mut() = Some(ask);
-                let result = function.call::<(bool, Value)>(args);
-                *exchange.host.borrow_mut() = None;
-                if exchange.is_hook_changed.take() {
-                    look_from_time_to_time(&self.lua, &self.exchange)?;
-                }
-                result
-            })
+            let result = HOST.set(host, || function.call::<(bool, Value)>(args));
+            if exchange.is_hook_changed.take() {
+                look_from_time_to_time(&self.lua, &self.exchange)?;
+            }
+            result
         });
         match result {
             Ok((true, value)) => Ok(value),
@@ -207,9 +199,9 @@ impl Interpreter {
         host: &mut dyn Host,
         reply: &mut Reply,
     ) -> Result<(), ScriptError> {
-        let host = RefCell::new(host);
-        let value = self.call(&self.run, args, &host).map_err(|thrown| errors::outcome(name, &thrown))?;
+        let value = self.call(&self.run, args, host).map_err(|thrown| errors::outcome(name, &thrown))?;
         let protocol = self.exchange.reply.borrow().protocol();
+        let host = RefCell::new(host);
         let mut on_error = |error: &_, is_counted| host.borrow_mut().note_error(error, is_counted);
         let mut look = || host.borrow_mut().look();
         let mut writer = reply::Writer::new(protocol, reply, &mut on_error, &mut look);
@@ -236,25 +228,6 @@ impl Drop for Interpreter {
         if let Some((figure, used)) = self.told.take() {
             figure.fetch_sub(used, Ordering::Relaxed);
         }
-    }
-}
-
-/// Has the host do what a script wants.
-fn answer(lua: &Lua, exchange: &Exchange, host: &RefCell<&mut dyn Host>, question: u8) -> mlua::Result<Value> {
-    let text = |text: &[u8]| lua.create_string(text).map(Value::String);
-    if question == LOOK {
-        let end = host.borrow_mut().look();
-        return end.map_or(Ok(Value::Nil), |reason| text(reason.as_bytes()));
-    }
-    let (request, mut reply) = (exchange.request.borrow(), exchange.reply.borrow_mut());
-    if question == IS_ALLOWED {
-        let allowed = host.borrow_mut().is_allowed(request.args());
-        return Ok(allowed.map_or(Value::Nil, Value::Boolean));
-    }
-    reply.clear();
-    match host.borrow_mut().call(request.args(), &mut reply, exchange.replication.get()) {
-        Ok(()) => Ok(Value::Nil),
-        Err(reason) => text(&reason),
     }
 }
 
@@ -289,12 +262,11 @@ fn look_at_the_clock_every(lua: &Lua, exchange: &Rc<Exchange>, instructions: u32
 
 /// Has the host look whether the script is to end. Errors: it is.
 pub(super) fn look(lua: &Lua, exchange: &Exchange) -> mlua::Result<()> {
-    let host = exchange.host.borrow().clone();
-    let Some(host) = host else { return Ok(()) };
-    let Some(reason) = host.call::<Option<String>>(LOOK)? else { return Ok(()) };
+    let reason = if HOST.is_set() { HOST.with(|host| host.look()) } else { None };
+    let Some(reason) = reason else { return Ok(()) };
     // The script may catch this: from now on it gets no further than to the next line.
     exchange.is_hook_changed.set(true);
-    let killed = Thrown::refusal(&reason);
-    lua.set_global_hook(HookTriggers::EVERY_LINE, move |_, _| Err(Thrown::refusal(&reason)))?;
+    let killed = Thrown::refusal(reason);
+    lua.set_global_hook(HookTriggers::EVERY_LINE, move |_, _| Err(Thrown::refusal(reason)))?;
     Err(killed)
 }
