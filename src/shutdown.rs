@@ -201,8 +201,8 @@ fn end(state: &State, flags: ShutdownFlags) {
     leave(state);
 }
 
-/// Ends the process. Whoever is told by the end of its connection that the server is gone can connect to none from then on: the
-/// system closes what it opened last first, which are connections.
+/// Ends the process. Listening ends first: left to the end of the process, it outlived connections, and whoever learned by the
+/// end of one that the server is gone could still connect.
 fn leave(state: &State) -> ! {
     if let Some(listening) = state.listening.get() {
         listening.close();

@@ -265,7 +265,7 @@ fn what_a_client_of_a_writable_replica_made_goes_in_time() {
 fn a_replica_that_asks_for_an_answer_is_sent_away() {
     let server = start(&[]);
     let mut rogue = server.connect();
-    assert!(rogue.ask("PSYNC ? -1").starts_with("FULLRESYNC "));
+    assert!(rogue.ask_for_copy().starts_with("FULLRESYNC "));
     rogue.send("GET a");
     assert!(!String::from_utf8_lossy(&rogue.rest()).contains("keyspace"));
     assert_eq!(server.connect().info("unexpected_error_replies"), "1");

@@ -172,11 +172,11 @@ impl Host for Runner<'_, '_> {
 
 /// The flags of a command that runs a script: those of the table, unless the script says itself what it does.
 pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> CommandFlags {
-    let text = args.get(1).unwrap_or_default();
+    let Some(text) = args.get(1) else { return spec.flags };
     let says = match spec.name {
         "eval" | "eval_ro" => Shebang::of(text).ok().and_then(|shebang| shebang.flags),
         "fcall" | "fcall_ro" => state.scripts.libraries.find(text).map(|function| function.flags()),
-        _ => Digest::named(text).and_then(|digest| state.scripts.find(&digest)?.shebang.flags),
+        _ => by_digest(state, text).and_then(|script| script.shebang.flags),
     };
     let Some(says) = says else { return spec.flags };
     let taken = [CommandFlags::STALE, CommandFlags::DENYOOM, CommandFlags::WRITE, CommandFlags::MAY_REPLICATE];
@@ -193,14 +193,19 @@ pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> Com
     flags
 }
 
+/// The script of a digest in hexadecimal digits, if it is known.
+fn by_digest(state: &State, text: &[u8]) -> Option<Arc<Script>> {
+    state.scripts.find(&Digest::named(text)?)
+}
+
 /// The shards that a command which runs a script takes: those of the keys that it gives, if it gives any and the script is known to
 /// use no others, else all.
 pub(super) fn shards(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
     let all = state.keyspace.all_shards();
-    let text = args.get(1).unwrap_or_default();
+    let Some(text) = args.get(1) else { return all };
     let script = match spec.name {
         "eval" | "eval_ro" => state.scripts.find_text(text),
-        "evalsha" | "evalsha_ro" => Digest::named(text).and_then(|digest| state.scripts.find(&digest)),
+        "evalsha" | "evalsha_ro" => by_digest(state, text),
         _ => None,
     };
     if session.obeys || !script.is_some_and(|script| script.keeps_to_keys) {
@@ -403,15 +408,12 @@ pub fn script_load(call: &mut Call) -> CommandResult {
 pub fn script_exists(call: &mut Call) -> CommandResult {
     let digests = call.args.from(2);
     call.reply.array(digests.len())?;
-    digests.iter().try_for_each(|digest| {
-        let is_known = Digest::named(digest).is_some_and(|digest| call.state.scripts.find(&digest).is_some());
-        call.reply.flag(is_known)
-    })
+    digests.iter().try_for_each(|digest| call.reply.flag(by_digest(call.state, digest).is_some()))
 }
 
 /// `SCRIPT SHOW sha1`
 pub fn script_show(call: &mut Call) -> CommandResult {
-    let script = Digest::named(call.arg(2)).and_then(|digest| call.state.scripts.find(&digest)).ok_or(NO_SCRIPT)?;
+    let script = by_digest(call.state, call.arg(2)).ok_or(NO_SCRIPT)?;
     call.reply.bulk(&script.text)
 }
 

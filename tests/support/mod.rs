@@ -231,11 +231,6 @@ impl Connection {
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.stream.read_line(&mut line).expect("a line arrives");
-        // A primary that makes a copy shows by empty lines that it is still there.
-        while line == "\n" {
-            line.clear();
-            self.stream.read_line(&mut line).expect("a line arrives");
-        }
         assert!(line.ends_with("\r\n"), "the server closed the connection after {line:?}");
         line.truncate(line.len() - 2);
         line
@@ -243,6 +238,15 @@ impl Connection {
 
     pub fn ask(&mut self, line: &str) -> String {
         self.send(line);
+        self.reply()
+    }
+
+    /// Asks for a copy of the data. Until there is an answer, a primary shows by empty lines that it is still there.
+    pub fn ask_for_copy(&mut self) -> String {
+        self.send("PSYNC ? -1");
+        while self.stream.fill_buf().expect("an answer arrives").starts_with(b"\n") {
+            self.stream.consume(1);
+        }
         self.reply()
     }
 
