@@ -18,6 +18,7 @@ fn values_become_replies() {
         ("return {1, 'a', {2}, nil, 3}", "[1 a [2]]"),
         ("return {ok = 'fine\\n'}", "fine "),
         ("return {err = 'MINE it failed'}", "(MINE it failed)"),
+        ("return {{ok = 'fine\\0r'}, {err = 'MINE\\0'}, redis.error_reply('fai\\0led')}", "[fine (MINE) (ERR fai)]"),
         ("return redis.error_reply('it failed')", "(it failed)"),
         ("return redis.error_reply('failed')", "(ERR failed)"),
         ("return redis.status_reply('fine')", "fine"),
@@ -105,6 +106,9 @@ fn errors_say_where_they_arose() {
         ),
         ("error('mine')", "ERR user_script:1: mine script: SHA, on @user_script:1."),
         ("error({err = 'MINE text'})", "MINE text script: SHA, on @user_script:1."),
+        // What follows a zero byte others do not see.
+        ("error('mine\\0yours')", "ERR user_script:1: mine script: SHA, on @user_script:1."),
+        ("error({err = 'MINE text\\0yours'})", "MINE text script: SHA, on @user_script:1."),
         ("error({})", "ERR unknown error script: SHA, on @user_script:1."),
         ("error()", "ERR nil script: SHA, on @user_script:1."),
         (
@@ -189,7 +193,10 @@ fn scripts_leave_nothing_behind() {
         assert!(reply.contains(&format!("nonexistent global variable '{name}'")), "{reply}");
     }
     for (script, reply) in [
-        ("table.insert(redis, 1) table.insert(string, 7, 2)", "nil"),
+        (
+            "return {pcall(table.insert, redis, 1), pcall(table.insert, string, 7, 2)}",
+            "[nil nil Attempt to modify a readonly table]",
+        ),
         ("return {#redis, redis[1], string[7]}", "[0]"),
         ("return type(loadstring(string.dump(function() end)))", "nil"),
         ("return os.clock() >= 0 and os.time == nil", "1"),
@@ -197,14 +204,18 @@ fn scripts_leave_nothing_behind() {
         ("return ('x'):rep(3)", "xxx"),
         ("return next(redis) ~= nil and rawget(redis, 'call') ~= nil", "1"),
         ("math.randomseed(5) return math.floor(math.random() * 1000000)", "524839"),
-        // There is a limit to the arguments of a function.
+        // There is a limit to the arguments of a function, but for those that run commands.
         (
-            "local function g(n, ...) if n > 0 then return g(n - 1, 'a', ...) end return redis.call('del', ...) end return pcall(g, 9000)",
+            "local function g(n, ...) if n > 0 then return g(n - 1, 'a', ...) end return redis.sha1hex(...) end return pcall(g, 9000)",
             "nil",
         ),
         (
             "local function g(n, ...) if n > 0 then return g(n - 1, 'a', ...) end return redis.call('del', ...) end return g(7000)",
             "0",
+        ),
+        (
+            "local function g(n, ...) if n > 0 then return g(n - 1, 'a', ...) end return redis.call('mget', ...) end return #g(9000)",
+            "9000",
         ),
         ("return pcall(struct.unpack, ('c1'):rep(9000), ('x'):rep(9000))", "nil"),
         ("return pcall(cmsgpack.unpack, cmsgpack.pack('x'):rep(9000))", "nil"),

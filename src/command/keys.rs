@@ -180,6 +180,11 @@ impl<'k> Keys<'k> {
         self.locked = self.state.keyspace.lock(ShardSet::EMPTY);
     }
 
+    /// A script runs, whose commands have copies of the keys that it was given.
+    pub(super) fn run_script(&mut self) {
+        self.foreknown.recognise_copies();
+    }
+
     /// Does what the primary, or a file, says: nothing is over unless it says so, and what is done is logged as it came.
     pub(super) fn obey(&mut self) {
         self.role = Role::Obedient;

@@ -2,7 +2,7 @@
 //! them, in passes whose cache misses overlap, where the keys' records are.
 
 use crate::resp::Args;
-use crate::spec::{CommandFlags, CommandSpec, KeyLayout};
+use crate::spec::{CommandFlags, CommandSpec, KeyLayout, Locks};
 use crate::state::State;
 use crate::store::{Database, Key, Keyspace, SHARDS_MAX, ShardSet, Trail, Walk};
 use smallvec::SmallVec;
@@ -84,7 +84,7 @@ impl<'b> Prepared<'b> {
     }
 
     pub(super) fn foreknown(&self) -> Foreknown<'b> {
-        Foreknown { keys: self.keys, buffer: self.buffer, latest: Cell::new(0) }
+        Foreknown { keys: self.keys, buffer: self.buffer, latest: Cell::new(0), has_copies: false }
     }
 }
 
@@ -142,20 +142,23 @@ impl Batch {
         Some(spec)
     }
 
-    /// Adds the keys whose positions the table says without a look at the arguments; whether these are all.
+    /// Adds the keys whose positions the table says without a look at the arguments, and those that a script is given; whether these
+    /// are all.
     #[inline(always)]
     fn push_keys(&mut self, keyspace: &Keyspace, buffer: &[u8], spec: &'static CommandSpec, args: Args<'_>) -> bool {
         if !spec.accepts(args.len()) {
             return false;
         }
+        let is_script = spec.locks == Locks::Script;
         let (first, end, step) = match spec.layout {
             KeyLayout::One(index, _) | KeyLayout::Finder(index, _) => (index, usize::from(index) + 1, 1),
             KeyLayout::Range { first, from_end, step, .. } => {
                 (first, args.len().saturating_sub(usize::from(from_end)), usize::from(step))
             }
+            KeyLayout::Specs if is_script => (SCRIPT_KEYS_BEGIN as u8, SCRIPT_KEYS_BEGIN + keys_given(args), 1),
             KeyLayout::None | KeyLayout::Specs | KeyLayout::Options(..) => return false,
         };
-        let for_change = spec.has(CommandFlags::WRITE);
+        let for_change = spec.has(CommandFlags::WRITE) || is_script && !spec.has(CommandFlags::READONLY);
         let mut index = usize::from(first);
         while index < end {
             if self.keys.len() == BATCH_KEYS_MAX {
@@ -168,7 +171,8 @@ impl Batch {
             self.keys.push(KeyHint { start, len, shard, for_change, hash: key.hash, trail: key.trail });
             index += step;
         }
-        true
+        // Which others a script uses nobody knows here.
+        !is_script
     }
 
     /// The request that was pushed at `index`, having been read into `buffer`.
@@ -242,6 +246,15 @@ fn prefetch_together<'b>(keys: &'b mut [KeyHint], trees: &[Option<&'b Database>;
     }
 }
 
+/// Where the keys that a script is given begin, behind their number.
+const SCRIPT_KEYS_BEGIN: usize = 3;
+
+/// How many keys a script is given; none, if its request is wrong.
+fn keys_given(args: Args<'_>) -> usize {
+    let count = args.get(SCRIPT_KEYS_BEGIN - 1).and_then(|count| std::str::from_utf8(count).ok()?.parse().ok());
+    count.filter(|count| *count <= args.len() - SCRIPT_KEYS_BEGIN).unwrap_or(0)
+}
+
 /// Where in `buffer` the bytes of `part` begin, if they are a part of it.
 #[inline(always)]
 fn place_in(buffer: &[u8], part: &[u8]) -> Option<usize> {
@@ -255,23 +268,31 @@ pub(super) struct Foreknown<'k> {
     buffer: &'k [u8],
     /// The one that was asked for last.
     latest: Cell<usize>,
+    /// Who asks has copies of the keys.
+    has_copies: bool,
 }
 
 impl Foreknown<'_> {
     /// Nothing is known.
     pub fn nothing() -> Foreknown<'static> {
-        Foreknown { keys: &[], buffer: &[], latest: Cell::new(0) }
+        Foreknown { keys: &[], buffer: &[], latest: Cell::new(0), has_copies: false }
+    }
+
+    /// From now on keys are known by what they say, not by where they are.
+    pub fn recognise_copies(&mut self) {
+        self.has_copies = true;
     }
 
     /// The key with what is known of it, if `bytes` are the very ones that it was made of, which are borrowed
-    /// unchanged as long as the command runs.
+    /// unchanged as long as the command runs, or are their like where copies are recognised.
     #[inline(always)]
     pub fn recognise<'a>(&self, bytes: &'a [u8]) -> Option<PlacedKey<'a>> {
         let latest = self.latest.get();
         for index in [latest, latest + 1, 0] {
             if let Some(hint) = self.keys.get(index)
                 && hint.len as usize == bytes.len()
-                && std::ptr::eq(self.buffer.as_ptr().wrapping_add(hint.start), bytes.as_ptr())
+                && (std::ptr::eq(self.buffer.as_ptr().wrapping_add(hint.start), bytes.as_ptr())
+                    || self.has_copies && hint.key(self.buffer).bytes == bytes)
             {
                 self.latest.set(index);
                 let key = Key { bytes, hash: hint.hash, trail: hint.trail };

@@ -33,8 +33,8 @@ const NO_SCRIPT: ErrorReply = ErrorReply::fixed("NOSCRIPT No matching script. Pl
 struct Runner<'r, 'k> {
     state: &'k State,
     keys: &'r mut Keys<'k>,
-    /// The client, as the script has it: with a database of its own.
-    session: Session,
+    /// The client, which has the script's database and protocol meanwhile.
+    session: &'r mut Session,
     is_read_only: bool,
     allows_oom: bool,
     running: Running<'k>,
@@ -75,7 +75,7 @@ impl Runner<'_, '_> {
             return Some(ErrorReply::fixed("ERR Can not execute the command on a stale replica"));
         }
         if let Err(denial) = self.session.check(spec, args) {
-            return Some(acl::denied(state, &self.session, (spec, args), denial, Occasion::Script));
+            return Some(acl::denied(state, self.session, (spec, args), denial, Occasion::Script));
         }
         if self.is_read_only && (writes || spec.has(CommandFlags::MAY_REPLICATE)) {
             return Some(ErrorReply::fixed("ERR Write commands are not allowed from read-only scripts."));
@@ -134,12 +134,12 @@ impl Host for Runner<'_, '_> {
             self.running.note_write();
         }
         if !state.monitors.is_empty() {
-            monitor::feed_from_script(state, &self.session, spec, args);
+            monitor::feed_from_script(state, self.session, spec, args);
         }
         let begun = crate::access::ticks();
         self.keys.set_database(self.session.database);
         let logs = self.keys.begin_part(replication);
-        let (failed, _) = run::call(state, &mut self.session, spec, args, self.keys, reply, Mode::Transaction);
+        let (failed, _) = run::call(state, self.session, spec, args, self.keys, reply, Mode::Transaction);
         self.keys.end_part(logs, replication);
         if self.session.client.has(ClientFlags::TRACKING)
             && spec.has(CommandFlags::READONLY)
@@ -176,7 +176,7 @@ pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> Com
     let says = match spec.name {
         "eval" | "eval_ro" => Shebang::of(text).ok().and_then(|shebang| shebang.flags),
         "fcall" | "fcall_ro" => state.scripts.libraries.find(text).map(|function| function.flags()),
-        _ => by_digest(state, text).and_then(|script| script.shebang.flags),
+        _ => ask_digest(state, text, |script| script.shebang.flags).flatten(),
     };
     let Some(says) = says else { return spec.flags };
     let taken = [CommandFlags::STALE, CommandFlags::DENYOOM, CommandFlags::WRITE, CommandFlags::MAY_REPLICATE];
@@ -193,9 +193,9 @@ pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> Com
     flags
 }
 
-/// The script of a digest in hexadecimal digits, if it is known.
-fn by_digest(state: &State, text: &[u8]) -> Option<Arc<Script>> {
-    state.scripts.find(&Digest::named(text)?)
+/// What `of` says of the script of a digest in hexadecimal digits, if it is known.
+fn ask_digest<R>(state: &State, text: &[u8], of: impl Fn(&Arc<Script>) -> R) -> Option<R> {
+    state.scripts.ask(&Digest::named(text)?, of)
 }
 
 /// The shards that a command which runs a script takes: those of the keys that it gives, if it gives any and the script is known to
@@ -203,12 +203,13 @@ fn by_digest(state: &State, text: &[u8]) -> Option<Arc<Script>> {
 pub(super) fn shards(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_>) -> ShardSet {
     let all = state.keyspace.all_shards();
     let Some(text) = args.get(1) else { return all };
-    let script = match spec.name {
-        "eval" | "eval_ro" => state.scripts.find_text(text),
-        "evalsha" | "evalsha_ro" => by_digest(state, text),
+    let keeps_to_keys = |script: &Arc<Script>| script.keeps_to_keys;
+    let is_proven = match spec.name {
+        "eval" | "eval_ro" => state.scripts.ask_text(text, keeps_to_keys),
+        "evalsha" | "evalsha_ro" => ask_digest(state, text, keeps_to_keys),
         _ => None,
     };
-    if session.obeys || !script.is_some_and(|script| script.keeps_to_keys) {
+    if session.obeys || is_proven != Some(true) {
         return all;
     }
     match run::key_shards(state, spec, args) {
@@ -352,18 +353,19 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
     }
     // A script whose first line says nothing has no flags.
     let flags = program.flags().unwrap_or_default();
-    let mut session = Session::new(call.session.identity());
-    session.database = call.keys.database();
+    let session = &mut *call.session;
+    // What the script selects is selected for itself alone.
+    let (protocol, selected, database) = (session.protocol, session.database, call.keys.database());
     session.protocol = Protocol::Resp2;
-    session.obeys = call.session.obeys;
+    session.database = database;
     session.is_script = true;
-    session.is_out_of_memory = call.session.is_out_of_memory;
     let (keys, args) = (call.args.from(3).until(arguments.keys), call.args.from(3 + arguments.keys));
     let is_function = matches!(program, Program::Function(_));
+    call.keys.run_script();
     let holds_all = call.keys.locked().set() == call.state.keyspace.all_shards();
     let mut runner = Runner {
         state: call.state,
-        running: call.state.scripts.running.begin(unix_time_ms(), call.session.obeys, is_function),
+        running: call.state.scripts.running.begin(call.keys.now_ms(), session.obeys, is_function),
         holds_all,
         keys: call.keys,
         session,
@@ -375,17 +377,19 @@ fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> 
         has_written: false,
         returns_error: false,
     };
-    let (begin, database) = (call.reply.len(), runner.session.database);
+    let begin = call.reply.len();
     let (scripts, input) = (&call.state.scripts, Input { keys, args });
     let result = match program {
         Program::Script(script) => script::run(scripts, script, &input, &mut runner, call.reply),
         Program::Function(function) => script::call(scripts, function, &input, &mut runner, call.reply),
     };
-    call.has_failed = runner.returns_error;
-    // The client's own database is the one before.
-    runner.keys.set_database(database);
+    let returns_error = runner.returns_error;
     drop(runner);
-    call.session.client.database.store(call.session.database as u32, Ordering::Relaxed);
+    call.has_failed = returns_error;
+    call.keys.set_database(database);
+    let session = &mut *call.session;
+    (session.protocol, session.is_script) = (protocol, false);
+    session.select(selected);
     // Its commands have said what they did.
     call.keys.restate();
     let Err(error) = result else { return Ok(()) };
@@ -408,12 +412,12 @@ pub fn script_load(call: &mut Call) -> CommandResult {
 pub fn script_exists(call: &mut Call) -> CommandResult {
     let digests = call.args.from(2);
     call.reply.array(digests.len())?;
-    digests.iter().try_for_each(|digest| call.reply.flag(by_digest(call.state, digest).is_some()))
+    digests.iter().try_for_each(|digest| call.reply.flag(ask_digest(call.state, digest, |_| ()).is_some()))
 }
 
 /// `SCRIPT SHOW sha1`
 pub fn script_show(call: &mut Call) -> CommandResult {
-    let script = by_digest(call.state, call.arg(2)).ok_or(NO_SCRIPT)?;
+    let script = ask_digest(call.state, call.arg(2), Arc::clone).ok_or(NO_SCRIPT)?;
     call.reply.bulk(&script.text)
 }
 

@@ -150,6 +150,7 @@ impl RequestBuffer {
     }
 
     /// Adds an argument. Returns false if the request would be longer than any may be.
+    #[inline]
     pub fn push(&mut self, arg: &[u8]) -> bool {
         let start = self.bytes.len();
         if start + arg.len() > u32::MAX as usize {
@@ -157,6 +158,18 @@ impl RequestBuffer {
         }
         self.spans.push(Span { start: start as u32, len: arg.len() as u32 });
         self.bytes.extend_from_slice(arg);
+        true
+    }
+
+    /// The same for a short one that `write` appends.
+    pub fn push_written(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let start = self.bytes.len();
+        write(&mut self.bytes);
+        if self.bytes.len() > u32::MAX as usize {
+            self.bytes.truncate(start);
+            return false;
+        }
+        self.spans.push(Span { start: start as u32, len: (self.bytes.len() - start) as u32 });
         true
     }
 

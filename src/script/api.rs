@@ -2,9 +2,9 @@
 
 use super::arguments::{Argument, Arguments};
 use super::errors::{self, Thrown, error_table};
-use super::interpreter::{Exchange, HOST, Kind};
-use super::{Digest, Replication, register, reply};
-use crate::resp::{Protocol, RequestBuffer};
+use super::interpreter::{Exchange, Kind};
+use super::{Digest, Replication, entrance, guard, register};
+use crate::resp::Protocol;
 use crate::value::double;
 use mlua::{Lua, Table, Value, Variadic};
 use std::rc::Rc;
@@ -15,10 +15,6 @@ const LEVELS: [(&str, i64); 4] = [("LOG_DEBUG", 0), ("LOG_VERBOSE", 1), ("LOG_NO
 /// Bits of `redis.set_repl`.
 const REPLICATIONS: [(&str, i64); 5] =
     [("REPL_NONE", 0), ("REPL_AOF", 1), ("REPL_SLAVE", 2), ("REPL_REPLICA", 2), ("REPL_ALL", 3)];
-
-const NO_ARGUMENT: &str = "Please specify at least one argument for this redis lib call";
-const NOT_A_WORD: &str = "Lua redis lib command arguments must be strings or integers";
-const TOO_LONG: &str = "the command is too long";
 
 /// What libraries have of it while they are loaded.
 pub(super) fn at_load(lua: &Lua, exchange: &Rc<Exchange>) -> mlua::Result<Table> {
@@ -41,18 +37,12 @@ fn basics(lua: &Lua) -> mlua::Result<Table> {
     Ok(table)
 }
 
-/// The table, whose functions reach the server through `exchange`.
+/// The table as scripts may have it. Its functions reach the server through `exchange`.
 pub(super) fn table(lua: &Lua, exchange: &Rc<Exchange>, kind: Kind) -> mlua::Result<Table> {
     let table = basics(lua)?;
     for (name, number) in REPLICATIONS {
         table.raw_set(name, number)?;
     }
-    for (name, throws) in [("call", true), ("pcall", false)] {
-        let exchange = Rc::clone(exchange);
-        table.raw_set(name, lua.create_function(move |lua, args: Arguments| call(lua, &exchange, &args, throws))?)?;
-    }
-    let asked = Rc::clone(exchange);
-    table.raw_set("acl_check_cmd", lua.create_function(move |_, args: Arguments| is_allowed(&asked, &args))?)?;
     let speaking = Rc::clone(exchange);
     table.raw_set("setresp", lua.create_function(move |lua, args: Arguments| set_protocol(lua, &speaking, &args))?)?;
     let telling = Rc::clone(exchange);
@@ -67,6 +57,11 @@ pub(super) fn table(lua: &Lua, exchange: &Rc<Exchange>, kind: Kind) -> mlua::Res
         table.raw_set("breakpoint", lua.create_function(|_, ()| Ok(false))?)?;
         table.raw_set("debug", lua.create_function(|_, ()| Ok(()))?)?;
     }
+    let table = guard::library(lua, table)?;
+    // They take as many arguments as Lua's own functions.
+    table.raw_set("call", entrance::function(lua, exchange, entrance::call)?)?;
+    table.raw_set("pcall", entrance::function(lua, exchange, entrance::pcall)?)?;
+    table.raw_set("acl_check_cmd", entrance::function(lua, exchange, entrance::is_allowed)?)?;
     Ok(table)
 }
 
@@ -75,76 +70,14 @@ fn version_number(version: &str) -> u32 {
     version.split('.').fold(0, |number, part| number << 8 | part.parse::<u32>().unwrap_or(0))
 }
 
-/// Puts arguments together to a request. Errors: one is neither text nor number.
-fn fill(request: &mut RequestBuffer, args: &[Argument]) -> Result<(), &'static str> {
-    request.clear();
-    if args.is_empty() {
-        return Err(NO_ARGUMENT);
-    }
-    for arg in args {
-        let fits = match arg {
-            Argument::Text(text) => request.push(text),
-            Argument::Number(number) => {
-                let mut text = Vec::new();
-                append_number(*number, &mut text);
-                request.push(&text)
-            }
-            _ => return Err(NOT_A_WORD),
-        };
-        if !fits {
-            return Err(TOO_LONG);
-        }
-    }
-    Ok(())
-}
-
 /// Appends a number as commands get it from scripts.
-fn append_number(number: f64, text: &mut Vec<u8>) {
+pub(super) fn append_number(number: f64, text: &mut Vec<u8>) {
     match number {
         // What processors make of a division of zero by zero has a sign, and C shows it.
         _ if number.is_nan() => text.extend_from_slice(if number.is_sign_negative() { b"-nan" } else { b"nan" }),
         0.0 => text.push(b'0'),
         _ => double::append(number, text),
     }
-}
-
-/// `redis.call` and `redis.pcall`: runs a command. An error of the command is thrown or returned.
-fn call(lua: &Lua, exchange: &Exchange, args: &[Argument], throws: bool) -> mlua::Result<Value> {
-    let refusal = |text: &[u8], is_counted| {
-        if throws {
-            Err(mlua::Error::external(Thrown::Reply { text: text.to_vec(), is_counted }))
-        } else {
-            error_table(lua, text, is_counted).map(Value::Table)
-        }
-    };
-    if !HOST.is_set() {
-        return refusal(b"ERR redis.call/pcall can only be called inside a script invocation", false);
-    }
-    if let Err(reason) = fill(&mut exchange.request.borrow_mut(), args) {
-        return refusal(&[b"ERR ", reason.as_bytes()].concat(), false);
-    }
-    let (request, mut answer) = (exchange.request.borrow(), exchange.reply.borrow_mut());
-    answer.clear();
-    let done = HOST.with(|host| host.call(request.args(), &mut answer, exchange.replication.get()));
-    if let Err(reason) = done {
-        return refusal(&reason, true);
-    }
-    if let [b'-', error @ .., b'\r', b'\n'] = answer.as_bytes() {
-        return refusal(error, true);
-    }
-    let value = reply::to_value(lua, answer.as_bytes()).map(|(value, _)| value);
-    answer.clear();
-    value
-}
-
-/// `redis.acl_check_cmd`: whether the user may run a command.
-fn is_allowed(exchange: &Exchange, args: &[Argument]) -> mlua::Result<bool> {
-    fill(&mut exchange.request.borrow_mut(), args).map_err(Thrown::refusal)?;
-    if !HOST.is_set() {
-        return Err(Thrown::refusal("redis.acl_check_cmd can only be called inside a script invocation"));
-    }
-    let allowed = HOST.with(|host| host.is_allowed(exchange.request.borrow().args()));
-    allowed.ok_or_else(|| Thrown::refusal("Invalid command passed to redis.acl_check_cmd()"))
 }
 
 /// `redis.setresp`

@@ -117,29 +117,41 @@ impl ScriptCache {
 
     /// The script of a digest, if it is known.
     pub fn find(&self, digest: &Digest) -> Option<Arc<Script>> {
-        if let Some(script) = self.latest(|script| script.digest == *digest) {
-            return Some(script);
+        self.ask(digest, Arc::clone)
+    }
+
+    /// What `of` says of the script of a digest, if it is known.
+    pub fn ask<R>(&self, digest: &Digest, of: impl Fn(&Arc<Script>) -> R) -> Option<R> {
+        let of = &of;
+        if let Some(said) = self.latest(|script| script.digest == *digest, of) {
+            return Some(said);
         }
         let script = self.scripts.lock().get(digest).cloned()?;
         self.note_use(&script);
-        LATEST.set(Some((Arc::downgrade(&self.interpreters), Arc::clone(&script))));
-        Some(script)
+        let said = of(&script);
+        LATEST.set(Some((Arc::downgrade(&self.interpreters), script)));
+        Some(said)
     }
 
     /// The script of a text, if it is known.
     pub fn find_text(&self, text: &[u8]) -> Option<Arc<Script>> {
-        self.latest(|script| *script.text == *text).or_else(|| self.find(&Digest::of(text)))
+        self.ask_text(text, Arc::clone)
     }
 
-    /// The script that this thread has found last, if it is the one that is meant.
-    fn latest(&self, is_meant: impl FnOnce(&Script) -> bool) -> Option<Arc<Script>> {
+    /// What `of` says of the script of a text, if it is known.
+    pub fn ask_text<R>(&self, text: &[u8], of: impl Fn(&Arc<Script>) -> R) -> Option<R> {
+        self.latest(|script| *script.text == *text, &of).or_else(|| self.ask(&Digest::of(text), of))
+    }
+
+    /// What `of` says of the script that this thread has found last, if it is the one that is meant.
+    fn latest<R>(&self, is_meant: impl FnOnce(&Script) -> bool, of: impl FnOnce(&Arc<Script>) -> R) -> Option<R> {
         LATEST.with_borrow(|latest| {
             let (cache, script) = latest.as_ref()?;
             // The figure stands for the cache that it belongs to.
             let is_here = std::ptr::eq(cache.as_ptr(), Arc::as_ptr(&self.interpreters)) && !script.is_gone();
             (is_here && is_meant(script)).then(|| {
                 self.note_use(script);
-                Arc::clone(script)
+                of(script)
             })
         })
     }

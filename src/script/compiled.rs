@@ -1,12 +1,14 @@
 //! The scripts that a thread has compiled.
 
+use super::entrance::Program;
 use super::errors::ScriptError;
 use super::interpreter::{Interpreter, Kind, SCRIPT_NAME};
 use super::{Digest, Host, Input, Script, ScriptCache};
 use crate::resp::Reply;
-use mlua::{Function, IntoLuaMulti, Table, Value};
+use mlua::{Function, RegistryKey};
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Compiled scripts that a thread keeps before it looks which of them have been forgotten.
@@ -19,16 +21,23 @@ thread_local! {
 /// An interpreter with what it has compiled.
 struct Scripts {
     interpreter: Interpreter,
-    /// The scripts that have been compiled, and what came of it, by their digests.
-    known: RefCell<HashMap<Digest, Arc<Script>>>,
-    compiled: Table,
+    /// The scripts that have been compiled, by their digests.
+    known: RefCell<HashMap<Digest, Compiled>>,
+    /// The one that was run last.
+    latest: RefCell<Option<Compiled>>,
+}
+
+/// A script with what came of it.
+#[derive(Clone)]
+struct Compiled {
+    script: Arc<Script>,
+    function: Rc<RegistryKey>,
 }
 
 impl Scripts {
     fn new(has_deprecated_api: bool) -> mlua::Result<Scripts> {
         let interpreter = Interpreter::new(Kind::Scripts, has_deprecated_api)?;
-        let compiled = interpreter.lua.create_table()?;
-        Ok(Scripts { interpreter, known: RefCell::default(), compiled })
+        Ok(Scripts { interpreter, known: RefCell::default(), latest: RefCell::default() })
     }
 
     fn load(&self, body: &[u8]) -> Result<Function, Vec<u8>> {
@@ -37,28 +46,31 @@ impl Scripts {
     }
 
     /// The script as a function. Errors: the text of the error reply.
-    fn compile(&self, script: &Arc<Script>) -> Result<Function, Vec<u8>> {
-        let name = script.digest.as_str();
-        let is_known = self.known.borrow().get(&script.digest).is_some_and(|known| Arc::ptr_eq(known, script));
-        if is_known && let Ok(function) = self.compiled.raw_get(name) {
-            return Ok(function);
+    fn compile(&self, script: &Arc<Script>) -> Result<Rc<RegistryKey>, Vec<u8>> {
+        let is_meant = |compiled: &&Compiled| Arc::ptr_eq(&compiled.script, script);
+        if let Some(compiled) = self.latest.borrow().as_ref().filter(is_meant) {
+            return Ok(Rc::clone(&compiled.function));
         }
-        let function = self.load(script.body())?;
+        let known = self.known.borrow().get(&script.digest).filter(is_meant).cloned();
+        let compiled = match known {
+            Some(compiled) => compiled,
+            None => self.compile_anew(script)?,
+        };
+        Ok(Rc::clone(&self.latest.borrow_mut().insert(compiled).function))
+    }
+
+    fn compile_anew(&self, script: &Arc<Script>) -> Result<Compiled, Vec<u8>> {
+        let lua = &self.interpreter.lua;
+        let function = lua.create_registry_value(self.load(script.body())?);
+        let function = function.map_err(|error| format!("ERR {error}").into_bytes())?;
+        let compiled = Compiled { script: Arc::clone(script), function: Rc::new(function) };
         let mut known = self.known.borrow_mut();
         if known.len() >= KNOWN_MAX {
-            known.retain(|digest, script| {
-                let stays = !script.is_gone();
-                if !stays {
-                    // To take something out needs no memory.
-                    let _ = self.compiled.raw_set(digest.as_str(), Value::Nil);
-                }
-                stays
-            });
+            known.retain(|_, compiled| !compiled.script.is_gone());
         }
-        if self.compiled.raw_set(name, &function).is_ok() {
-            known.insert(script.digest, Arc::clone(script));
-        }
-        Ok(function)
+        known.insert(script.digest, compiled.clone());
+        lua.expire_registry_values();
+        Ok(compiled)
     }
 
     fn run(
@@ -68,12 +80,8 @@ impl Scripts {
         host: &mut dyn Host,
         reply: &mut Reply,
     ) -> Result<(), ScriptError> {
-        let interpreter = &self.interpreter;
         let function = self.compile(script).map_err(ScriptError::new)?;
-        let set = |name, args| interpreter.globals.raw_set(name, interpreter.table(args)?);
-        let ready = set("KEYS", input.keys).and_then(|()| set("ARGV", input.args));
-        let args = ready.and_then(|()| function.into_lua_multi(&interpreter.lua));
-        interpreter.run(script.digest.as_str(), args, host, reply)
+        self.interpreter.run(script.digest.as_str(), Program::Script(&function), input, host, reply)
     }
 }
 

@@ -101,16 +101,22 @@ pub(super) fn error_table(lua: &Lua, text: &[u8], is_counted: bool) -> mlua::Res
     Ok(table)
 }
 
+/// A text of a script as others read it: to its first zero byte.
+pub(super) fn before_zero(text: &[u8]) -> &[u8] {
+    &text[..memchr::memchr(0, text).unwrap_or(text.len())]
+}
+
 /// An error's text with a code in front: `ERR`, if its first word is its only one.
 pub(super) fn with_code(text: &[u8]) -> Vec<u8> {
+    let text = before_zero(text);
     let text = text.strip_prefix(b"-").unwrap_or(text);
     if text.contains(&b' ') { text.to_vec() } else { [b"ERR ", text].concat() }
 }
 
 /// What `xpcall` calls where an error arises: makes it a table, with the place.
 pub(super) fn handler(lua: &Lua, value: Value) -> mlua::Result<Value> {
-    // This function and what calls it come first. Functions written in C, and the sandbox's own, are not meant: their caller is.
-    let place = (2..FRAMES_MAX).find_map(|level| {
+    // This function comes first. Functions written in C, and the sandbox's own, are not meant: their caller is.
+    let place = (1..FRAMES_MAX).find_map(|level| {
         lua.inspect_stack(level, |frame| {
             let source = frame.source();
             let is_of_script = !matches!(source.what, "C" | "tail") && source.source.as_deref() != Some(SANDBOX);
@@ -165,7 +171,7 @@ pub(super) fn text_of(value: &Value) -> Vec<u8> {
 
 /// What is told of a value that a script, or function, of this name ended with instead of returning one.
 pub(super) fn outcome(script: &str, value: &Value) -> ScriptError {
-    let mut text = [&text_of(value), b" script: ".as_slice(), script.as_bytes()].concat();
+    let mut text = [before_zero(&text_of(value)), b" script: ", script.as_bytes()].concat();
     let Value::Table(table) = value else { return ScriptError::new(text) };
     let field = |name: &str| match table.raw_get(name) {
         Ok(Value::String(text)) => Some(text.as_bytes().to_vec()),

@@ -1,14 +1,16 @@
 //! The libraries of functions that a thread has compiled: each when one of its functions is first called there.
 
+use super::entrance::Program;
 use super::errors::{self, ScriptError};
 use super::interpreter::{FUNCTION_NAME, Interpreter, Kind};
 use super::library::{Function, Library, LibraryFunction};
-use super::register::Registered;
+use super::register::{Callbacks, Registered};
 use super::{Host, Input, Replication, ScriptCache};
 use crate::resp::{Args, ErrorReply, Reply};
-use mlua::{IntoLuaMulti, Table};
+use mlua::RegistryKey;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -19,8 +21,8 @@ thread_local! {
 /// An interpreter with the libraries that it has compiled.
 struct Functions {
     interpreter: Interpreter,
-    /// Each version of a library that was compiled, by the library's name, with the functions themselves by their names.
-    known: RefCell<HashMap<String, (Weak<Library>, Table)>>,
+    /// Each version of a library that was compiled, by the library's name, with its functions.
+    known: RefCell<HashMap<String, (Weak<Library>, Callbacks)>>,
 }
 
 /// Watches over a library that is loaded, which can have nothing done.
@@ -53,11 +55,9 @@ impl Functions {
             .compile(FUNCTION_NAME, body)
             .map_err(|reason| format!("ERR Error compiling function: {reason}").into_bytes())?;
         let failed = |reason: &[u8]| [b"ERR Error registering functions: ".as_slice(), reason].concat();
-        let begun = Registered::new(&interpreter.lua).map_err(|error| failed(error.to_string().as_bytes()))?;
-        *interpreter.exchange.registered.borrow_mut() = Some(begun);
+        *interpreter.exchange.registered.borrow_mut() = Some(Registered::default());
         let mut watch = Watch { end: limit.map(|limit| Instant::now() + limit) };
-        let args = text.into_lua_multi(&interpreter.lua);
-        let result = interpreter.call(&interpreter.load_library, args, &mut watch);
+        let result = interpreter.load_library(&text, &mut watch);
         let registered = interpreter.exchange.registered.take();
         result.map_err(|thrown| failed(&errors::text_of(&thrown)))?;
         registered
@@ -65,19 +65,23 @@ impl Functions {
             .ok_or_else(|| b"ERR No functions registered".to_vec())
     }
 
-    /// The functions of a library. Errors: the text of the error reply.
-    fn compile(&self, library: &Arc<Library>) -> Result<Table, Vec<u8>> {
+    /// A function of a library, which is compiled if it is not yet. Errors: the text of the error reply.
+    fn find(&self, function: &Function) -> Result<Rc<RegistryKey>, Vec<u8>> {
+        let library = &function.library;
+        let named = |callbacks: &Callbacks| callbacks.get(function.name()).cloned();
+        let missing = || b"ERR Function not found".to_vec();
         let mut known = self.known.borrow_mut();
-        if let Some((version, functions)) = known.get(&library.name)
+        if let Some((version, callbacks)) = known.get(&library.name)
             && std::ptr::eq(version.as_ptr(), Arc::as_ptr(library))
         {
-            return Ok(functions.clone());
+            return named(callbacks).ok_or_else(missing);
         }
         known.retain(|_, (version, _)| version.strong_count() > 0);
         // It has been loaded before, in time.
-        let functions = self.load(library.body(), None)?.callbacks;
-        known.insert(library.name.clone(), (Arc::downgrade(library), functions.clone()));
-        Ok(functions)
+        let callbacks = self.load(library.body(), None)?.callbacks;
+        let found = named(&callbacks).ok_or_else(missing);
+        known.insert(library.name.clone(), (Arc::downgrade(library), callbacks));
+        found
     }
 
     fn call(
@@ -87,13 +91,8 @@ impl Functions {
         host: &mut dyn Host,
         reply: &mut Reply,
     ) -> Result<(), ScriptError> {
-        let interpreter = &self.interpreter;
-        let name = function.name();
-        let functions = self.compile(&function.library).map_err(ScriptError::new)?;
-        let args = functions.raw_get::<mlua::Function>(name).and_then(|callback| {
-            (callback, interpreter.table(input.keys)?, interpreter.table(input.args)?).into_lua_multi(&interpreter.lua)
-        });
-        interpreter.run(name, args, host, reply)
+        let callback = self.find(function).map_err(ScriptError::new)?;
+        self.interpreter.run(function.name(), Program::Function(&callback), input, host, reply)
     }
 }
 

@@ -4,8 +4,14 @@
 //! than that to a function of ours. And it calls functions of the script for those of ours that need it, so that whatever these
 //! throw passes by as it is.
 
+use super::interpreter::Exchange;
 use mlua::{Function, Lua, Table, Value, ffi};
 use std::ffi::c_int;
+use std::rc::Rc;
+
+/// How long the collector pauses, and how fast it goes, in per cent: what Lua begins with.
+const COLLECTOR_PAUSE: c_int = 200;
+const COLLECTOR_STEP: c_int = 200;
 
 /// Arguments that a function of ours takes at most. Functions of Lua's own take 7999.
 const ARGS_MAX: c_int = 7800;
@@ -166,12 +172,21 @@ unsafe extern "C-unwind" fn unpacking(state: *mut ffi::lua_State) -> c_int {
     }
 }
 
-/// `table.insert`
+/// `table.insert`. What is in the table that is the second upvalue cannot be changed.
 unsafe extern "C-unwind" fn inserting(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: as in `guarded`.
     unsafe {
-        if ffi::lua_gettop(state) == 3 && ffi::lua_isnumber(state, 2) != 0 && ffi::lua_tonumber(state, 2) < POSITION_MIN
+        let count = ffi::lua_gettop(state);
+        if (count == 2 || count == 3 && ffi::lua_isnumber(state, 2) != 0) && ffi::lua_type(state, 1) == ffi::LUA_TTABLE
         {
+            ffi::lua_pushvalue(state, 1);
+            if ffi::lua_rawget(state, ffi::lua_upvalueindex(2)) != ffi::LUA_TNIL {
+                ffi::lua_pushstring(state, c"Attempt to modify a readonly table".as_ptr());
+                ffi::lua_error(state);
+            }
+            ffi::lua_pop(state, 1);
+        }
+        if count == 3 && ffi::lua_isnumber(state, 2) != 0 && ffi::lua_tonumber(state, 2) < POSITION_MIN {
             return ffi::luaL_argerror(state, 2, c"position out of bounds".as_ptr());
         }
         call_in_place(state)
@@ -215,26 +230,38 @@ unsafe extern "C-unwind" fn sorting(state: *mut ffi::lua_State) -> c_int {
     }
 }
 
-/// Lua's own `table.insert`, bounded.
-pub(super) fn insertion(lua: &Lua, native: &Function) -> mlua::Result<Function> {
-    // SAFETY: as in `function`.
-    unsafe { lua.exec_raw(native, |state| ffi::lua_pushcclosure(state, inserting, 1)) }
+/// Lua's own `table.insert`, bounded. Tables that are keys of `guarded` are read-only.
+pub(super) fn insertion(lua: &Lua, native: &Function, guarded: &Table) -> mlua::Result<Function> {
+    // SAFETY: as in `substitution`.
+    unsafe { lua.exec_raw((native, guarded), |state| ffi::lua_pushcclosure(state, inserting, 2)) }
 }
 
-/// Calls the first upvalue in its place, when it has noted in the second, a table, that it was called.
-unsafe extern "C-unwind" fn noted(state: *mut ffi::lua_State) -> c_int {
-    // SAFETY: as in `counted`.
+/// `collectgarbage`: calls the first upvalue in its place, when it has noted in the exchange, the second, that it was called.
+unsafe extern "C-unwind" fn collecting(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as in `counted`; the exchange lives as long as the interpreter.
     unsafe {
-        ffi::lua_pushboolean(state, 1);
-        ffi::lua_rawseti(state, ffi::lua_upvalueindex(2), 1);
+        let exchange = ffi::lua_touserdata(state, ffi::lua_upvalueindex(2)).cast::<Exchange>();
+        (*exchange).is_collector_changed.set(true);
         call_in_place(state)
     }
 }
 
-/// A function of Lua's own whose calls are noted at the first place of a table.
-pub(super) fn noting(lua: &Lua, native: &Function, note: &Table) -> mlua::Result<Function> {
-    // SAFETY: as in `substitution`.
-    unsafe { lua.exec_raw((native, note), |state| ffi::lua_pushcclosure(state, noted, 2)) }
+/// Lua's own `collectgarbage`, whose calls are noted.
+pub(super) fn noting(lua: &Lua, native: &Function, exchange: &Rc<Exchange>) -> mlua::Result<Function> {
+    let exchange = Rc::as_ptr(exchange).cast_mut();
+    // SAFETY: as in `function`.
+    unsafe {
+        lua.exec_raw(native, |state| {
+            ffi::lua_pushlightuserdata(state, exchange.cast());
+            ffi::lua_pushcclosure(state, collecting, 2);
+        })
+    }
+}
+
+/// Gives the collector Lua's own settings.
+pub(super) fn restore_collector(lua: &Lua) {
+    lua.gc_inc(COLLECTOR_PAUSE, COLLECTOR_STEP, 0);
+    lua.gc_restart();
 }
 
 /// Lua's own `unpack`, bounded.

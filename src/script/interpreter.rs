@@ -1,9 +1,10 @@
 //! An interpreter of one thread: what scripts, or functions of libraries, run in.
 
+use super::entrance::{Entrance, Failure, Program, ask_host};
 use super::errors::{self, ScriptError, Thrown};
-use super::{Host, ScriptCache, api, bits, guard, json, msgpack, pack, random, register, reply, strings};
-use crate::resp::{Args, Protocol, Reply, RequestBuffer};
-use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
+use super::{Host, Input, ScriptCache, api, bits, guard, json, msgpack, pack, random, register, strings};
+use crate::resp::{Protocol, Reply, RequestBuffer};
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, StdLib, Table, Value, VmState};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +15,9 @@ use std::time::{Duration, Instant};
 pub(super) const MEMORY_MAX: usize = 1 << 30;
 /// Bytes from which on what a script has left behind is collected when it ends.
 const MEMORY_COLLECTED: usize = 32 << 20;
+
+/// Bytes by which the memory in use must have changed for others to be told of it.
+const MEMORY_TOLD: usize = 16 << 10;
 
 /// Instructions between two looks at the clock, and how many they are while these take long: one may copy hundreds of megabytes.
 const INSTRUCTIONS_PER_LOOK: u32 = 1_000;
@@ -45,6 +49,8 @@ pub(super) enum Kind {
 pub(super) struct Exchange {
     pub request: RefCell<RequestBuffer>,
     pub reply: RefCell<Reply>,
+    /// The text of the error that a command got.
+    pub error: RefCell<Vec<u8>>,
     pub replication: Cell<super::Replication>,
     /// The functions that a library has registered, while it is loaded.
     pub registered: RefCell<Option<register::Registered>>,
@@ -55,6 +61,8 @@ pub(super) struct Exchange {
     pub steps_left: Cell<usize>,
     /// Bytes that functions of ours have taken for strings that they make.
     pub outside: Cell<usize>,
+    /// The script has asked something of the collector.
+    pub is_collector_changed: Cell<bool>,
     /// The script is slow, or is ended before its time and gets an error wherever it goes on.
     is_hook_changed: Cell<bool>,
 }
@@ -68,12 +76,9 @@ impl Default for super::Replication {
 pub(super) struct Interpreter {
     kind: Kind,
     pub lua: Lua,
-    /// Runs a compiled script or a function, and returns whether it returned and what.
-    pub run: Function,
-    /// The same for the text of a library.
-    pub load_library: Function,
-    /// The globals, and what scripts see of them.
-    pub globals: Table,
+    entrance: Entrance,
+    /// Runs the text of a library, and returns whether it returned and what.
+    load_library: Function,
     pub exchange: Rc<Exchange>,
     json_settings: Rc<json::Settings>,
     /// Bytes that were in use when somebody was told, and who was.
@@ -92,9 +97,11 @@ impl Interpreter {
             lua.set_named_registry_value(name, name)?;
         }
         let native = lua.create_table()?;
-        native.raw_set("insertion", lua.create_function(|lua, insert: Function| guard::insertion(lua, &insert))?)?;
-        let noting = |lua: &Lua, (native, note): (Function, Table)| guard::noting(lua, &native, &note);
-        native.raw_set("noting", lua.create_function(noting)?)?;
+        let insertion = |lua: &Lua, (native, guarded): (Function, Table)| guard::insertion(lua, &native, &guarded);
+        native.raw_set("insertion", lua.create_function(insertion)?)?;
+        let noting = Rc::clone(&exchange);
+        let noting = lua.create_function(move |lua, native: Function| guard::noting(lua, &native, &noting))?;
+        native.raw_set("noting", noting)?;
         native.raw_set("unpack", lua.create_function(|lua, unpack: Function| guard::unpack(lua, &unpack))?)?;
         let callbacks = |lua: &Lua, (native, counted): (Function, Function)| guard::callbacks(lua, &native, &counted);
         native.raw_set("callbacks", lua.create_function(callbacks)?)?;
@@ -107,7 +114,8 @@ impl Interpreter {
         native.raw_set("random", guard::function(&lua, &random)?)?;
         native.raw_set("randomseed", guard::function(&lua, &seed)?)?;
         native.raw_set("plain", lua.create_function(errors::plain)?)?;
-        native.raw_set("handler", lua.create_function(errors::handler)?)?;
+        let handler = lua.create_function(errors::handler)?;
+        native.raw_set("handler", &handler)?;
         if kind == Kind::Functions {
             native.raw_set("at_load", guard::library(&lua, api::at_load(&lua, &exchange)?)?)?;
         }
@@ -118,19 +126,20 @@ impl Interpreter {
         }
         let json_settings = Rc::<json::Settings>::default();
         let libraries = lua.create_table()?;
-        libraries.raw_set("redis", guard::library(&lua, api::table(&lua, &exchange, kind)?)?)?;
+        libraries.raw_set("redis", api::table(&lua, &exchange, kind)?)?;
         libraries.raw_set("bit", guard::library(&lua, bits::library(&lua)?)?)?;
         libraries.raw_set("struct", guard::library(&lua, pack::library(&lua)?)?)?;
         libraries.raw_set("cjson", guard::library(&lua, json::library(&lua, &json_settings)?)?)?;
         libraries.raw_set("cmsgpack", guard::library(&lua, msgpack::library(&lua)?)?)?;
         native.raw_set("libraries", libraries)?;
         let sandbox = lua.load(include_str!("sandbox.lua")).set_name(errors::SANDBOX);
-        let (run, globals, seen, load_library) = sandbox.call::<(Function, Table, Table, Function)>(native)?;
-        lua.set_globals(seen)?;
+        let (globals, seen, load_library) = sandbox.call::<(Table, Table, Function)>(native)?;
+        lua.set_globals(seen.clone())?;
+        let environment = has_deprecated_api.then_some(&seen);
+        let entrance = Entrance::new(&lua, &exchange, handler, &globals, environment)?;
         lua.set_memory_limit(MEMORY_MAX)?;
         look_from_time_to_time(&lua, &exchange)?;
-        let told = RefCell::default();
-        Ok(Interpreter { kind, lua, run, load_library, globals, exchange, json_settings, told })
+        Ok(Interpreter { kind, lua, entrance, load_library, exchange, json_settings, told: RefCell::default() })
     }
 
     /// A text as a function. Errors: why it cannot be compiled.
@@ -150,38 +159,35 @@ impl Interpreter {
         })
     }
 
-    /// A table of the arguments.
-    pub fn table(&self, args: Args<'_>) -> mlua::Result<Table> {
-        let table = self.lua.create_table_with_capacity(args.len(), 0)?;
-        for (index, arg) in args.iter().enumerate() {
-            table.raw_set(index + 1, self.lua.create_string(arg)?)?;
-        }
-        Ok(table)
-    }
-
-    /// Calls one of the sandbox's functions while `host` does what is wanted. Errors: what was thrown, as a Lua value.
-    pub fn call(
-        &self,
-        function: &Function,
-        args: mlua::Result<MultiValue>,
-        host: &mut dyn Host,
-    ) -> Result<Value, Value> {
+    /// What every script, function and library finds when it begins.
+    fn begin(&self) {
         self.json_settings.reset();
         let exchange = &*self.exchange;
         exchange.replication.set(super::Replication::ALL);
         exchange.reply.borrow_mut().set_protocol(Protocol::Resp2);
-        let now = Instant::now();
-        exchange.clock.set(Some(now));
-        exchange.asked.set(Some(now));
-        let result = args.and_then(|args| {
-            let result = HOST.set(host, || function.call::<(bool, Value)>(args));
-            if exchange.is_hook_changed.take() {
-                look_from_time_to_time(&self.lua, &self.exchange)?;
-            }
-            result
-        });
-        match result {
-            Ok((true, value)) => Ok(value),
+        exchange.clock.set(None);
+        exchange.asked.set(None);
+    }
+
+    /// Takes back what it did to the interpreter.
+    fn end(&self) -> mlua::Result<()> {
+        // For want of memory, what was answered may not have reached the script.
+        self.exchange.reply.borrow_mut().clear();
+        if self.exchange.is_collector_changed.take() {
+            guard::restore_collector(&self.lua);
+        }
+        if self.exchange.is_hook_changed.take() {
+            look_from_time_to_time(&self.lua, &self.exchange)?;
+        }
+        Ok(())
+    }
+
+    /// Runs the text of a library. Errors: what was thrown, as a Lua value.
+    pub fn load_library(&self, text: &Function, host: &mut dyn Host) -> Result<(), Value> {
+        self.begin();
+        let result = HOST.set(host, || self.load_library.call::<(bool, Value)>(text));
+        match self.end().and(result) {
+            Ok((true, _)) => Ok(()),
             Ok((false, thrown)) => Err(self.plain(thrown)),
             Err(error) => Err(self.plain(Value::Error(Box::new(error)))),
         }
@@ -195,17 +201,18 @@ impl Interpreter {
     pub fn run(
         &self,
         name: &str,
-        args: mlua::Result<MultiValue>,
+        program: Program<'_>,
+        input: &Input<'_>,
         host: &mut dyn Host,
         reply: &mut Reply,
     ) -> Result<(), ScriptError> {
-        let value = self.call(&self.run, args, host).map_err(|thrown| errors::outcome(name, &thrown))?;
-        let protocol = self.exchange.reply.borrow().protocol();
-        let host = RefCell::new(host);
-        let mut on_error = |error: &_, is_counted| host.borrow_mut().note_error(error, is_counted);
-        let mut look = || host.borrow_mut().look();
-        let mut writer = reply::Writer::new(protocol, reply, &mut on_error, &mut look);
-        writer.write(&value, 0).map_err(|error| ScriptError::new(error.as_bytes()))
+        self.begin();
+        let result = self.entrance.enter(program, input, host, reply);
+        let result = self.end().map_err(|error| Failure::Thrown(Value::Error(Box::new(error)))).and(result);
+        result.map_err(|failure| match failure {
+            Failure::Thrown(thrown) => errors::outcome(name, &self.plain(thrown)),
+            Failure::Unwritten(error) => ScriptError::new(error.as_bytes()),
+        })
     }
 
     /// Collects what a large script has left, and tells how much memory there is in use.
@@ -218,8 +225,12 @@ impl Interpreter {
         }
         let used = self.lua.used_memory();
         let figure = cache.interpreter_bytes(self.kind);
-        let before = self.told.borrow_mut().replace((Arc::clone(figure), used)).map_or(0, |(_, before)| before);
-        figure.fetch_add(used.wrapping_sub(before), Ordering::Relaxed);
+        let mut told = self.told.borrow_mut();
+        let (_, before) = told.get_or_insert_with(|| (Arc::clone(figure), 0));
+        if used.abs_diff(*before) >= MEMORY_TOLD {
+            figure.fetch_add(used.wrapping_sub(*before), Ordering::Relaxed);
+            *before = used;
+        }
     }
 }
 
@@ -262,7 +273,7 @@ fn look_at_the_clock_every(lua: &Lua, exchange: &Rc<Exchange>, instructions: u32
 
 /// Has the host look whether the script is to end. Errors: it is.
 pub(super) fn look(lua: &Lua, exchange: &Exchange) -> mlua::Result<()> {
-    let reason = if HOST.is_set() { HOST.with(|host| host.look()) } else { None };
+    let reason = if HOST.is_set() { ask_host(|host| host.look()) } else { None };
     let Some(reason) = reason else { return Ok(()) };
     // The script may catch this: from now on it gets no further than to the next line.
     exchange.is_hook_changed.set(true);

@@ -11,6 +11,7 @@ mod arguments;
 mod bits;
 mod cache;
 mod compiled;
+mod entrance;
 mod errors;
 mod flags;
 mod functions;

@@ -386,6 +386,8 @@ fn set_has(set: &[u8], byte: u8) -> bool {
             [] => return false,
             [b'%', class, ..] if class_has(*class, byte) => return true,
             [b'%', _, rest @ ..] => rest,
+            // What a range has left of an escape is one of the bracket, for Lua.
+            [b'%'] => return byte == b']',
             [first, b'-', last, ..] if (*first..=*last).contains(&byte) => return true,
             [_, b'-', _, rest @ ..] => rest,
             [literal, ..] if *literal == byte => return true,

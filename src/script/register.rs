@@ -4,25 +4,26 @@ use super::ScriptFlags;
 use super::errors::Thrown;
 use super::interpreter::Exchange;
 use super::library::{LibraryFunction, NAME_RULE, is_name};
-use mlua::{Function, Lua, Table, Value, Variadic};
+use mlua::{Function, Lua, RegistryKey, Table, Value, Variadic};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// The functions of a library themselves, by their names.
+pub(super) type Callbacks = HashMap<String, Rc<RegistryKey>>;
 
 /// The functions of a library that is loaded.
+#[derive(Default)]
 pub(super) struct Registered {
     pub functions: Vec<LibraryFunction>,
-    /// The functions themselves, by their names.
-    pub callbacks: Table,
+    pub callbacks: Callbacks,
 }
 
 impl Registered {
-    pub fn new(lua: &Lua) -> mlua::Result<Registered> {
-        Ok(Registered { functions: Vec::new(), callbacks: lua.create_table()? })
-    }
-
-    fn add(&mut self, function: LibraryFunction, callback: Function) -> mlua::Result<()> {
+    fn add(&mut self, lua: &Lua, function: LibraryFunction, callback: Function) -> mlua::Result<()> {
         if self.functions.iter().any(|known| known.name.eq_ignore_ascii_case(&function.name)) {
             return Err(Thrown::refusal("Function already exists in the library"));
         }
-        self.callbacks.raw_set(function.name.as_str(), callback)?;
+        self.callbacks.insert(function.name.clone(), Rc::new(lua.create_registry_value(callback)?));
         self.functions.push(function);
         Ok(())
     }
@@ -65,7 +66,7 @@ pub(super) fn register(lua: &Lua, exchange: &Exchange, args: &Variadic<Value>) -
     let name = String::from_utf8(name).ok().filter(|name| is_name(name.as_bytes()));
     let name = name.ok_or_else(|| Thrown::refusal(NAME_RULE))?;
     let function = LibraryFunction { name, description: description.map(Vec::into_boxed_slice), flags };
-    exchange.registered.borrow_mut().as_mut().map_or(Ok(()), |registered| registered.add(function, callback))
+    exchange.registered.borrow_mut().as_mut().map_or(Ok(()), |registered| registered.add(lua, function, callback))
 }
 
 /// A text, or a number, which counts as one. Errors: `refusal`, if it is neither.

@@ -139,7 +139,8 @@ impl RunningScripts {
         }
         place.is_obedient.store(is_obedient, Ordering::Relaxed);
         place.is_function.store(is_function, Ordering::Relaxed);
-        place.number.fetch_add(1, Ordering::Relaxed);
+        // Nobody else changes what is claimed.
+        place.number.store(place.number.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         place.begun_ms.store(begun_ms, Ordering::Release);
         Running { scripts: self, place }
     }
@@ -236,7 +237,8 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if self.place.is_busy.swap(false, Ordering::AcqRel) {
+        if self.place.is_busy.load(Ordering::Relaxed) {
+            self.place.is_busy.store(false, Ordering::Release);
             *self.place.busy.lock() = None;
             self.scripts.busy.fetch_sub(1, Ordering::AcqRel);
         }

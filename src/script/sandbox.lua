@@ -11,11 +11,10 @@ local byte, find, sub, concat = string.byte, string.find, string.sub, table.conc
 local loadstring, resume = loadstring, coroutine.resume
 
 -- What a stand-in shows, and the stand-in of a table.
-local real = setmetatable({}, { __mode = "k" })
+local real = {}
 -- Metatables of what `newproxy` has made.
 local of_proxies = setmetatable({}, { __mode = "k" })
-local guards = setmetatable({}, { __mode = "v" })
-local stand_ins = {}
+local guards = {}
 
 local READ_ONLY = "Attempt to modify a readonly table"
 
@@ -217,19 +216,10 @@ local function counted(f)
         return f(a, b)
     end
 end
-table.insert = native.insertion(table.insert)
+table.insert = native.insertion(table.insert, real)
 shown.unpack = native.unpack(unpack)
--- What a script does to the collector ends with it: these are Lua's own settings.
-local collected = {}
-shown.collectgarbage = native.noting(collectgarbage, collected)
-local function restore_collector()
-    if collected[1] then
-        collected[1] = nil
-        collectgarbage("setpause", 200)
-        collectgarbage("setstepmul", 200)
-        collectgarbage("restart")
-    end
-end
+-- What a script does to the collector ends with it.
+shown.collectgarbage = native.noting(collectgarbage)
 table.foreach, table.foreachi = native.callbacks(table.foreach, counted), native.callbacks(table.foreachi, counted)
 table.sort = native.sort(table.sort, counted, function(a, b)
     return a < b
@@ -263,34 +253,6 @@ local strings = getmetatable("")
 strings.__index = shown.string
 guard(strings)
 guard(getmetatable(shown))
-for stand_in in next, real do
-    stand_ins[#stand_ins + 1] = stand_in
-end
-
--- Runs a compiled script, or a function of a library with its arguments. What functions that know nothing of stand-ins have
--- put into them (`table.insert`) goes.
-local function run(script, keys, args)
-    local called = script
-    if keys == nil and native.has_deprecated_api then
-        -- Whatever it made of it the last time.
-        setfenv(script, seen)
-    elseif keys then
-        called = function()
-            return script(keys, args)
-        end
-    end
-    local ok, value = xpcall(called, native.handler)
-    restore_collector()
-    for i = 1, #stand_ins do
-        local stand_in = stand_ins[i]
-        local key = next(stand_in)
-        while key ~= nil do
-            rawset(stand_in, key, nil)
-            key = next(stand_in)
-        end
-    end
-    return ok, value
-end
 
 -- Runs the text of a library.
 local function load_library(text)
@@ -298,8 +260,7 @@ local function load_library(text)
     behind.__index = at_load
     local ok, value = xpcall(text, native.handler)
     behind.__index = shown
-    restore_collector()
     return ok, value
 end
 
-return run, shown, seen, load_library
+return shown, seen, load_library
