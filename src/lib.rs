@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod delay;
 pub mod eviction;
 pub mod forms;
+pub mod gateway;
 pub mod glob;
 pub mod huge_pages;
 pub mod loading;

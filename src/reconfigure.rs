@@ -41,11 +41,12 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
             client_eviction::evict(state);
         }
         Directive::MaxmemoryClients => client_eviction::evict(state),
-        Directive::TlsPort => {
+        Directive::TlsPort | Directive::HttpPort => {
             configure_tls(state)?;
             state.listen_anew().map_err(|_| "Unable to listen on this port. Check server logs.")?;
         }
         Directive::TlsReplication
+        | Directive::HttpTls
         | Directive::TlsCluster
         | Directive::TlsAuthClients
         | Directive::TlsPreferServerCiphers
@@ -63,7 +64,9 @@ pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
         | Directive::TlsCiphers
         | Directive::TlsCiphersuites => configure_tls(state)?,
         Directive::Port => state.listen_anew().map_err(|_| "Unable to listen on this port. Check server logs.")?,
-        Directive::Bind => state.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?,
+        Directive::Bind | Directive::HttpBind => {
+            state.listen_anew().map_err(|_| "Failed to bind to specified addresses.")?
+        }
         Directive::OomScoreAdj | Directive::OomScoreAdjValues => daemon::set_oom_score(settings).map_err(|error| {
             tracing::warn!("Unable to write oom_score_adj: {}", error_text(&error));
             "Failed to set current oom_score_adj. Check server logs."

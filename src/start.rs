@@ -31,7 +31,8 @@ const USAGE: &str = "radish [/path/to/redis.conf] [--directive value ...] [-]
 
 const EXAMPLES: &str = "\
 Every directive of redis.conf can be given as an argument, after a file or without one; a last `-` adds standard input.
-Radish's own directives are threads, pin-cpus, compression-threshold, compression-idle-time and field-deadline-format.
+Radish's own directives are threads, pin-cpus, compression-threshold, compression-idle-time, field-deadline-format
+and those that begin with http-.
 
 Examples:
   radish                                                    port 6379, a thread for each core

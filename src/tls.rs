@@ -29,6 +29,8 @@ pub struct Tls {
 #[derive(Clone)]
 struct Both {
     server: Arc<ServerConfig>,
+    /// The same for clients that speak HTTP.
+    http: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
 }
 
@@ -57,6 +59,7 @@ const ABSENT_CLASSES: [&str; 24] = [
 /// Whether the configuration asks for TLS.
 pub fn is_wanted(settings: &Settings) -> bool {
     settings.int(Directive::TlsPort) != 0
+        || settings.flag(Directive::HttpTls) && settings.int(Directive::HttpPort) != 0
         || settings.flag(Directive::TlsReplication)
         || settings.flag(Directive::TlsCluster)
 }
@@ -72,6 +75,11 @@ impl Tls {
     /// How clients are served. Errors: TLS is off.
     pub fn server(&self) -> std::io::Result<Arc<ServerConfig>> {
         self.both.read().as_ref().map(|both| Arc::clone(&both.server)).ok_or_else(is_off)
+    }
+
+    /// How clients of the gateway are served. Errors: TLS is off.
+    pub fn http(&self) -> std::io::Result<Arc<ServerConfig>> {
+        self.both.read().as_ref().map(|both| Arc::clone(&both.http)).ok_or_else(is_off)
     }
 
     /// How other servers are connected to. Errors: TLS is off.
@@ -218,7 +226,9 @@ fn read(settings: &Settings) -> Result<Both, String> {
         let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         builder.with_client_cert_resolver(shown)
     };
-    Ok(Both { server: Arc::new(server), client: Arc::new(client) })
+    let mut http = server.clone();
+    http.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Both { server: Arc::new(server), http: Arc::new(http), client: Arc::new(client) })
 }
 
 /// Sessions that are kept at most for clients that come back.

@@ -16,6 +16,7 @@ mod dump;
 mod eviction;
 mod failover;
 mod functions;
+mod gateway;
 mod geo;
 mod hashes;
 mod hyperloglogs;

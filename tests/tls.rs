@@ -339,3 +339,42 @@ fn servers_speak_tls_with_each_other() {
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(reader.info("master_link_status"), "down");
 }
+
+#[test]
+fn the_gateway_speaks_tls_and_agrees_on_a_version_of_http() {
+    let authority = Authority::new();
+    let (port, _claim) = claim_port();
+    let own = authority.arguments();
+    let port_text = port.to_string();
+    let mut arguments = vec!["--http-port", &port_text, "--http-tls", "yes", "--tls-auth-clients", "no"];
+    arguments.extend(own.iter().map(String::as_str));
+    let server = Server::start(&arguments);
+    let connect = |protocols: &[&[u8]]| {
+        let mut config = (*authority.client(None, rustls::ALL_VERSIONS)).clone();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let name = ServerName::try_from("server").expect("a name");
+        let mut session = ClientConnection::new(Arc::new(config), name).expect("a session");
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("the gateway accepts");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        session.complete_io(&mut socket).expect("it is let in");
+        StreamOwned::new(session, socket)
+    };
+    let mut stream = connect(&[b"http/1.1"]);
+    stream.write_all(b"GET /ping HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").expect("it is read");
+    let mut answer = String::new();
+    // The end need not be said.
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with(r#"{"result":"PONG"}"#), "{answer}");
+    let mut stream = connect(&[b"h2", b"http/1.1"]);
+    assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").expect("it is read");
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).expect("settings");
+    assert_eq!(head[3], 4, "a frame of settings");
+    // Who speaks no TLS is hung up on, and RESP goes on without it.
+    let mut plain = TcpStream::connect(("127.0.0.1", port)).expect("the gateway accepts");
+    plain.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    plain.write_all(b"GET /ping HTTP/1.1\r\n\r\n").expect("it is read");
+    assert!(!matches!(plain.read(&mut [0; 1]), Ok(1)));
+    server.connect().play("> PING\nPONG");
+}

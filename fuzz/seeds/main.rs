@@ -16,6 +16,7 @@ fn main() -> io::Result<()> {
     write(&directory, "command", commands(&conversations))?;
     write(&directory, "config", configurations())?;
     write(&directory, "glob", globs())?;
+    write(&directory, "http_body", bodies(&conversations))?;
     write(&directory, "number", numbers())?;
     write(&directory, "payload", payloads())?;
     write(&directory, "rdb_file", files())?;
@@ -63,6 +64,33 @@ fn encode<'a>(words: impl ExactSizeIterator<Item = &'a str>) -> Vec<u8> {
         request.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
     }
     request
+}
+
+/// Commands in JSON, MessagePack and paths, one at a time and several.
+fn bodies(conversations: &[Vec<String>]) -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for conversation in conversations {
+        for line in conversation.iter().take(3) {
+            let words: Vec<_> = line.split(' ').collect();
+            let json = format!("{words:?}");
+            let mut packed = vec![0x90 | words.len().min(15) as u8];
+            for word in words.iter().take(15) {
+                packed.extend([0xD9, word.len().min(255) as u8]);
+                packed.extend(&word.as_bytes()[..word.len().min(255)]);
+            }
+            let path = format!("/{}?EX=1&NX", words.join("/"));
+            for (kind, body) in [
+                (0, json.clone().into_bytes()),
+                (1, format!("[{json},{json}]").into_bytes()),
+                (2, packed.clone()),
+                (3, [&[0x92][..], &packed, &packed].concat()),
+                (4, path.into_bytes()),
+            ] {
+                inputs.push([&[kind][..], &body].concat());
+            }
+        }
+    }
+    inputs
 }
 
 /// Conversations in arrays and inline, cut in many ways, and requests that are none.

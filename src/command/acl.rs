@@ -115,9 +115,9 @@ fn context_of(session: &Session) -> Context {
 }
 
 /// Notes that a password was wrong.
-pub(super) fn note_wrong_password(call: &mut Call, user: &[u8]) {
-    call.state.stats.add(Figure::AuthFailures, 1);
-    note(call.state, call.session, call.args, (Reason::Auth, context_of(call.session)), call.arg(0), user);
+pub(super) fn note_wrong_password(state: &State, session: &Session, args: Args<'_>, user: &[u8]) {
+    state.stats.add(Figure::AuthFailures, 1);
+    note(state, session, args, (Reason::Auth, context_of(session)), args.at(0), user);
 }
 
 fn note(state: &State, session: &Session, args: Args<'_>, why: (Reason, Context), object: &[u8], user: &[u8]) {

@@ -3,9 +3,10 @@
 use super::call::{Call, Mode};
 use super::{acl, monitor, pubsub, tracking, transaction};
 use crate::acl::{Account, DEFAULT};
-use crate::client::{ClientFlags, ReplyMode};
+use crate::client::{ClientFlags, ReplyMode, Session};
 use crate::config::Directive;
-use crate::resp::{CommandResult, ErrorReply, Protocol};
+use crate::resp::{CommandResult, ErrorReply, OwnedRequest, Protocol};
+use crate::state::State;
 use crate::value::number;
 use std::sync::Arc;
 
@@ -49,27 +50,58 @@ pub fn quit(call: &mut Call) -> CommandResult {
 /// `RESET`: back to the state of a new connection.
 pub fn reset(call: &mut Call) -> CommandResult {
     transaction::abandon_held(call);
-    let session = &mut *call.session;
-    pubsub::leave(call.state, session);
-    monitor::leave(call.state, session);
-    tracking::disable(call.state, session);
+    forget(call.state, call.session);
+    call.session.set_protocol(Protocol::Resp2);
+    call.reply.set_protocol(Protocol::Resp2);
+    let open = !call.state.acl.needs_password();
+    become_user(call.session, call.state.acl.default_account(), open);
+    call.reply.simple("RESET")
+}
+
+/// Forgets what a client has said of itself and of what it listens to.
+fn forget(state: &State, session: &mut Session) {
+    pubsub::leave(state, session);
+    monitor::leave(state, session);
+    tracking::disable(state, session);
     session.client.set(ClientFlags::NO_EVICT | ClientFlags::NO_TOUCH, false);
     session.no_touch = false;
     session.reply_mode = ReplyMode::On;
     session.select(0);
-    session.set_protocol(Protocol::Resp2);
-    call.reply.set_protocol(Protocol::Resp2);
     session.client.names.write().name = Box::default();
-    let open = !call.state.acl.needs_password();
-    become_user(call, call.state.acl.default_account(), open);
-    call.reply.simple("RESET")
 }
 
-fn become_user(call: &mut Call, account: Arc<Account>, authenticated: bool) {
-    call.session.client.names.write().user.clone_from(&account.name);
-    call.session.account = account;
-    call.session.is_authenticated = authenticated;
-    call.session.client.set(ClientFlags::AUTHENTICATED, authenticated);
+/// Makes a session that of a new client, which has logged in, with a name and a password, if it says so. Returns whether it may
+/// send commands: false if the login is wrong, or needed.
+pub fn begin(state: &State, session: &mut Session, login: Option<(&[u8], &[u8])>, protocol: Protocol) -> bool {
+    transaction::abandon(state, session);
+    forget(state, session);
+    session.set_protocol(protocol);
+    become_user(session, state.acl.default_account(), login.is_none() && !state.acl.needs_password());
+    if let Some((user, password)) = login {
+        if let Some(account) = state.acl.authenticate(user, password) {
+            become_user(session, Arc::clone(&account), true);
+            if !is_known(state, &account) {
+                state.clients.kill(&session.client);
+            }
+        } else {
+            let request = OwnedRequest::new([&b"AUTH"[..], user].into_iter());
+            acl::note_wrong_password(state, session, request.args(), user);
+        }
+    }
+    session.is_authenticated
+}
+
+/// Whether a user is still there. Whoever deletes one ends the connections that are this user's: the one that has just become so
+/// may not have been yet.
+fn is_known(state: &State, account: &Arc<Account>) -> bool {
+    state.acl.find(&account.name).is_some_and(|known| Arc::ptr_eq(&known, account))
+}
+
+fn become_user(session: &mut Session, account: Arc<Account>, authenticated: bool) {
+    session.client.names.write().user.clone_from(&account.name);
+    session.account = account;
+    session.is_authenticated = authenticated;
+    session.client.set(ClientFlags::AUTHENTICATED, authenticated);
 }
 
 /// `AUTH [username] password`
@@ -95,15 +127,14 @@ pub fn auth(call: &mut Call) -> CommandResult {
 fn log_in(call: &mut Call, user: &[u8], password: &[u8]) -> CommandResult {
     match call.state.acl.authenticate(user, password) {
         Some(account) => {
-            become_user(call, Arc::clone(&account), true);
-            // Whoever deletes a user ends the connections that are this user's: this one may not have been yet.
-            if !call.state.acl.find(user).is_some_and(|known| Arc::ptr_eq(&known, &account)) {
+            become_user(call.session, Arc::clone(&account), true);
+            if !is_known(call.state, &account) {
                 super::client::kill(call, &Arc::clone(&call.session.client));
             }
             Ok(())
         }
         None => {
-            acl::note_wrong_password(call, user);
+            acl::note_wrong_password(call.state, call.session, call.args, user);
             Err(WRONG_PASSWORD)
         }
     }

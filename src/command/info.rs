@@ -153,9 +153,15 @@ fn server(call: &mut Call, text: &mut Text) {
         text.field("shutdown_in_milliseconds", left_ms);
     }
     let mut listeners = 0;
-    let bind: String = state.settings.words(Directive::Bind).iter().map(|address| format!(",bind={address}")).collect();
-    for (name, port) in [("tcp", port), ("tls", state.settings.int(Directive::TlsPort))] {
+    for (name, addresses, port) in [
+        ("tcp", Directive::Bind, Directive::Port),
+        ("tls", Directive::Bind, Directive::TlsPort),
+        ("http", Directive::HttpBind, Directive::HttpPort),
+    ] {
+        let port = state.settings.int(port);
         if port != 0 {
+            let bind =
+                state.settings.words(addresses).iter().map(|address| format!(",bind={address}")).collect::<String>();
             text.field(&format!("listener{listeners}"), format!("name={name}{bind},port={port}"));
             listeners += 1;
         }

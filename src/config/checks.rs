@@ -114,6 +114,19 @@ pub(super) fn bind(words: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reason> {
     Ok(none_if_empty(words).to_vec())
 }
 
+/// `http-cors-origin origin ...`; one empty word for none.
+pub(super) fn origins(words: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reason> {
+    let words = none_if_empty(words);
+    let is_origin = |word: &Vec<u8>| {
+        let Ok(text) = std::str::from_utf8(word) else { return false };
+        text == "*" || text.split_once("://").is_some_and(|(scheme, host)| !scheme.is_empty() && !host.contains('/'))
+    };
+    match words.iter().find(|word| !is_origin(word)) {
+        None => Ok(words.to_vec()),
+        Some(_) => Err("an origin is '*' or of the form https://host:port".into()),
+    }
+}
+
 /// `replicaof host port` or `replicaof no one`.
 pub(super) fn replicaof(words: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reason> {
     let [host, port] = words else { return Err("wrong number of arguments".into()) };

@@ -104,6 +104,25 @@ directives! {
     /// In whose form files, copies for replicas and `DUMP` have hashes of which fields have deadlines.
     FieldDeadlineFormat = Entry::choice::<FieldDeadlineFormat>("field-deadline-format", FieldDeadlineFormat::Redis.number());
 
+    // The HTTP gateway.
+
+    /// Port of the HTTP gateway; 0 for none.
+    HttpPort = Entry::integer("http-port", 0, 0, 65535);
+    /// Addresses that it listens on; `-` before one that may be missing on this machine.
+    HttpBind = Entry::list("http-bind", &["127.0.0.1", "-::1"], checks::bind);
+    /// Whether it speaks TLS, with the certificates of `tls-port`.
+    HttpTls = Entry::yes_no("http-tls", false);
+    /// Seconds after which a connection without requests is closed.
+    HttpKeepalive = Entry::integer("http-keepalive", 60, 1, 86400);
+    /// Requests after which a connection is closed.
+    HttpMaxRequests = Entry::integer("http-max-requests", 1000, 1, INT_MAX);
+    /// Seconds that a client may take to send the head of a request, and between pieces of its body.
+    HttpTimeout = Entry::integer("http-timeout", 10, 1, 3600);
+    /// Bytes of a request's body, and of a message of a WebSocket.
+    HttpMaxBody = Entry::memory("http-max-body", 16 * MB, KB, 512 * MB);
+    /// Origins of pages that may use the gateway; `*` for any, none by default.
+    HttpCorsOrigin = Entry::list("http-cors-origin", &[], checks::origins);
+
     // Listening and connections.
 
     /// Port of the TCP listener; 0 for none.

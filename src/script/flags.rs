@@ -18,13 +18,18 @@ impl ScriptFlags {
     /// In a cluster, it may use keys of several slots.
     pub const ALLOW_CROSS_SLOT_KEYS: ScriptFlags = ScriptFlags(1 << 4);
 
+    /// It uses no other keys than those that it is given, as scripts of `@upstash/ratelimit` say. Here that is found out
+    /// (`script::proof`), so it makes no difference.
+    pub const ALLOW_KEY_LOCKING: ScriptFlags = ScriptFlags(1 << 5);
+
     /// Every flag with its name.
-    pub const ALL: [(&'static str, ScriptFlags); 5] = [
+    pub const ALL: [(&'static str, ScriptFlags); 6] = [
         ("no-writes", ScriptFlags::NO_WRITES),
         ("allow-oom", ScriptFlags::ALLOW_OOM),
         ("allow-stale", ScriptFlags::ALLOW_STALE),
         ("no-cluster", ScriptFlags::NO_CLUSTER),
         ("allow-cross-slot-keys", ScriptFlags::ALLOW_CROSS_SLOT_KEYS),
+        ("allow-key-locking", ScriptFlags::ALLOW_KEY_LOCKING),
     ];
 
     /// The flag of this name.

@@ -15,7 +15,7 @@ use crate::command::{self, Outcome, Postponed};
 use crate::config::Directive;
 use crate::replication::Stage;
 use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, Span};
-use crate::state::unix_time_ms;
+use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
@@ -119,6 +119,11 @@ impl Connection {
             postponed: None,
             turn_begun: 0,
         }
+    }
+
+    /// Changes the session between requests.
+    pub fn with_session<T>(&mut self, change: impl FnOnce(&State, &mut Session) -> T) -> T {
+        change(&self.worker.state, &mut self.session)
     }
 
     /// Ends everything that ties the client to the server.

@@ -3,6 +3,7 @@
 use super::worker::{Arrival, Socket, WorkerHandle, register};
 use crate::client::Endpoint;
 use crate::config::{Directive, Settings, error_text};
+use crate::gateway;
 use crate::state::State;
 use crate::stats::Figure;
 use socket2::{Domain, Protocol, SockAddr, Socket as RawSocket, TcpKeepalive, Type};
@@ -37,10 +38,12 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub enum Transport {
     Plain,
     Tls,
+    /// The gateway's, over TLS or not.
+    Http,
 }
 
 /// What clients may speak.
-pub const TRANSPORTS: [Transport; 2] = [Transport::Plain, Transport::Tls];
+pub const TRANSPORTS: [Transport; 3] = [Transport::Plain, Transport::Tls, Transport::Http];
 
 impl Transport {
     /// As Redis calls it.
@@ -48,6 +51,7 @@ impl Transport {
         match self {
             Transport::Plain => "tcp",
             Transport::Tls => "tls",
+            Transport::Http => "http",
         }
     }
 
@@ -56,15 +60,21 @@ impl Transport {
         let directive = match self {
             Transport::Plain => Directive::Port,
             Transport::Tls => Directive::TlsPort,
+            Transport::Http => Directive::HttpPort,
         };
         settings.int(directive) as u16
     }
+
+    /// The addresses for it.
+    pub fn addresses(self, settings: &Settings) -> Vec<String> {
+        settings.words(if self == Transport::Http { Directive::HttpBind } else { Directive::Bind })
+    }
 }
 
-/// Opens the sockets that `bind` and the port of a transport ask for. An address with a leading `-` may be unavailable, and any may
+/// Opens the sockets that the addresses and the port of a transport ask for. An address with a leading `-` may be unavailable, and any may
 /// be of a kind that the system does not have.
 pub fn open_tcp(settings: &Settings, transport: Transport) -> io::Result<Vec<std::net::TcpListener>> {
-    let (addresses, port) = (settings.words(Directive::Bind), transport.port(settings));
+    let (addresses, port) = (transport.addresses(settings), transport.port(settings));
     if port == 0 {
         return Ok(Vec::new());
     }
@@ -213,8 +223,17 @@ fn admit_tcp(
         let probes = TcpKeepalive::new().with_time(seconds).with_interval((seconds / 3).max(Duration::from_secs(1)));
         socket2::SockRef::from(&socket).set_tcp_keepalive(&probes.with_retries(3))?;
     }
-    // Who waits for a handshake cannot be told anything.
-    let mut send_away = |reason: &[u8]| if transport == Transport::Plain { socket.write_all(reason) } else { Ok(()) };
+    let speaks_tls = match transport {
+        Transport::Plain => false,
+        Transport::Tls => true,
+        Transport::Http => state.settings.flag(Directive::HttpTls),
+    };
+    let mut send_away = |reason: &[u8]| match transport {
+        // Who waits for a handshake cannot be told anything.
+        _ if speaks_tls => Ok(()),
+        Transport::Http => socket.write_all(&gateway::refusal(reason)),
+        _ => socket.write_all(reason),
+    };
     if is_full(state) {
         return send_away(TOO_MANY_CLIENTS);
     }
@@ -230,11 +249,8 @@ fn admit_tcp(
     state.stats.add(Figure::ConnectionsReceived, 1);
     let local = Endpoint::Tcp(socket.local_addr()?);
     let client = register(state, Endpoint::Tcp(address), local, socket.as_raw_fd());
-    let socket = match transport {
-        Transport::Plain => Socket::Tcp(socket),
-        Transport::Tls => Socket::Tls(socket),
-    };
-    hand_over(Arrival { socket, client }, workers);
+    let socket = if speaks_tls { Socket::Tls(socket) } else { Socket::Tcp(socket) };
+    hand_over(Arrival { socket, client, is_http: transport == Transport::Http }, workers);
     Ok(())
 }
 
@@ -258,7 +274,8 @@ pub async fn accept_unix(
                     state.stats.add(Figure::ConnectionsReceived, 1);
                     let endpoint = Endpoint::Unix(Arc::clone(&path));
                     let client = register(&state, endpoint.clone(), endpoint, socket.as_raw_fd());
-                    hand_over(Arrival { socket: Socket::Unix(socket), client }, &workers);
+                    let socket = Socket::Unix(socket);
+                    hand_over(Arrival { socket, client, is_http: false }, &workers);
                 }
                 Err(error) => tracing::debug!("Accepting client connection: {error}"),
             },
@@ -271,7 +288,7 @@ pub async fn accept_unix(
 }
 
 /// Whether there is no room for another client; counts the one that is refused.
-fn is_full(state: &State) -> bool {
+pub fn is_full(state: &State) -> bool {
     let full = state.clients.len() as i64 >= state.settings.int(Directive::Maxclients);
     if full {
         state.stats.add(Figure::ConnectionsRejected, 1);

@@ -1,7 +1,7 @@
-//! The TCP sockets that are open, and how others take their place when `port`, `tls-port` or `bind` changes.
+//! The TCP sockets that are open, and how others take their place when `port`, `tls-port`, `http-port` or their addresses change.
 
 use super::listen::{self, TRANSPORTS, Transport};
-use crate::config::{Directive, Settings};
+use crate::config::Settings;
 use crate::state::Listening;
 use parking_lot::Mutex;
 use std::io;
@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub struct Listeners {
     plain: Mutex<Open>,
     tls: Mutex<Open>,
+    http: Mutex<Open>,
     opened: UnboundedSender<(TcpListener, Transport)>,
 }
 
@@ -28,13 +29,14 @@ impl Listeners {
     /// No sockets yet; those that are opened come out of the receiver.
     pub fn new() -> (Listeners, UnboundedReceiver<(TcpListener, Transport)>) {
         let (opened, arrivals) = unbounded_channel();
-        (Listeners { plain: Mutex::default(), tls: Mutex::default(), opened }, arrivals)
+        (Listeners { plain: Mutex::default(), tls: Mutex::default(), http: Mutex::default(), opened }, arrivals)
     }
 
     fn open(&self, transport: Transport) -> &Mutex<Open> {
         match transport {
             Transport::Plain => &self.plain,
             Transport::Tls => &self.tls,
+            Transport::Http => &self.http,
         }
     }
 
@@ -46,7 +48,7 @@ impl Listeners {
     /// Listens for a transport where the settings say, and nowhere else. If that fails after a change of the port, the sockets
     /// stay as they are; after a change of `bind` there are none left, and the caller goes back to settings that worked.
     pub fn update(&self, settings: &Settings, transport: Transport) -> io::Result<()> {
-        let (addresses, port) = (settings.words(Directive::Bind), transport.port(settings));
+        let (addresses, port) = (transport.addresses(settings), transport.port(settings));
         let mut open = self.open(transport).lock();
         if port == open.port && addresses == open.addresses {
             return Ok(());

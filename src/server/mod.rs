@@ -3,6 +3,7 @@
 mod connection;
 mod cron;
 mod full_sync;
+mod http;
 mod intake;
 mod listen;
 mod listeners;

@@ -1,5 +1,6 @@
 //! The kinds of socket that a client can be at the other end of.
 
+use crate::gateway::ServerEnd;
 use socket2::SockRef;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::pin::Pin;
@@ -13,6 +14,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// The handshake is over.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A client of the gateway.
+    Pipe(ServerEnd),
 }
 
 impl Stream {
@@ -29,6 +32,7 @@ impl Stream {
                 }
                 Poll::Ready(Ok(()))
             }
+            Stream::Pipe(pipe) => pipe.poll_read_ready(cx),
         }
     }
 
@@ -36,7 +40,7 @@ impl Stream {
     #[inline]
     pub fn is_behind(&self) -> bool {
         match self {
-            Stream::Tcp(_) | Stream::Unix(_) => false,
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Pipe(_) => false,
             Stream::Tls(stream) => stream.get_ref().1.wants_write(),
         }
     }
@@ -62,6 +66,7 @@ impl Stream {
                     session.process_new_packets().map_err(io::Error::other)?;
                 }
             }
+            Stream::Pipe(pipe) => pipe.read_now(buffer),
         }
     }
 
@@ -81,6 +86,7 @@ impl Stream {
                 }
                 Ok(written)
             }
+            Stream::Pipe(pipe) => pipe.write_now(bytes),
         }
     }
 }
@@ -91,6 +97,7 @@ impl AsyncRead for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_read(cx, buffer),
         }
     }
 }
@@ -101,6 +108,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_write(cx, bytes),
         }
     }
 
@@ -113,6 +121,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_write_vectored(cx, slices),
         }
     }
 
@@ -122,7 +131,7 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Stream::Tcp(_) | Stream::Unix(_) => Poll::Ready(Ok(())),
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Pipe(_) => Poll::Ready(Ok(())),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -132,6 +141,7 @@ impl AsyncWrite for Stream {
             Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Pipe(pipe) => Pin::new(pipe).poll_shutdown(cx),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One thread of the server: its runtime, its buffers, its connections.
 
 use super::connection::{self, Connection};
+use super::http;
 use super::intake::Pipeline;
 use super::stream::Stream;
 use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
@@ -57,15 +58,20 @@ pub struct Worker {
 impl Worker {
     /// Serves what a socket sends, in a task of its own. The client may send something before the task runs.
     fn begin(self: &Rc<Self>, arrival: Arrival) {
-        let (worker, client) = (Rc::clone(self), arrival.client);
+        let (worker, client, is_http) = (Rc::clone(self), arrival.client, arrival.is_http);
         let opened = open(arrival.socket).map(|opened| match opened {
-            Opened::Ready(stream) => Ok(worker.connect(stream, &client)),
-            Opened::Greeting(socket) => Err(socket),
+            Opened::Ready(stream) if !is_http => Ok(worker.connect(stream, &client)),
+            opened => Err(opened),
         });
         tokio::task::spawn_local(async move {
             match opened {
                 Ok(Ok(connection)) => connection::serve(connection).await,
-                Ok(Err(socket)) => match greet(&worker.state, socket, &client).await {
+                Ok(Err(opened)) => match greet(&worker.state, opened, &client, is_http).await {
+                    Ok(stream) if is_http => {
+                        http::serve(&worker, stream, client).await;
+                        worker.count.fetch_sub(1, Ordering::Relaxed);
+                        return;
+                    }
                     Ok(stream) => {
                         let connection = worker.connect(stream, &client);
                         connection::serve(connection).await;
@@ -77,14 +83,19 @@ impl Worker {
                 },
                 Err(error) => tracing::warn!("Error registering fd event for the new client: {error}"),
             }
-            worker.connections.borrow_mut().remove(&client.id);
-            worker.state.clients.remove(&client);
+            worker.forget(&client);
             worker.count.fetch_sub(1, Ordering::Relaxed);
         });
     }
 
+    /// A client has left.
+    pub fn forget(&self, client: &Client) {
+        self.connections.borrow_mut().remove(&client.id);
+        self.state.clients.remove(client);
+    }
+
     /// Begins to serve a client over a stream.
-    fn connect(self: &Rc<Self>, stream: Stream, client: &Arc<Client>) -> Rc<RefCell<Connection>> {
+    pub fn connect(self: &Rc<Self>, stream: Stream, client: &Arc<Client>) -> Rc<RefCell<Connection>> {
         let acl = &self.state.acl;
         let identity = Identity::new(Arc::clone(client), acl.default_account(), !acl.needs_password());
         let session = Session::new(identity);
@@ -124,6 +135,8 @@ impl Worker {
 pub struct Arrival {
     pub socket: Socket,
     pub client: Arc<Client>,
+    /// It is the gateway's.
+    pub is_http: bool,
 }
 
 pub enum Socket {
@@ -219,9 +232,14 @@ fn open(socket: Socket) -> std::io::Result<Opened> {
     })
 }
 
-/// Shakes hands with a client. Errors: it cannot be understood or is not let in, takes too long, or was killed meanwhile.
-async fn greet(state: &State, socket: TcpStream, client: &Client) -> std::io::Result<Stream> {
-    let acceptor = TlsAcceptor::from(state.tls.server()?);
+/// Shakes hands with a client, if TLS is spoken. Errors: it cannot be understood or is not let in, takes too long, or was killed
+/// meanwhile.
+async fn greet(state: &State, opened: Opened, client: &Client, is_http: bool) -> std::io::Result<Stream> {
+    let socket = match opened {
+        Opened::Ready(stream) => return Ok(stream),
+        Opened::Greeting(socket) => socket,
+    };
+    let acceptor = TlsAcceptor::from(if is_http { state.tls.http()? } else { state.tls.server()? });
     let accept = async {
         let mut first = [0];
         // Who speaks something else would not understand what is wrong.
