@@ -570,9 +570,30 @@ fn floods_of_http2_streams_end_the_connection_and_harm_nobody() {
 }
 
 #[test]
+fn who_takes_no_response_is_not_waited_for() {
+    let gateway = Gateway::start(&["--http-keepalive", "1"]);
+    let mut stream = TcpStream::connect(("127.0.0.1", gateway.port)).expect("the gateway accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    // Settings that leave no room for bodies, and a request: GET http://localhost/echo/x
+    let mut bytes =
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x00".to_vec();
+    let head = b"\x82\x86\x44\x07/echo/x\x41\x09localhost";
+    bytes.extend_from_slice(&[0, 0, head.len() as u8, 1, 5, 0, 0, 0, 1]);
+    bytes.extend_from_slice(head);
+    stream.write_all(&bytes).expect("the server reads");
+    let mut answer = Vec::new();
+    // It may end in any way.
+    let _ = stream.read_to_end(&mut answer);
+    assert!(!answer.windows(6).any(|text| text == b"result"), "there was no room for it");
+    let mut resp = gateway.server.connect();
+    eventually("the end of its client", || resp.info("connected_clients") == "1");
+}
+
+#[test]
 fn the_port_can_be_changed_and_closed() {
     let gateway = Gateway::start(&[]);
     let mut resp = gateway.server.connect();
+    assert!(resp.info("listener1").starts_with("name=http,bind=127.0.0.1,"));
     let (port, _claim) = claim_port();
     assert_eq!(resp.ask(&format!("CONFIG SET http-port {port}")), "OK");
     assert!(TcpStream::connect(("127.0.0.1", gateway.port)).is_err());

@@ -163,8 +163,7 @@ impl Traffic {
 /// Serves HTTP to a client, which has been registered, until the connection ends.
 pub async fn serve(host: Rc<dyn Host>, socket: Socket, client: Arc<Client>) {
     let clients = Clients::new(host, client);
-    let state = Arc::clone(clients.state());
-    let idle_max = Duration::from_secs(state.settings.int(Directive::HttpKeepalive) as u64);
+    let idle_max = Duration::from_secs(clients.state().settings.int(Directive::HttpKeepalive) as u64);
     let (is_http2, transport): (bool, Box<dyn Transport>) = match socket {
         Socket::Tls(stream) => (stream.get_ref().1.alpn_protocol() == Some(b"h2"), stream),
         Socket::Tcp(socket) => match tokio::time::timeout(idle_max, begins_http2(&socket, &clients)).await {
@@ -197,7 +196,7 @@ pub async fn serve(host: Rc<dyn Host>, socket: Socket, client: Arc<Client>) {
             .serve_connection(io, service);
         loop {
             tokio::select! {
-                ended = &mut connection => return note_end(&state, ended),
+                ended = &mut connection => return note_end(ended),
                 verdict = watch.next() => match verdict {
                     Verdict::Finish => Pin::new(&mut connection).graceful_shutdown(),
                     Verdict::TooSlow | Verdict::End => return,
@@ -216,7 +215,7 @@ pub async fn serve(host: Rc<dyn Host>, socket: Socket, client: Arc<Client>) {
     loop {
         tokio::select! {
             ended = &mut connection => {
-                note_end(&state, ended);
+                note_end(ended);
                 break;
             }
             verdict = watch.next() => match verdict {
@@ -242,10 +241,10 @@ pub async fn serve(host: Rc<dyn Host>, socket: Socket, client: Arc<Client>) {
     }
 }
 
-fn note_end(state: &State, ended: hyper::Result<()>) {
+fn note_end(ended: hyper::Result<()>) {
     crate::memory::publish();
     if let Err(error) = ended {
-        tracing::debug!("HTTP connection: {error} ({} clients)", state.clients.len());
+        tracing::debug!("HTTP connection: {error}");
     }
 }
 
