@@ -406,7 +406,29 @@ fn commands_of_scripts_are_counted_and_shown() {
     client.ask("SLOWLOG RESET");
     client.ask_words(&["EVAL", "return redis.call('get', 'k')", "0"]);
     let slow = client.ask("SLOWLOG GET");
-    assert!(slow.contains("[EVAL ") && !slow.contains("[get k]"), "{slow}");
+    let (script, command) = (slow.find("[EVAL "), slow.find("[get k]"));
+    assert!(script.is_some() && script < command, "{slow}");
+    // What is refused is shown as well.
+    client.ask_words(&["EVALSHA", "nosuch", "0"]);
+    client.ask_words(&["FCALL", "nosuch", "0"]);
+    let mut shown = || std::iter::repeat_with(|| monitor.reply()).find(|line| line.contains("nosuch"));
+    let lines = [shown(), shown()];
+    assert!(lines[0].as_deref().is_some_and(|line| line.ends_with("\"EVALSHA\" \"nosuch\" \"0\"")), "{lines:?}");
+    assert!(lines[1].as_deref().is_some_and(|line| line.ends_with("\"FCALL\" \"nosuch\" \"0\"")), "{lines:?}");
+}
+
+#[test]
+fn a_function_that_nobody_knows_waits_for_the_end_of_a_pause() {
+    let server = Server::start(&[]);
+    let (mut client, mut other) = (server.connect(), server.connect());
+    client.ask("CLIENT PAUSE 100000 WRITE");
+    assert_eq!(client.ask("FCALL_RO nosuch 0"), "(ERR Function not found)");
+    client.send("FCALL nosuch 0");
+    while !other.ask("INFO clients").contains("blocked_clients:1") {
+        std::thread::yield_now();
+    }
+    other.ask("CLIENT UNPAUSE");
+    assert_eq!(client.reply(), "(ERR Function not found)");
 }
 
 const BUSY: &str = "(BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.)";

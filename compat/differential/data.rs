@@ -71,8 +71,10 @@ impl Round<'_> {
         }
         let mut digests = Vec::new();
         for server in servers {
+            // All are asked, since what they are asked is counted.
+            let digest = self.control(server, &["DEBUG", "DIGEST"])?;
             if !self.has_digest_of_its_own(server)? {
-                digests.push(self.control(server, &["DEBUG", "DIGEST"])?);
+                digests.push(digest);
             }
         }
         // A server that runs elsewhere may forbid DEBUG.
@@ -90,7 +92,6 @@ impl Round<'_> {
 
     /// Whether the server leaves out of its digest what others do not: Valkey, the deadlines of fields.
     fn has_digest_of_its_own(&mut self, server: usize) -> Result<bool, Stop> {
-        // All are asked, since what they are asked is counted.
         let keyspace = self.control(server, &["INFO", "keyspace"])?.string();
         let mut hashes = keyspace.lines().filter_map(|line| line.split_once("keys_with_volatile_items="));
         let is_valkey = self.fleet.servers[server].kind.starts_with("valkey");

@@ -6,6 +6,7 @@ use crate::words::{lines, words};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
+use sha1::{Digest, Sha1};
 
 /// A command: its name and arguments.
 pub type Command = Vec<Vec<u8>>;
@@ -123,6 +124,16 @@ impl<'a> Generator<'a> {
             }
             return;
         }
+        if let Some(of) = kind.strip_prefix("script:") {
+            command.push(self.script(of));
+            return;
+        }
+        if let Some(of) = kind.strip_prefix("digest:") {
+            let script = self.script(of);
+            let digits = Sha1::digest(&script).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            command.push(digits.into_bytes());
+            return;
+        }
         match kind {
             // A whole command of the same grammar.
             "command" => {
@@ -203,6 +214,8 @@ impl<'a> Generator<'a> {
             }
             "clientid" => format!("\0id:{}", self.random.random_range(0..4)).into_bytes(),
             "clientaddr" => format!("\0addr:{}", self.random.random_range(0..4)).into_bytes(),
+            "library" => self.word("libraries"),
+            "function" => self.pick(&["set_and_get", "sum", "peek", "fail", "nosuch", "SUM"]),
             "group" => self.pick(&["g1", "g2"]),
             "consumer" => self.pick(&["c1", "c2", "c3"]),
             kind => self.time(kind).or_else(|| self.stream_id(kind)).unwrap_or_else(|| {
@@ -267,6 +280,12 @@ impl<'a> Generator<'a> {
             "1-x",
             largest,
         ]))
+    }
+
+    /// A script for keys of a type, or for any.
+    fn script(&mut self, of: &str) -> Vec<u8> {
+        let of = if self.one_in(12) { "any" } else { of };
+        self.word(&format!("scripts-{of}"))
     }
 
     /// A key that mostly holds the type it is meant for.

@@ -9,7 +9,7 @@ use crate::tame::Peers;
 use std::collections::BTreeSet;
 
 /// The grammars by group.
-pub const GROUPS: [(&str, &str); 16] = [
+pub const GROUPS: [(&str, &str); 17] = [
     ("strings", include_str!("commands/strings.txt")),
     ("bitmaps", include_str!("commands/bitmaps.txt")),
     ("keys", include_str!("commands/keys.txt")),
@@ -26,6 +26,7 @@ pub const GROUPS: [(&str, &str); 16] = [
     ("streams", include_str!("commands/streams.txt")),
     ("sort", include_str!("commands/sort.txt")),
     ("hyperloglog", include_str!("commands/hyperloglog.txt")),
+    ("scripts", include_str!("commands/scripts.txt")),
 ];
 
 const SUBSCRIBER: &str = include_str!("commands/pubsub.txt");

@@ -16,9 +16,14 @@ pub const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// What makes a used server like a new one. Keys whose time is over go when somebody looks at them: in the background they would
 /// go from one server sooner than from another.
-const FRESH: [&[&str]; 5] = [
+const FRESH: [&[&str]; 9] = [
     &["CLIENT", "UNPAUSE"],
     &["FLUSHALL"],
+    &["SCRIPT", "FLUSH"],
+    // To flush them all at once ends Redis 8.2 where the command has waited for the end of a pause.
+    &["FUNCTION", "DELETE", "one"],
+    &["FUNCTION", "DELETE", "two"],
+    &["FUNCTION", "DELETE", "three"],
     &["SLOWLOG", "RESET"],
     &["LATENCY", "RESET"],
     &["DEBUG", "SET-ACTIVE-EXPIRE", "0"],
@@ -149,7 +154,7 @@ pub fn name_of(command: &Command) -> String {
     let mut name = String::from_utf8_lossy(command.first().map_or(b"" as &[u8], |name| name)).to_ascii_uppercase();
     let containers = [
         "CLIENT", "CONFIG", "OBJECT", "COMMAND", "MEMORY", "PUBSUB", "XGROUP", "XINFO", "SLOWLOG", "LATENCY", "DEBUG",
-        "CLUSTER",
+        "CLUSTER", "SCRIPT", "FUNCTION",
     ];
     let is_subcommand =
         |word: &&Vec<u8>| word.len() < 20 && word.iter().all(|byte| byte.is_ascii_alphabetic() || *byte == b'-');

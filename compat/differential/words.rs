@@ -13,8 +13,10 @@ static LINES: LazyLock<BTreeMap<&str, Vec<Line>>> = LazyLock::new(|| {
     for line in include_str!("words.txt").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             Some(name) if name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') => section = name,
-            // A piece of a request has spaces of its own.
-            _ if section == "request-pieces" => sections.entry(section).or_default().push(vec![unescape(line)]),
+            // A piece of a request, and a script, have spaces of their own.
+            _ if section == "request-pieces" || section.starts_with("scripts-") || section == "libraries" => {
+                sections.entry(section).or_default().push(vec![unescape(line)]);
+            }
             _ => sections.entry(section).or_default().push(line.split(' ').map(unescape).collect()),
         }
     }

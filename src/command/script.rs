@@ -9,6 +9,7 @@ use super::call::{Call, Mode};
 use super::dispatch::disk_error;
 use super::handlers::handler;
 use super::keys::Keys;
+use super::limits;
 use super::monitor;
 use super::run::{self, count_error};
 use super::tracking;
@@ -110,7 +111,7 @@ fn write_refusal(state: &State) -> Option<ErrorReply> {
     if let Some(error) = disk_error(state) {
         return Some(error);
     }
-    super::limits::lacks_replicas(state).then_some(ErrorReply::fixed("NOREPLICAS Not enough good replicas to write."))
+    limits::lacks_replicas(state).then_some(ErrorReply::fixed("NOREPLICAS Not enough good replicas to write."))
 }
 
 impl Host for Runner<'_, '_> {
@@ -133,14 +134,14 @@ impl Host for Runner<'_, '_> {
             self.has_written = true;
             self.running.note_write();
         }
-        if !state.monitors.is_empty() {
-            monitor::feed_from_script(state, self.session, spec, args);
-        }
         let begun = crate::access::ticks();
         self.keys.set_database(self.session.database);
         let logs = self.keys.begin_part(replication);
         let (failed, _) = run::call(state, self.session, spec, args, self.keys, reply, Mode::Transaction);
         self.keys.end_part(logs, replication);
+        if !state.monitors.is_empty() {
+            monitor::feed_from_script(state, self.session, spec, args);
+        }
         if self.session.client.has(ClientFlags::TRACKING)
             && spec.has(CommandFlags::READONLY)
             && let Some(declared) = self.declared.take()
@@ -149,6 +150,10 @@ impl Host for Runner<'_, '_> {
         }
         let nanoseconds = crate::access::nanoseconds_between(begun, crate::access::ticks());
         state.stats.called(spec.id, nanoseconds, failed, state.settings.flag(Directive::LatencyTracking));
+        if nanoseconds / 1000 >= limits::slow_threshold_us(state) {
+            limits::note_slow(state, self.session, spec, args, nanoseconds / 1000);
+        }
+        limits::note_large(state, self.session, spec, args, reply.len());
         Ok(())
     }
 
@@ -178,7 +183,10 @@ pub(super) fn flags_of(state: &State, spec: &CommandSpec, args: Args<'_>) -> Com
         "fcall" | "fcall_ro" => state.scripts.libraries.find(text).map(|function| function.flags()),
         _ => ask_digest(state, text, |script| script.shebang.flags).flatten(),
     };
-    let Some(says) = says else { return spec.flags };
+    let Some(says) = says else {
+        // A function that nobody knows may do anything: so have it Redis and Valkey, for CLIENT PAUSE.
+        return if spec.name == "fcall" { spec.flags.union(CommandFlags::MAY_REPLICATE) } else { spec.flags };
+    };
     let taken = [CommandFlags::STALE, CommandFlags::DENYOOM, CommandFlags::WRITE, CommandFlags::MAY_REPLICATE];
     let mut flags = taken.into_iter().fold(spec.flags, CommandFlags::without);
     if !says.has_any(ScriptFlags::NO_WRITES) {
@@ -220,6 +228,7 @@ pub(super) fn shards(state: &State, session: &Session, spec: &CommandSpec, args:
 
 /// `EVAL script numkeys [key …] [arg …]`
 pub fn eval(call: &mut Call) -> CommandResult {
+    feed_monitors(call);
     let arguments = Arguments::of(call)?;
     let script = known_or_new(call.state, call.arg(1), true)?;
     run_program(call, Program::Script(&script), &arguments)
@@ -232,6 +241,7 @@ pub fn eval_ro(call: &mut Call) -> CommandResult {
 
 /// `EVALSHA sha1 numkeys [key …] [arg …]`
 pub fn evalsha(call: &mut Call) -> CommandResult {
+    feed_monitors(call);
     let digest = Digest::named(call.arg(1)).ok_or(NO_SCRIPT)?;
     let arguments = Arguments::of(call)?;
     let script = call.state.scripts.find(&digest).ok_or(NO_SCRIPT)?;
@@ -245,6 +255,7 @@ pub fn evalsha_ro(call: &mut Call) -> CommandResult {
 
 /// `FCALL function numkeys [key …] [arg …]`
 pub fn fcall(call: &mut Call) -> CommandResult {
+    feed_monitors(call);
     let unknown = ErrorReply::fixed("ERR Function not found");
     let function = call.state.scripts.libraries.find(call.arg(1)).ok_or(unknown)?;
     let keys = call.integer(2).map_err(|_| ErrorReply::fixed("ERR Bad number of keys provided"))?;
@@ -255,6 +266,13 @@ pub fn fcall(call: &mut Call) -> CommandResult {
 /// `FCALL_RO`
 pub fn fcall_ro(call: &mut Call) -> CommandResult {
     fcall(call)
+}
+
+/// Shows monitors a request that runs a script: before its commands, and also if it is refused.
+fn feed_monitors(call: &Call) {
+    if !call.state.monitors.is_empty() {
+        monitor::feed_script(call.state, call.session, call.spec, call.args);
+    }
 }
 
 /// The number of keys that a request names.
@@ -347,9 +365,6 @@ fn start_refusal(call: &Call, flags: Option<ScriptFlags>) -> Option<ErrorReply> 
 fn run_program(call: &mut Call, program: Program<'_>, arguments: &Arguments) -> CommandResult {
     if let Some(error) = start_refusal(call, program.flags()) {
         return Err(error);
-    }
-    if !call.state.monitors.is_empty() {
-        monitor::feed_script(call.state, call.session, call.spec, call.args);
     }
     // A script whose first line says nothing has no flags.
     let flags = program.flags().unwrap_or_default();
