@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use radish::tree::{Layout, NewPayload, NoRecorder, Seed, Tree};
+use radish::tree::{Layout, NewPayload, NoRecorder, Seed, Tree, Uncounted};
 
 struct Keyspace;
 
@@ -11,6 +11,7 @@ impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
     type Recorder = NoRecorder;
+    type Count = Uncounted;
 }
 
 type Value<'a> = NewPayload<'a, Vec<u8>>;

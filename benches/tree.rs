@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use radish::tree::{Layout, NewPayload, NoRecorder, Seed, Tree};
+use radish::tree::{Count, Cut, Effort, Layout, Measure, NewPayload, NoRecorder, Seed, Tally, Tree};
 use rand::rngs::SmallRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
@@ -15,6 +16,26 @@ impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
     type Recorder = NoRecorder;
+    type Count = ByKind;
+}
+
+/// Records are counted, as those of the keyspace are.
+enum ByKind {}
+
+impl Count<Vec<u8>> for ByKind {
+    type Tally = Tally;
+
+    fn class_of_kind(kind: u8) -> usize {
+        usize::from(kind > 7)
+    }
+
+    fn class_of(_: &Vec<u8>) -> usize {
+        0
+    }
+
+    fn weight_of(boxed: &Vec<u8>) -> usize {
+        boxed.capacity()
+    }
 }
 
 const KEYS: u32 = 1_000_000;
@@ -74,6 +95,26 @@ fn operations(criterion: &mut Criterion) {
             |key| tree.put(key, VALUE, None, 1),
             BatchSize::SmallInput,
         );
+    });
+    let cut = Cut { prefix: b"key:", separator: b"00", depth: 2 };
+    criterion.bench_function("keys by prefix, nothing changed", |bencher| {
+        bencher.iter(|| black_box(tree.census(&cut, Measure::Keys, Effort { nodes: 4096, pages: 32 })));
+    });
+    criterion.bench_function("adding up, most pages changed", |bencher| {
+        bencher.iter_custom(|count| {
+            let mut elapsed = Duration::ZERO;
+            for _ in 0..count {
+                for name in names.iter().step_by(50) {
+                    let key = seed.key(name);
+                    tree.remove_key(key);
+                    tree.put(key, VALUE, None, 1);
+                }
+                let begun = Instant::now();
+                black_box(tree.add_up(b"", usize::MAX));
+                elapsed += begun.elapsed();
+            }
+            elapsed
+        });
     });
     names.shuffle(&mut rng);
     let mut next = names.iter().cycle();

@@ -5,7 +5,7 @@
 
 use std::hint::black_box;
 
-use radish::tree::{Layout, NewPayload, NoRecorder, Payload, Seed, Tree};
+use radish::tree::{Layout, NewPayload, NoRecorder, Payload, Seed, Tree, Uncounted};
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -17,6 +17,7 @@ impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
     type Recorder = NoRecorder;
+    type Count = Uncounted;
 }
 
 /// Requests that are prefetched together.

@@ -46,10 +46,10 @@ fn entry(command: &Command) -> Vec<String> {
         entry.finder.as_ref().is_none_or(|finder| !finder.is_empty() && finder.chars().all(|c| c.is_ascii_lowercase())),
         "finder is the lowercase name of a case of Finder",
     );
-    let names_data = !command.keys.is_empty() || entry.locks == Locks::All;
+    let names_data = !command.keys.is_empty() || matches!(entry.locks, Locks::All | Locks::Parts);
     require(
         names_data || !command.flags.contains(CommandFlags::WRITE),
-        "writes data, but has neither keys nor locks = \"all\"",
+        "writes data, but has neither keys nor locks = \"all\" or \"parts\"",
     );
     require(
         command.keys.is_empty() || matches!(entry.locks, Locks::Keys | Locks::Script),

@@ -93,9 +93,39 @@ pub fn literal_prefix(pattern: &[u8]) -> &[u8] {
     &pattern[..end]
 }
 
+/// Whether whatever begins with `prefix` matches `pattern`: it does if the prefix itself matches, and the pattern ends with a star
+/// that stands for anything.
+pub fn matches_all(pattern: &[u8], prefix: &[u8]) -> bool {
+    let Some(before) = pattern.strip_suffix(b"*") else { return false };
+    let is_escaped = before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+    let opens = |byte: u8| before.iter().rposition(|other| *other == byte);
+    let may_be_in_set = opens(b'[').is_some_and(|open| opens(b']').is_none_or(|close| close < open));
+    !is_escaped && !may_be_in_set && (before.is_empty() || matches(pattern, prefix, false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_matches_all_that_begins_with_a_prefix_if_it_ends_with_a_star() {
+        for (pattern, prefix, expected) in [
+            ("*", "", true),
+            ("user:*", "user:", true),
+            ("user:*", "user:1", true),
+            ("u?er:*", "uxer:", true),
+            ("[ab]*", "a", true),
+            ("user:*", "user", false),
+            ("user:*", "use", false),
+            ("user:", "user:", false),
+            ("user:*x", "user:", false),
+            (r"user:\*", "user:*", false),
+            (r"user:\\*", r"user:\", true),
+            ("user:[*", "user:*", false),
+        ] {
+            assert_eq!(matches_all(pattern.as_bytes(), prefix.as_bytes()), expected, "{pattern} {prefix}");
+        }
+    }
 
     #[test]
     fn patterns_match_as_in_redis() {

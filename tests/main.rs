@@ -26,6 +26,7 @@ mod listening;
 mod lists;
 mod messages;
 mod migrating;
+mod prefixes;
 mod readme;
 mod replication;
 mod sandbox;

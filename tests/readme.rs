@@ -125,7 +125,12 @@ fn commands_by_group() {
             [there, not_yet].map(|names| if names.is_empty() { "–".into() } else { names.join(", ") });
         writeln!(table, "| {group} | {there} | {not_yet} |").expect("a string takes all");
     }
-    let unknown: Vec<_> = unlisted.keys().collect();
-    assert!(unknown.is_empty(), "neither Redis 8.2 nor Valkey 9.1 has {unknown:?}");
+    // What neither Redis 8.2 nor Valkey 9.1 has is Radish's own, and README.md says what it does.
+    let readme = fs::read_to_string(path("README.md")).expect("README.md is text");
+    let is_told = |command: &spec::CommandSpec, name: &str| {
+        command.is_container() || name.ends_with(" HELP") || readme.contains(&format!("`{name} "))
+    };
+    let untold: Vec<_> = unlisted.iter().filter(|(name, command)| !is_told(command, name)).collect();
+    assert!(untold.is_empty(), "README.md does not tell of {untold:?}");
     check("commands", &table);
 }

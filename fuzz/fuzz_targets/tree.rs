@@ -9,7 +9,10 @@ use std::ops::ControlFlow;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use radish::tree::{Entry, Key, Layout, MAX_INLINE, NewPayload, Payload, PayloadMut, Recorder, Seed, Tree};
+use radish::tree::{
+    CLASSES, Count, Cut, Effort, Entry, Key, Layout, MAX_INLINE, Measure, NewPayload, Payload, PayloadMut, Recorder, Seed, Tally,
+    Totals, Tree,
+};
 
 struct Keyspace;
 
@@ -17,6 +20,26 @@ impl Layout for Keyspace {
     const CLOCK: bool = true;
     type Boxed = Vec<u8>;
     type Recorder = Seen;
+    type Count = ByKind;
+}
+
+/// Inline payloads by their kind; boxed ones are of one class, and weigh what their bytes are.
+enum ByKind {}
+
+impl Count<Vec<u8>> for ByKind {
+    type Tally = Tally;
+
+    fn class_of_kind(kind: u8) -> usize {
+        usize::from(kind) % (CLASSES - 1)
+    }
+
+    fn class_of(_: &Vec<u8>) -> usize {
+        CLASSES - 1
+    }
+
+    fn weight_of(boxed: &Vec<u8>) -> usize {
+        boxed.len()
+    }
 }
 
 /// What a capture has given: kinds, bytes and deadlines.
@@ -99,6 +122,17 @@ enum Change {
         max: u8,
     },
     Prefix(Name),
+    /// Adds up what has changed below a prefix, or a part of it.
+    AddUp(Name, u8),
+    /// Makes a boxed payload longer where it is.
+    Grow(Name),
+    Groups {
+        prefix: Name,
+        separator: u8,
+        depth: u8,
+        nodes: u8,
+        pages: u8,
+    },
     BeginCapture,
     AdvanceCapture(u8),
     EndCapture,
@@ -209,6 +243,22 @@ impl Both {
                 assert!(taken == max || !due);
             }
             Change::Prefix(name) => self.check(&name.bytes()),
+            Change::AddUp(name, children) => {
+                self.tree.add_up(&name.bytes(), children.into());
+            }
+            Change::Grow(name) => {
+                let bytes = name.bytes();
+                let Some(position) = self.tree.find(self.key(&bytes)) else { return };
+                if let PayloadMut::Boxed(boxed) = self.tree.payload_mut(position) {
+                    boxed.push(7);
+                    self.map.get_mut(&bytes).expect("the tree has it").bytes.push(7);
+                }
+            }
+            Change::Groups { prefix, separator, depth, nodes, pages } => {
+                let cut = Cut { prefix: &prefix.bytes(), separator: &[separator], depth: usize::from(depth % 4) + 1 };
+                self.check_groups(&cut, Effort { nodes: nodes.into(), pages: pages.into() });
+                self.check_groups(&cut, Effort { nodes: usize::MAX, pages: usize::MAX });
+            }
             Change::BeginCapture if self.tree.is_captured() => {}
             Change::BeginCapture => {
                 self.moment = self.moment();
@@ -232,6 +282,30 @@ impl Both {
             }
             Change::DropImage => self.drop_image(),
         }
+    }
+
+    /// Compares groups of keys: their keys by class, and how many have a deadline.
+    fn check_groups(&mut self, cut: &Cut<'_>, effort: Effort) {
+        let mut expected: BTreeMap<&[u8], ([u64; CLASSES], u64)> = BTreeMap::new();
+        for (key, record) in self.map.range(cut.prefix.to_vec()..).take_while(|(key, _)| key.starts_with(cut.prefix)) {
+            let (classes, volatile) = expected.entry(cut.group(key).0).or_default();
+            classes[record.kind.map_or(CLASSES - 1, ByKind::class_of_kind)] += 1;
+            *volatile += u64::from(record.deadline.is_some());
+        }
+        let groups = self.tree.census(cut, Measure::Bytes, effort);
+        let mut sum = Totals::default();
+        for (name, group) in &groups {
+            sum.add(&group.totals);
+            let divided = group.totals.checked_sub(&group.undivided).expect("a part");
+            let (classes, volatile) = expected.get(&**name).copied().unwrap_or_default();
+            assert!(divided.classes.iter().zip(classes).all(|(figures, keys)| figures.keys <= keys));
+            assert!(divided.volatile.keys <= volatile);
+            if effort.pages == usize::MAX {
+                assert_eq!((group.totals.classes.map(|figures| figures.keys), group.totals.volatile.keys), (classes, volatile));
+            }
+        }
+        assert_eq!(sum, self.tree.totals(cut.prefix));
+        assert_eq!(sum.all().keys, expected.values().map(|(classes, _)| classes.iter().sum::<u64>()).sum::<u64>());
     }
 
     fn moment(&self) -> Moment {

@@ -242,6 +242,11 @@ impl Selector {
             })
     }
 
+    /// Whether any key that begins with `prefix` may be written to.
+    pub fn writes_all_keys(&self, prefix: &[u8]) -> bool {
+        self.all_keys || self.keys.iter().any(|pattern| pattern.writes && glob::matches_all(&pattern.glob, prefix))
+    }
+
     /// Whether a channel is allowed; a pattern of channels is only as it stands.
     pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.all_channels

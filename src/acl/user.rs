@@ -119,6 +119,12 @@ impl User {
         Err(worst)
     }
 
+    /// Whether the user may run a command, and write with it to any key that begins with `prefix`.
+    pub fn writes_all_keys(&self, spec: &CommandSpec, args: Args<'_>, prefix: &[u8]) -> bool {
+        let mut selectors = self.selectors.iter();
+        selectors.any(|selector| selector.writes_all_keys(prefix) && selector.check(spec, args, &[]).is_ok())
+    }
+
     /// Whether the user may run a command, and read keys of any name with it.
     pub fn reads_all_keys(&self, spec: &CommandSpec, args: Args<'_>) -> bool {
         self.selectors.iter().any(|selector| selector.reads_all_keys() && selector.check(spec, args, &[]).is_ok())

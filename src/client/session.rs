@@ -186,6 +186,11 @@ impl Session {
         if self.obeys { Ok(()) } else { self.account.check(spec, args) }
     }
 
+    /// Whether its user may make a request, and delete whatever key begins with `prefix`.
+    pub fn may_delete_all(&self, spec: &CommandSpec, args: Args<'_>, prefix: &[u8]) -> bool {
+        self.obeys || self.account.is_unrestricted() || self.account.user().writes_all_keys(spec, args, prefix)
+    }
+
     /// Selects a database, which exists.
     pub fn select(&mut self, database: usize) {
         self.database = database;

@@ -272,10 +272,22 @@ pub(super) fn change_keys<'a>(
     changed: impl Iterator<Item = &'a [u8]>,
     work: impl FnOnce(&mut Keys<'_>),
 ) {
+    try_change_keys(state, database, changed, || false, work);
+}
+
+/// The same, unless `gives_up` says, while somebody else holds a lock, that it is not to be waited for. Returns whether the work
+/// was done.
+pub(super) fn try_change_keys<'a>(
+    state: &State,
+    database: usize,
+    changed: impl Iterator<Item = &'a [u8]>,
+    gives_up: impl Fn() -> bool,
+    work: impl FnOnce(&mut Keys<'_>),
+) -> bool {
     let changed: HashSet<&[u8]> = changed.collect();
     let mut set = ShardSet::EMPTY;
     let locked = loop {
-        let locked = state.keyspace.lock(set);
+        let Some(locked) = state.keyspace.lock_unless(set, &gives_up) else { return false };
         let wanted = serving(changed.iter().copied().collect(), changed.clone(), &locked);
         if wanted.is_subset(set) {
             break locked;
@@ -287,6 +299,7 @@ pub(super) fn change_keys<'a>(
     keys.log_effects();
     serve_ready(state, &mut keys);
     state.stats.add(Figure::Changes, keys.changes());
+    true
 }
 
 /// Serves a client for which there is something now.

@@ -2,6 +2,7 @@
 
 use super::keys::Keys;
 use super::migrate::Shipment;
+use super::prefix::Doomed;
 use super::tracking;
 use crate::client::{ClientFlags, Session};
 use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest, Reply};
@@ -100,6 +101,8 @@ pub enum Unanswered {
     Waits(Box<Wait>),
     /// Values are to be sent to another server.
     Sends(Box<Shipment>),
+    /// Keys are to be deleted in steps.
+    Deletes(Box<Doomed>),
     /// The process is to end, as soon as its replicas have everything.
     Ends,
 }

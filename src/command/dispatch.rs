@@ -10,6 +10,7 @@ use super::held::is_held_back;
 use super::keys::Keys;
 use super::limits;
 use super::migrate::Travel;
+use super::prefix::Deletion;
 use super::prepare::Prepared;
 use super::run::{Run, call, feed_monitors, note, request_shards, write_error};
 use super::{script, tracking};
@@ -39,6 +40,8 @@ pub enum Outcome {
     Done,
     /// Its client waits until this is done.
     Sends(Travel),
+    /// Or this, step by step.
+    Deletes(Deletion),
     /// It may not run yet: try again later.
     Postponed(Postponed),
 }
@@ -512,6 +515,9 @@ fn run(
         Some(Unanswered::Sends(shipment)) => {
             Outcome::Sends(Travel::new(shipment, blocking::begin_elsewhere(state, session, spec, args), begun))
         }
+        Some(Unanswered::Deletes(doomed)) => {
+            Outcome::Deletes(Deletion::new(doomed, blocking::begin_elsewhere(state, session, spec, args), begun))
+        }
         Some(Unanswered::Ends) => {
             let client = DeferredAnswer::new(blocking::begin_elsewhere(state, session, spec, args), begun);
             state.shutdown.add_client(state, client);
@@ -589,9 +595,16 @@ mod tests {
         state.disk = Box::new(SimulatedDisk::default());
         run_and(&state, "MSET a some b other", Mode::Direct, |_, _| {});
         let all = state.keyspace.all_shards();
-        for line in
-            ["SCAN 0", "DBSIZE", "RANDOMKEY", "INFO everything", "MEMORY STATS", "MEMORY DOCTOR", "CLIENT UNBLOCK 1"]
-        {
+        for line in [
+            "SCAN 0",
+            "DBSIZE",
+            "RANDOMKEY",
+            "INFO everything",
+            "MEMORY STATS",
+            "MEMORY DOCTOR",
+            "CLIENT UNBLOCK 1",
+            "PREFIX STATS a",
+        ] {
             let held = |before, keys: &mut Keys| (before, keys.locked().set());
             assert_eq!(run_and(&state, line, Mode::Direct, held), (ShardSet::EMPTY, ShardSet::EMPTY), "{line}");
             assert_eq!(run_and(&state, line, Mode::Transaction, held), (all, all), "{line}");

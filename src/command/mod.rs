@@ -36,6 +36,7 @@ pub mod migrate;
 pub mod monitor;
 mod multiple_pop;
 pub mod object;
+pub mod prefix;
 mod prepare;
 pub mod pubsub;
 mod redact;

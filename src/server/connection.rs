@@ -436,6 +436,7 @@ impl Connection {
                 match command::execute(state, &mut self.session, args, prepared, reply) {
                     Outcome::Done => {}
                     Outcome::Sends(travel) => worker::send(Arc::clone(state), travel),
+                    Outcome::Deletes(deletion) => worker::delete(Arc::clone(state), deletion),
                     Outcome::Postponed(postponed) => {
                         self.set_postponed(Some(postponed));
                         self.forget_half_request();

@@ -6,6 +6,7 @@ use super::intake::Pipeline;
 use super::stream::Stream;
 use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
 use crate::command::migrate::Travel;
+use crate::command::prefix::{Deletion, Next};
 use crate::resp::{Protocol, Reply};
 use crate::script;
 use crate::state::State;
@@ -215,6 +216,24 @@ pub fn send(state: Arc<State>, mut travel: Travel) {
             Err(error) => tracing::error!("Values were not sent: {error}"),
         }
         crate::memory::publish();
+    });
+}
+
+/// Has keys deleted step by step, among the turns of the thread's clients.
+pub fn delete(state: Arc<State>, mut deletion: Deletion) {
+    tokio::task::spawn_local(async move {
+        loop {
+            let next = deletion.step(&state);
+            state.log.wake_readers();
+            state.tracking.broadcast(&state.clients);
+            crate::memory::publish();
+            match next {
+                Next::Step => tokio::task::yield_now().await,
+                Next::Again(patience) => tokio::time::sleep(patience).await,
+                Next::End => break,
+            }
+        }
+        deletion.end(&state);
     });
 }
 

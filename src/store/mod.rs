@@ -16,7 +16,7 @@ pub use departed::Departed;
 pub use due_fields::DueFields;
 pub use keyspace::{Keyspace, Locked};
 pub use lazy_free::LazyFree;
-pub use shard::{Database, ExpiredFields, KeyspaceLayout, Onlookers, Shard};
+pub use shard::{ByType, Database, ExpiredFields, KeyspaceLayout, Onlookers, Shard};
 pub use shard_set::{SHARDS_MAX, ShardSet};
 pub use snapshot::Snapshot;
 pub use tracked::{Ids, Noted, Tracked};

@@ -3,10 +3,13 @@
 
 use super::snapshot::Keeper;
 use super::{DueFields, Keyspace, Position, Tracked, Waiters, Watched};
-use crate::tree::{Layout, Payload, PayloadMut, Tree};
-use crate::value::Value;
+use crate::tree::{CLASSES, Count, Layout, Payload, PayloadMut, Tally, Tree};
 use crate::value::collection::Collection;
 use crate::value::hash::Hash;
+use crate::value::{InlineKind, Type, Value, ValueRef};
+
+/// Parts of a collection that are looked at to find out what it takes, as `MEMORY USAGE` does by default.
+const SAMPLES: usize = 5;
 
 /// Records of the keyspace carry an access clock; large values are owned out of line.
 pub enum KeyspaceLayout {}
@@ -15,6 +18,44 @@ impl Layout for KeyspaceLayout {
     const CLOCK: bool = true;
     type Boxed = Value;
     type Recorder = Keeper;
+    type Count = ByType;
+}
+
+/// Records by the type of their value.
+pub enum ByType {}
+
+impl ByType {
+    /// The types, each at the place of its class.
+    pub const TYPES: [Type; CLASSES] = [Type::String, Type::List, Type::Set, Type::SortedSet, Type::Hash, Type::Stream];
+
+    #[inline(always)]
+    fn class(value: Type) -> usize {
+        match value {
+            Type::String => 0,
+            Type::List => 1,
+            Type::Set => 2,
+            Type::SortedSet => 3,
+            Type::Hash => 4,
+            Type::Stream => 5,
+        }
+    }
+}
+
+impl Count<Value> for ByType {
+    type Tally = Tally;
+
+    #[inline(always)]
+    fn class_of_kind(kind: u8) -> usize {
+        ByType::class(InlineKind::stored(kind).type_of())
+    }
+
+    fn class_of(boxed: &Value) -> usize {
+        ByType::class(ValueRef::Boxed(boxed).type_of())
+    }
+
+    fn weight_of(boxed: &Value) -> usize {
+        ValueRef::Boxed(boxed).memory(SAMPLES)
+    }
 }
 
 /// The keys of one database that belong to one shard.

@@ -1,7 +1,7 @@
 //! Keys that clients may keep copies of (`CLIENT TRACKING`), with the ids of those clients: whoever changes a key takes it out
 //! and tells them. The key's database makes no difference.
 
-use crate::tree::{Key, Layout, NewPayload, NoRecorder, Payload, PayloadMut, Position, Tree};
+use crate::tree::{Key, Layout, NewPayload, NoRecorder, Payload, PayloadMut, Position, Tree, Uncounted};
 use rand::Rng;
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -17,6 +17,7 @@ impl Layout for TrackedLayout {
     const CLOCK: bool = false;
     type Boxed = HashSet<u64>;
     type Recorder = NoRecorder;
+    type Count = Uncounted;
 }
 
 /// Ids of clients.

@@ -150,7 +150,9 @@ impl<L: Layout> Tree<L> {
 
     fn hand_over(&mut self, position: Position, key: &[u8], recorder: &mut L::Recorder) {
         let (deadline, clock) = self.times(position);
-        recorder.record(key, self.form_mut(position), deadline, clock);
+        // What the recorder may do to the payload does not change its weight.
+        let payload = self.pages.page_mut(position.page).payload_mut(position.slot.into());
+        recorder.record(key, payload, deadline, clock);
     }
 
     /// Visits the keys of a page's first `count` records.

@@ -8,18 +8,20 @@
 //! - `record`: the bytes of a record. `page`: a page of records, and all that is unsafe.
 //! - `node`: inner nodes. `table`: the pages by number.
 //! - `shape`: splits, merges, and what else changes which node has which page.
+//! - `tally`: what pages keep of their records by class. `census`: sums of that over many pages, and by the prefixes of keys.
 //! - `scan`: iteration, stateless scans, random choice. `expire`: deadlines. `copy`: copies of trees. `capture`: a tree as it was
 //!   at one moment, while it changes. `shared` and `common`: parts of values, and pages, that
 //!   copies have in common.
 //!
 //! ```
-//! use radish::tree::{Layout, NewPayload, NoRecorder, Payload, Seed, Tree};
+//! use radish::tree::{Layout, NewPayload, NoRecorder, Payload, Seed, Tree, Uncounted};
 //!
 //! struct Plain;
 //! impl Layout for Plain {
 //!     const CLOCK: bool = false;
 //!     type Boxed = Vec<u64>;
 //!     type Recorder = NoRecorder;
+//!     type Count = Uncounted;
 //! }
 //!
 //! let seed = Seed::random();
@@ -32,6 +34,7 @@
 //! ```
 
 mod capture;
+mod census;
 mod common;
 mod copy;
 mod expire;
@@ -44,11 +47,13 @@ mod scan;
 mod shape;
 mod shared;
 mod table;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub use capture::{Capture, NoRecorder, Recorder};
+pub use census::{Cut, Effort, Group, Groups, Measure};
 use expire::Deadlines;
 pub use free::free_bytes_of_thread;
 pub use key::{Key, Seed, Trail};
@@ -60,6 +65,7 @@ use shape::Place;
 pub use shape::Walk;
 pub use shared::Shared;
 use table::PageTable;
+pub use tally::{CLASSES, Count, Figures, Kept, Tally, Totals, Uncounted};
 
 /// What the records of a tree are made of.
 pub trait Layout {
@@ -69,6 +75,8 @@ pub trait Layout {
     type Boxed: Clone;
     /// Who takes the records of a moment: see [`Tree::begin_capture`].
     type Recorder: Recorder<Self::Boxed>;
+    /// How records are counted, for [`Tree::census`]; [`Uncounted`] if they are not.
+    type Count: Count<Self::Boxed>;
 }
 
 /// A record's payload.
@@ -124,6 +132,13 @@ pub struct Memory {
     pub page_free_bytes: usize,
     /// All that leads to the pages.
     pub node_bytes: usize,
+}
+
+/// Whether the records of a layout are counted.
+struct IsCounted<L>(std::marker::PhantomData<L>);
+
+impl<L: Layout> IsCounted<L> {
+    const VALUE: bool = <<L::Count as Count<L::Boxed>>::Tally as Kept>::IS_ON;
 }
 
 /// A map from byte strings to records of the given layout.
@@ -242,6 +257,12 @@ impl<L: Layout> Tree<L> {
     /// The same, if what it stands for stays what it is: no capture need have it before.
     #[inline]
     pub fn form_mut(&mut self, position: Position) -> PayloadMut<'_, L::Boxed> {
+        if IsCounted::<L>::VALUE {
+            let page = self.pages.page_mut(position.page);
+            let was_known = page.is_known();
+            page.unweigh(position.slot.into());
+            self.note_page(position.page, was_known);
+        }
         self.pages.page_mut(position.page).payload_mut(position.slot.into())
     }
 
@@ -316,8 +337,10 @@ impl<L: Layout> Tree<L> {
                 continue;
             }
             let page = self.pages.page_mut(id);
+            let was_known = page.is_known();
             page.insert(slot, key.tag(), draft, suffix, payload);
             self.slots_max = self.slots_max.max(page.len());
+            self.note_page(id, was_known);
             self.note_coming(id, key.bytes);
             self.count_bytes(0, size as isize);
             self.len += 1;
@@ -411,10 +434,11 @@ impl<L: Layout> Tree<L> {
     /// bytes.
     fn edit_page<R>(&mut self, id: u32, change: impl FnOnce(&mut Page<L>) -> R) -> R {
         let page = self.pages.page_mut(id);
-        let (capacity, used) = (page.capacity(), page.used());
+        let (capacity, used, was_known) = (page.capacity(), page.used(), page.is_known());
         let result = change(page);
         let (grown, filled) = (page.capacity() as isize - capacity as isize, page.used() as isize - used as isize);
         self.count_bytes(grown, filled);
+        self.note_page(id, was_known);
         result
     }
 

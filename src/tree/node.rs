@@ -9,12 +9,13 @@
 use smallvec::SmallVec;
 
 use super::page::{NONE, prefetch};
+use super::tally::Totals;
 
 /// Nodes per chunk of the slab.
 const CHUNK: usize = 16;
 
 /// What is below a branch: a page or an inner node, by number.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct Child(u32);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,6 +53,8 @@ pub(super) struct Node {
     pub parent: u32,
     /// The byte that leads here from the node above; no meaning without one.
     pub byte: u8,
+    /// Its [`Nodes::totals`] are the sums of its children's, all of which are known as well.
+    is_known: bool,
     /// What follows in all keys below, between `byte` and the symbol that the children part by.
     pub path: SmallVec<[u8; 16]>,
     lows: Lows,
@@ -140,7 +143,14 @@ impl Lows {
 
 impl Node {
     pub fn new(parent: u32, byte: u8, path: &[u8]) -> Self {
-        Node { parent, byte, path: SmallVec::from_slice(path), lows: Lows::new(), children: SmallVec::new() }
+        Node {
+            parent,
+            byte,
+            is_known: false,
+            path: SmallVec::from_slice(path),
+            lows: Lows::new(),
+            children: SmallVec::new(),
+        }
     }
 
     fn vacant() -> Self {
@@ -280,6 +290,8 @@ pub(super) struct Nodes {
     first_vacancy: usize,
     len: usize,
     bytes: usize,
+    /// What the pages below each node have, as far as somebody has asked.
+    totals: Vec<Totals>,
 }
 
 #[derive(Clone)]
@@ -291,7 +303,7 @@ struct Chunk {
 
 impl Nodes {
     pub const fn new() -> Self {
-        Nodes { chunks: Vec::new(), first_vacancy: 0, len: 0, bytes: 0 }
+        Nodes { chunks: Vec::new(), first_vacancy: 0, len: 0, bytes: 0, totals: Vec::new() }
     }
 
     pub fn len(&self) -> usize {
@@ -361,9 +373,35 @@ impl Nodes {
         node
     }
 
+    /// What the pages below a node have, if that is known.
+    pub fn totals(&self, id: u32) -> Option<&Totals> {
+        if self.get(id).is_known { self.totals.get(id as usize) } else { None }
+    }
+
+    /// Notes what the pages below a node have.
+    pub fn set_totals(&mut self, id: u32, totals: Totals) {
+        if self.totals.len() <= id as usize {
+            self.totals.resize(self.chunks.len() * CHUNK, Totals::default());
+        }
+        self.totals[id as usize] = totals;
+        self.edit(id, |node| node.is_known = true);
+    }
+
+    /// Forgets what the pages below a node have. Returns the node above, if it was known.
+    pub fn forget_totals(&mut self, id: u32) -> Option<u32> {
+        self.get(id).is_known.then(|| {
+            self.edit(id, |node| {
+                node.is_known = false;
+                node.parent
+            })
+        })
+    }
+
     /// Bytes that the nodes and the slab take.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.chunks.capacity() * size_of::<Option<Box<Chunk>>>()
+        self.bytes
+            + self.chunks.capacity() * size_of::<Option<Box<Chunk>>>()
+            + self.totals.capacity() * size_of::<Totals>()
     }
 
     /// Checks the counts.

@@ -11,6 +11,7 @@
 //! This module alone knows what the bytes mean. Above it there are slot numbers, records and sizes. A page owns what its records
 //! point to (boxed payloads, suffixes too long for the page) and frees it when dropped.
 
+mod counts;
 mod moves;
 mod tails;
 mod view;
@@ -26,6 +27,7 @@ use tails::Tails;
 pub(super) use view::Record;
 
 use super::record::{self, Fields, INLINE_SUFFIX_MAX, Parts, Suffix, Value};
+use super::tally::{self, Count, Kept, Tally};
 use super::{Layout, NewPayload, PayloadMut};
 
 /// Page sizes: the allocator's size classes, so that no byte is lost to rounding.
@@ -39,8 +41,6 @@ pub(super) const SIZE_MAX: usize = 8192;
 const _: () = assert!(SIZE_MAX + SIZE_MAX / 6 * tails::LEN_MAX <= SIZES[SIZES.len() - 1] as usize);
 /// Bytes of a slot.
 pub(super) const SLOT_SIZE: usize = size_of::<u32>();
-/// Bytes of a page's header.
-pub(super) const HEADER_SIZE: usize = size_of::<Header>();
 /// "No page" and "no node", where a number of either is kept.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -58,11 +58,12 @@ const LEN_SHIFT: u32 = 48;
 const POINTER_MASK: usize = ((1 << LEN_SHIFT) - 1) & !FLAGS_MASK;
 const OFFSET_MASK: u32 = 0xffff;
 
-const _: () = assert!(size_of::<usize>() == 8 && TAILS_BIT | CLASS_MASK == FLAGS_MASK && align_of::<Header>() <= ALIGN);
+const _: () =
+    assert!(size_of::<usize>() == 8 && TAILS_BIT | CLASS_MASK == FLAGS_MASK && align_of::<Header<Tally>>() <= ALIGN);
 
 /// What a page knows about itself.
 #[repr(C)]
-pub(super) struct Header {
+pub(super) struct Header<T> {
     /// No record's deadline is before this; `i64::MAX` if there is none.
     pub earliest: i64,
     pub id: u32,
@@ -74,7 +75,12 @@ pub(super) struct Header {
     heap: u16,
     /// Bytes of the heap that belong to no record, and are no tail.
     garbage: u16,
+    /// Its records by class.
+    tally: T,
 }
+
+/// What the pages of a layout keep of their records.
+type TallyOf<L> = <<L as Layout>::Count as Count<<L as Layout>::Boxed>>::Tally;
 
 /// An owned page. Its address is in the pointer's middle bits, its size class in the lowest five, whether it has tails in the sixth, and
 /// the number of its slots in the top sixteen.
@@ -92,6 +98,15 @@ unsafe impl<L: Layout> Sync for Page<L> where L::Boxed: Sync {}
 fn class_of(size: usize) -> Option<usize> {
     let class = SIZES.partition_point(|&class_size| usize::from(class_size) < size);
     (class < SIZES.len()).then_some(class)
+}
+
+/// The tally of a page with these tails and no records.
+fn tally_with<T: Kept>(tails: &Tails) -> T {
+    let mut kept = T::default();
+    if let Some(tally) = kept.get_mut() {
+        tally.tails = tails.size() as u8;
+    }
+    kept
 }
 
 /// A record that may be inserted into the page it was drafted for, but for what it is to own.
@@ -145,6 +160,9 @@ unsafe fn free_suffix(bytes: &[u8]) {
 }
 
 impl<L: Layout> Page<L> {
+    /// Bytes of a page's header.
+    pub const HEADER_SIZE: usize = size_of::<Header<TallyOf<L>>>();
+
     /// An empty page of at least `size` bytes.
     pub fn new(size: usize, id: u32, parent: u32) -> Self {
         Self::with_tails(size, id, parent, &Tails::NONE)
@@ -157,8 +175,15 @@ impl<L: Layout> Page<L> {
         let base = unsafe { alloc::alloc_zeroed(layout) };
         let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
         let mut page = Self::from_base(base, class);
-        *page.header_mut() =
-            Header { earliest: i64::MAX, id, parent, rank: NONE, heap: tails.size() as u16, garbage: 0 };
+        *page.header_mut() = Header {
+            earliest: i64::MAX,
+            id,
+            parent,
+            rank: NONE,
+            heap: tails.size() as u16,
+            garbage: 0,
+            tally: tally_with(tails),
+        };
         if tails.size() > 0 {
             tails.write(page.bytes_mut());
             page.word = page.word.map_addr(|word| word | TAILS_BIT);
@@ -208,7 +233,7 @@ impl<L: Layout> Page<L> {
     }
 
     fn set_len(&mut self, len: usize) {
-        assert!(HEADER_SIZE + len * SLOT_SIZE <= self.capacity());
+        assert!(Self::HEADER_SIZE + len * SLOT_SIZE <= self.capacity());
         self.word = self.word.map_addr(|word| {
             let word = word.get() & (POINTER_MASK | FLAGS_MASK) | len << LEN_SHIFT;
             NonZero::new(word).expect("an address is not zero")
@@ -216,13 +241,13 @@ impl<L: Layout> Page<L> {
     }
 
     #[inline(always)]
-    pub fn header(&self) -> &Header {
+    pub fn header(&self) -> &Header<TallyOf<L>> {
         // SAFETY: every page starts with an initialised header, and its address is aligned to 64 bytes.
         unsafe { &*self.base().cast() }
     }
 
     #[inline(always)]
-    pub fn header_mut(&mut self) -> &mut Header {
+    pub fn header_mut(&mut self) -> &mut Header<TallyOf<L>> {
         // SAFETY: as in `header`; the page is borrowed mutably.
         unsafe { &mut *self.base().cast() }
     }
@@ -231,21 +256,21 @@ impl<L: Layout> Page<L> {
     fn slots(&self) -> &[u32] {
         // SAFETY: `set_len` keeps the slots inside the allocation; the header's size keeps them aligned; all of a page's bytes are
         // initialised.
-        unsafe { slice::from_raw_parts(self.base().add(HEADER_SIZE).cast(), self.len()) }
+        unsafe { slice::from_raw_parts(self.base().add(Self::HEADER_SIZE).cast(), self.len()) }
     }
 
     fn slots_mut(&mut self) -> &mut [u32] {
         // SAFETY: as in `slots`; the page is borrowed mutably.
-        unsafe { slice::from_raw_parts_mut(self.base().add(HEADER_SIZE).cast(), self.len()) }
+        unsafe { slice::from_raw_parts_mut(self.base().add(Self::HEADER_SIZE).cast(), self.len()) }
     }
 
     /// The slots, and all bytes behind them.
     fn slots_and_rest_mut(&mut self) -> (&mut [u32], &mut [u8]) {
-        let (len, front) = (self.len(), HEADER_SIZE + self.len() * SLOT_SIZE);
+        let (len, front) = (self.len(), Self::HEADER_SIZE + self.len() * SLOT_SIZE);
         // SAFETY: as in `slots` and `bytes`; the page is borrowed mutably, and the one part begins where the other ends.
         unsafe {
             let rest = slice::from_raw_parts_mut(self.base().add(front), self.capacity() - front);
-            (slice::from_raw_parts_mut(self.base().add(HEADER_SIZE).cast(), len), rest)
+            (slice::from_raw_parts_mut(self.base().add(Self::HEADER_SIZE).cast(), len), rest)
         }
     }
 
@@ -352,7 +377,7 @@ impl<L: Layout> Page<L> {
     /// Asks the processor for the lines of the slots among which that of `tag` should be.
     #[inline(always)]
     pub fn prefetch_slots(&self, tag: u16) {
-        let at = HEADER_SIZE + self.guess(tag) * SLOT_SIZE;
+        let at = Self::HEADER_SIZE + self.guess(tag) * SLOT_SIZE;
         prefetch(self.base().wrapping_add(at.saturating_sub(WINDOW / 2 * SLOT_SIZE)));
         prefetch(self.base().wrapping_add(at + (WINDOW / 2 - 1) * SLOT_SIZE));
         if self.has_tails() {
@@ -398,7 +423,7 @@ impl<L: Layout> Page<L> {
 
     /// Bytes in front of the free space and behind it.
     fn filled(&self) -> usize {
-        HEADER_SIZE + self.len() * SLOT_SIZE + usize::from(self.header().heap)
+        Self::HEADER_SIZE + self.len() * SLOT_SIZE + usize::from(self.header().heap)
     }
 
     /// Bytes that the page needs: header, slots, records and tails.
@@ -446,7 +471,8 @@ impl<L: Layout> Page<L> {
         if let Suffix::Long(..) = parts.suffix {
             parts.suffix = own_long_suffix(suffix);
         }
-        parts.value = leak(payload);
+        parts.value = leak::<L>(payload);
+        self.count_in(&parts, size);
         let offset = self.write(&parts, size);
         let len = self.len();
         self.set_len(len + 1);
@@ -485,6 +511,7 @@ impl<L: Layout> Page<L> {
         let word = self.slots()[slot];
         let record = self.record(slot);
         let (fields, size) = (record.fields, record.fields.size());
+        let share = Self::share(&record);
         let boxed = fields.boxed.then(|| record::address(fields.value(record.bytes)));
         if fields.long {
             let mut suffix = [0; record::LONG_SUFFIX_SIZE];
@@ -496,6 +523,7 @@ impl<L: Layout> Page<L> {
         self.slots_mut().copy_within(slot + 1..len, slot);
         self.set_len(len - 1);
         self.discard(word, size);
+        self.count_out(&share);
         // SAFETY: the record owned this box, and it is gone.
         boxed.map(|address| unsafe { reclaim::<L>(address) })
     }
@@ -516,6 +544,7 @@ impl<L: Layout> Page<L> {
             && fields.takes_inline(bytes.len(), deadline.is_some())
         {
             // Only what is new is written; the suffix stays where it is.
+            self.count_kind(word, &fields, kind);
             let record = self.bytes_from_mut(word);
             fields.value_mut(record).copy_from_slice(bytes);
             record::set_kind(record, kind);
@@ -537,7 +566,10 @@ impl<L: Layout> Page<L> {
         if size > size_before && size > self.room() {
             return Err(payload);
         }
-        parts.value = leak(payload);
+        let share = Self::share(&record);
+        parts.value = leak::<L>(payload);
+        self.count_out(&share);
+        self.count_in(&parts, size);
         if size <= size_before {
             parts.write(&mut self.bytes_from_mut(word)[..size], L::CLOCK);
             self.header_mut().garbage += (size_before - size) as u16;
@@ -570,13 +602,15 @@ impl<L: Layout> Page<L> {
         let suffix = old.kept_suffix(fields.suffix(old.bytes));
         let parts = Parts { suffix, value: old.value(), deadline, clock: old.clock() };
         let size = parts.size(L::CLOCK);
+        if size > size_before && size > self.room() {
+            return false;
+        }
+        self.count_out(&Self::share(&old));
+        self.count_in(&parts, size);
         if size < size_before {
             parts.write(&mut self.bytes_from_mut(word)[..size], L::CLOCK);
             self.header_mut().garbage += (size_before - size) as u16;
             return true;
-        }
-        if size > self.room() {
-            return false;
         }
         let offset = self.write(&parts, size);
         self.slots_mut()[slot] = word & !OFFSET_MASK | offset;
@@ -675,7 +709,8 @@ impl<L: Layout> Page<L> {
         assert_eq!(tails + size + self.garbage(), heap, "each byte of the heap is a record's, a tail's or garbage");
         assert!(tails > 0 || self.records().all(|record| record.fields.tail == 0));
         assert!(self.header().earliest <= self.earliest_deadline());
-        assert!(HEADER_SIZE + self.len() * SLOT_SIZE + heap <= self.capacity());
+        self.verify_tally();
+        assert!(Self::HEADER_SIZE + self.len() * SLOT_SIZE + heap <= self.capacity());
     }
 }
 
@@ -712,10 +747,13 @@ fn shape<'a, B>(payload: &NewPayload<'a, B>) -> Value<'a> {
 }
 
 /// Hands a payload over to a record.
-fn leak<B>(payload: NewPayload<'_, B>) -> Value<'_> {
+fn leak<L: Layout>(payload: NewPayload<'_, L::Boxed>) -> Value<'_> {
     match payload {
         NewPayload::Inline { kind, bytes } => Value::Inline(kind, bytes),
-        NewPayload::Boxed(boxed) => Value::Boxed(Box::into_raw(boxed).expose_provenance()),
+        NewPayload::Boxed(boxed) => {
+            let (class, weight) = (L::Count::class_of(&boxed), L::Count::weight_of(&boxed));
+            Value::Boxed(tally::word(Box::into_raw(boxed).expose_provenance(), class, Some(weight)))
+        }
     }
 }
 

@@ -8,11 +8,13 @@
 //! (2), suffix code (4), value code (5). Short lengths are their own code; longer ones take the extra length bytes. A suffix past [`INLINE_SUFFIX_MAX`] is an allocation
 //! of its own, whose address and length stand in its place; so does the address of a boxed payload.
 
+use super::tally;
+
 /// Longest suffix that is stored in the page.
 pub(super) const INLINE_SUFFIX_MAX: usize = SUFFIX_EXTENDED_BASE + u8::MAX as usize;
 /// Bytes of a suffix that lives in its own allocation: address and length.
 pub(super) const LONG_SUFFIX_SIZE: usize = 16;
-/// Bytes of the address of a boxed payload.
+/// Bytes of the word for a boxed payload.
 const BOXED_SIZE: usize = 8;
 /// Longest value that is stored in the page; a longer one must be boxed by the caller.
 pub const MAX_INLINE: usize = 1024;
@@ -54,7 +56,7 @@ pub(super) enum Suffix<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Value<'a> {
     Inline(u8, &'a [u8]),
-    /// Address of a payload that the record owns.
+    /// The word that stands for a payload that the record owns: see `tally::word`.
     Boxed(usize),
 }
 
@@ -194,11 +196,10 @@ impl Fields {
         bytes[self.suffix_at..self.suffix_at + LONG_SUFFIX_SIZE].copy_from_slice(&[address_bytes, len_bytes].concat());
     }
 
-    /// Gives a record with a boxed payload another box.
-    pub fn set_boxed(&self, bytes: &mut [u8], value: Value<'_>) {
-        let Value::Boxed(address) = value else { panic!("the payload is boxed") };
+    /// Gives a record with a boxed payload another word for it.
+    pub fn set_boxed(&self, bytes: &mut [u8], word: usize) {
         assert!(self.boxed);
-        self.value_mut(bytes).copy_from_slice(&address.to_le_bytes());
+        self.value_mut(bytes).copy_from_slice(&word.to_le_bytes());
     }
 
     /// Whether an inline value of `len` bytes, with a deadline or without, can be written over the one that is there.
@@ -243,13 +244,25 @@ pub(super) fn set_kind(bytes: &mut [u8], kind: u8) {
 
 /// An owned address and length out of the 16 bytes that stand for a long suffix.
 pub(super) fn long_suffix(bytes: &[u8]) -> (usize, usize) {
-    (address(&bytes[..8]), address(&bytes[8..]))
+    (word(&bytes[..8]), word(&bytes[8..]))
 }
 
-/// The address in the 8 bytes that stand for a boxed payload.
+/// The word in the 8 bytes that stand for a boxed payload.
+#[inline(always)]
+pub(super) fn word(bytes: &[u8]) -> usize {
+    usize::from_le_bytes(bytes.try_into().expect("eight bytes"))
+}
+
+/// The address of a boxed payload.
 #[inline(always)]
 pub(super) fn address(bytes: &[u8]) -> usize {
-    usize::from_le_bytes(bytes.try_into().expect("eight bytes"))
+    tally::address_in(word(bytes))
+}
+
+/// Whether the payload of the record that `bytes` starts with is boxed.
+#[inline(always)]
+pub(super) fn is_boxed(bytes: &[u8]) -> bool {
+    usize::from(u16::from_le_bytes([bytes[0], bytes[1]]) >> VALUE_SHIFT) == VALUE_BOXED
 }
 
 impl Suffix<'_> {
@@ -351,7 +364,7 @@ impl Parts<'_> {
         }
         match self.value {
             Value::Inline(_, value) => append(value),
-            Value::Boxed(address) => append(&address.to_le_bytes()),
+            Value::Boxed(word) => append(&word.to_le_bytes()),
         }
     }
 }

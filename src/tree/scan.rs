@@ -41,7 +41,7 @@ pub struct Entry<'a, B> {
 }
 
 /// The part of the tree that has the keys with some prefix.
-enum Subtree {
+pub(super) enum Subtree {
     Nothing,
     /// Some of a page's keys: those that go on like the prefix after its first `depth` bytes.
     Page {
@@ -53,7 +53,7 @@ enum Subtree {
 }
 
 impl<L: Layout> Tree<L> {
-    fn subtree(&self, prefix: &[u8]) -> Subtree {
+    pub(super) fn subtree(&self, prefix: &[u8]) -> Subtree {
         let Some(mut child) = self.root else {
             return Subtree::Nothing;
         };

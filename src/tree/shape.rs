@@ -1,7 +1,7 @@
 //! The shape of the tree: the walk from the root to a page, and all that changes which node has which page.
 
 use super::node::{Child, Node, Target, low_of};
-use super::page::{HEADER_SIZE, NONE, Page, common_len, symbol_of};
+use super::page::{NONE, Page, common_len, symbol_of};
 use super::{Key, Layout, Trail, Tree};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -166,8 +166,9 @@ impl<L: Layout> Tree<L> {
 
     /// Adds an empty page, for the children of `parent`. Since it holds no key yet it may have any number.
     fn add_page(&mut self, parent: u32) -> Child {
+        self.forget_totals(parent);
         let id = self.pages.vacant_id(None);
-        self.adopt(Page::new(HEADER_SIZE, id, parent));
+        self.adopt(Page::new(Page::<L>::HEADER_SIZE, id, parent));
         self.note_empty_page(id);
         Child::page(id)
     }
@@ -208,6 +209,8 @@ impl<L: Layout> Tree<L> {
     fn fork(&mut self, id: u32, at: usize) {
         let node = self.nodes.get(id);
         let (parent, byte, low) = (node.parent, node.byte, node.path[at]);
+        self.forget_totals(parent);
+        let node = self.nodes.get(id);
         let upper = Node::new(parent, byte, &node.path[..at]);
         let upper = self.nodes.insert(upper);
         self.substitute(parent, Child::node(id), Child::node(upper));
@@ -276,6 +279,7 @@ impl<L: Layout> Tree<L> {
             [byte, path @ ..] if parent != NONE => (*byte, path),
             path => (0, path),
         };
+        self.forget_totals(parent);
         let mut node = Node::new(parent, byte, path);
         node.insert(0, 0, Child::page(id));
         let node = self.nodes.insert(node);
@@ -309,6 +313,7 @@ impl<L: Layout> Tree<L> {
             self.slots_max = 0;
             return;
         }
+        self.forget_totals(parent);
         self.nodes.edit(parent, |node| node.remove(node.index_of(Child::page(id))));
         if let Some(page) = self.fold(parent) {
             self.join(page);
@@ -358,6 +363,7 @@ impl<L: Layout> Tree<L> {
     fn merge(&mut self, left: u32, right: u32, parent: u32) -> u32 {
         self.reshape();
         let stays = left.max(right);
+        self.forget_totals(parent);
         self.note_merge(stays, left.min(right));
         let other = self.disown(left.min(right));
         self.note_bound(stays, other.header().earliest);

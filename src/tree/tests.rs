@@ -1,5 +1,6 @@
 //! The tree against a plain map, with keys that are hard on it.
 
+mod census;
 mod images;
 mod keys;
 
@@ -23,6 +24,26 @@ impl Layout for WithClock {
     const CLOCK: bool = true;
     type Boxed = Counted;
     type Recorder = Seen;
+    type Count = ByNumber;
+}
+
+/// Classes and weights that follow from kinds and numbers.
+enum ByNumber {}
+impl Count<Counted> for ByNumber {
+    type Tally = Tally;
+
+    fn class_of_kind(kind: u8) -> usize {
+        // Most are of class 0.
+        usize::from(kind).saturating_sub(8) % CLASSES
+    }
+
+    fn class_of(boxed: &Counted) -> usize {
+        (boxed.0 >> 1) as usize % CLASSES
+    }
+
+    fn weight_of(boxed: &Counted) -> usize {
+        (boxed.0 % 100_000) as usize
+    }
 }
 
 struct Bare;
@@ -30,6 +51,7 @@ impl Layout for Bare {
     const CLOCK: bool = false;
     type Boxed = Counted;
     type Recorder = Seen;
+    type Count = Uncounted;
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -261,6 +283,7 @@ impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
         self.check_records(&copy);
         drop(copy);
         self.check_records(&self.tree);
+        self.check_census();
         self.check_prefix(b"");
         assert!(self.scan_all(b"", 10).into_iter().eq(self.map.keys().cloned()));
     }
@@ -341,6 +364,7 @@ impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
     fn step(&mut self, rng: &mut SmallRng, key: &[u8], removal: f64) {
         self.step_capture(rng);
         self.step_image(rng);
+        self.step_totals(rng, key);
         if rng.random_bool(removal) {
             return self.remove(key);
         }

@@ -26,6 +26,7 @@ impl<L: Layout> Tree<L> {
                     assert_eq!(node.parent, parent);
                     assert!(parent == NONE || usize::from(node.byte) + 1 == from);
                     seen.nodes += 1;
+                    self.verify_totals(id);
                     for (index, &child) in node.children().iter().enumerate() {
                         let first = |index: usize| usize::from(node.low(index)) + 1;
                         let from = if index == 0 && child.is_page() { 0 } else { first(index) };
@@ -41,6 +42,22 @@ impl<L: Layout> Tree<L> {
         assert_eq!((seen.page_bytes, seen.used_bytes), (self.page_bytes, self.used_bytes));
         assert_eq!((seen.deadlines, seen.deadline_sum), (self.deadlines(), self.deadline_sum()));
         assert_eq!(&seen.order, self.deadlines.order());
+    }
+
+    /// Checks the sums of a node, if they are known.
+    fn verify_totals(&self, id: u32) {
+        let Some(known) = self.nodes.totals(id) else { return };
+        let mut sum = super::Totals::default();
+        for child in self.nodes.get(id).children() {
+            match child.target() {
+                Target::Page(page) => {
+                    assert!(self.pages.page(page).is_known());
+                    sum.add(&self.pages.page(page).totals());
+                }
+                Target::Node(below) => sum.add(self.nodes.totals(below).expect("known below what is known")),
+            }
+        }
+        assert_eq!(*known, sum);
     }
 
     fn verify_page(&self, id: u32, range: std::ops::Range<usize>, seed: Option<&Seed>, seen: &mut Totals) {

@@ -125,6 +125,23 @@ impl InlineKind {
         InlineKind::from_number(number).expect("an inline payload is stored with its kind")
     }
 
+    /// The type of a value of this kind.
+    #[inline(always)]
+    pub fn type_of(self) -> Type {
+        match self {
+            InlineKind::Raw
+            | InlineKind::Integer
+            | InlineKind::CompressedString
+            | InlineKind::RawModified
+            | InlineKind::Digits
+            | InlineKind::OddDigits => Type::String,
+            InlineKind::PackedList => Type::List,
+            InlineKind::PackedSortedSet => Type::SortedSet,
+            InlineKind::IntegerSet | InlineKind::PackedSet => Type::Set,
+            InlineKind::PackedHash => Type::Hash,
+        }
+    }
+
     /// The kind with this number.
     #[inline]
     pub fn from_number(number: u8) -> Option<Self> {
@@ -206,14 +223,13 @@ impl<'a> ValueRef<'a> {
     #[inline]
     pub fn type_of(&self) -> Type {
         match self {
-            ValueRef::Inline(InlineKind::PackedList, _) | ValueRef::Boxed(Value::List(_)) => Type::List,
-            ValueRef::Inline(InlineKind::PackedSortedSet, _) | ValueRef::Boxed(Value::SortedSet(_)) => Type::SortedSet,
-            ValueRef::Inline(InlineKind::IntegerSet | InlineKind::PackedSet, _) | ValueRef::Boxed(Value::Set(_)) => {
-                Type::Set
-            }
+            ValueRef::Inline(kind, _) => kind.type_of(),
+            ValueRef::Boxed(Value::String(_)) => Type::String,
+            ValueRef::Boxed(Value::List(_)) => Type::List,
+            ValueRef::Boxed(Value::SortedSet(_)) => Type::SortedSet,
+            ValueRef::Boxed(Value::Set(_)) => Type::Set,
             ValueRef::Boxed(Value::Stream(_)) => Type::Stream,
-            ValueRef::Inline(InlineKind::PackedHash, _) | ValueRef::Boxed(Value::Hash(_)) => Type::Hash,
-            ValueRef::Inline(..) | ValueRef::Boxed(Value::String(_)) => Type::String,
+            ValueRef::Boxed(Value::Hash(_)) => Type::Hash,
         }
     }
 

@@ -4,10 +4,11 @@ use std::cmp::Ordering;
 use std::marker::PhantomData;
 
 use super::tails::{End, SAMPLE, Tails};
-use super::{HEADER_SIZE, Header, Layout, OFFSET_MASK, Page, Record, SLOT_SIZE, TAILS_BIT};
-use super::{free_suffix, is_long, leak, own_long_suffix, own_suffix};
-use crate::tree::record::{Fields, INLINE_SUFFIX_MAX, Parts, Suffix};
-use crate::tree::{NewPayload, Payload};
+use super::{Header, Layout, OFFSET_MASK, Page, Record, SLOT_SIZE, TAILS_BIT, tally_with};
+use super::{free_suffix, is_long, own_long_suffix, own_suffix};
+use crate::tree::Payload;
+use crate::tree::record::{self, Fields, INLINE_SUFFIX_MAX, Parts, Suffix};
+use crate::tree::tally;
 
 /// How suffixes change on the way from one page to another.
 #[derive(Clone, Copy)]
@@ -90,6 +91,10 @@ impl<L: Layout> Page<L> {
                 carrier.carry(page, slot, &Record::new(self.bytes_from(slot)), change);
             }
         }
+        if !self.is_plain() {
+            left.count_again();
+            right.count_again();
+        }
         *self = left;
         (symbol, right)
     }
@@ -100,7 +105,7 @@ impl<L: Layout> Page<L> {
         let sample = movers.iter().step_by(stride(movers.len())).map(record);
         if is_plain && !self.has_tails() && choose(sample, movers.len(), change).is_none() {
             let size = movers.iter().map(|mover| SLOT_SIZE + usize::from(mover.size)).sum::<usize>();
-            return Plan { tails: Tails::NONE, size: HEADER_SIZE + size };
+            return Plan { tails: Tails::NONE, size: Self::HEADER_SIZE + size };
         }
         plan(&movers.iter().map(record).collect::<Vec<_>>(), &[self.tails()], change)
     }
@@ -110,7 +115,7 @@ impl<L: Layout> Page<L> {
     fn carry_plain(&self, page: &mut Self, movers: Vec<Mover>, strip: usize) {
         let size = movers.iter().map(|mover| usize::from(mover.size)).sum::<usize>();
         let mut heap = usize::from(page.header().heap);
-        assert!(HEADER_SIZE + movers.len() * SLOT_SIZE + heap + size <= page.capacity());
+        assert!(Self::HEADER_SIZE + movers.len() * SLOT_SIZE + heap + size <= page.capacity());
         page.header_mut().heap += size as u16;
         page.set_len(movers.len());
         let (slots, records) = page.slots_and_rest_mut();
@@ -131,7 +136,7 @@ impl<L: Layout> Page<L> {
         if self.has_tails() || other.has_tails() {
             self.plan_with(other).size
         } else {
-            self.used() + other.used() - HEADER_SIZE
+            self.used() + other.used() - Self::HEADER_SIZE
         }
     }
 
@@ -148,7 +153,10 @@ impl<L: Layout> Page<L> {
                 record.fields.set_long_suffix(bytes, own_long_suffix(record.stored()));
             }
             if let Payload::Boxed(boxed) = record.payload() {
-                record.fields.set_boxed(bytes, leak(NewPayload::Boxed(Box::new(boxed.clone()))));
+                let copied = Box::into_raw(Box::new(boxed.clone())).expose_provenance();
+                // What the copy weighs stays what the page has counted.
+                let word = record::word(record.fields.value(record.bytes));
+                record.fields.set_boxed(bytes, tally::with_address(word, copied));
             }
         }
         copy.set_len(self.len());
@@ -183,6 +191,9 @@ impl<L: Layout> Page<L> {
             let slot = slots.next().expect("peeked at");
             carrier.carry(&mut fresh, slot, &Record::new(page.bytes_from(slot)), Change::Nothing);
         }
+        if !(self.is_plain() && other.is_plain()) {
+            fresh.count_again();
+        }
         *self = fresh;
     }
 
@@ -190,7 +201,8 @@ impl<L: Layout> Page<L> {
     fn sibling(&self, plan: &Plan) -> Self {
         let header = self.header();
         let mut page = Page::with_tails(plan.size, header.id, header.parent, &plan.tails);
-        *page.header_mut() = Header { heap: plan.tails.size() as u16, garbage: 0, ..*header };
+        let (heap, tally) = (plan.tails.size() as u16, tally_with(&plan.tails));
+        *page.header_mut() = Header { heap, garbage: 0, tally, ..*header };
         page
     }
 
@@ -199,6 +211,11 @@ impl<L: Layout> Page<L> {
         let mut carrier = Carrier::new(self.tails(), &fresh);
         for slot in self.forget_records() {
             carrier.carry(&mut fresh, slot, &Record::new(self.bytes_from(slot)), change);
+        }
+        if carrier.same_tails && matches!(change, Change::Nothing) {
+            fresh.header_mut().tally = self.header().tally;
+        } else if !self.is_plain() {
+            fresh.count_again();
         }
         *self = fresh;
     }
@@ -307,7 +324,7 @@ fn plan<L: Layout>(records: &[Record<'_, L>], tails: &[Tails], change: Change<'_
     let mut changed = Vec::new();
     let mut measure = |tails: Tails| {
         let records = records.iter().map(|record| SLOT_SIZE + size_after(record, &tails, change, &mut changed));
-        Plan { tails, size: HEADER_SIZE + tails.size() + records.sum::<usize>() }
+        Plan { tails, size: Page::<L>::HEADER_SIZE + tails.size() + records.sum::<usize>() }
     };
     let mut best = measure(chosen);
     for &tails in tails {

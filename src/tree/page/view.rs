@@ -127,7 +127,7 @@ impl<'a, L: Layout> Record<'a, L> {
 
     pub(super) fn value(&self) -> Value<'a> {
         let value = self.fields.value(self.bytes);
-        if self.fields.boxed { Value::Boxed(record::address(value)) } else { Value::Inline(self.fields.kind, value) }
+        if self.fields.boxed { Value::Boxed(record::word(value)) } else { Value::Inline(self.fields.kind, value) }
     }
 
     /// Bytes that the record would have with this payload.

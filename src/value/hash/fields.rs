@@ -1,7 +1,7 @@
 //! A hash of any size: a tree of fields, each with its value and perhaps a deadline.
 
 use super::{Field, Lifetime, PairsRef};
-use crate::tree::{Entry, Layout, NewPayload, NoRecorder, Payload, Position, Tree, View};
+use crate::tree::{Entry, Layout, NewPayload, NoRecorder, Payload, Position, Tree, Uncounted, View};
 use crate::value::MAX_INLINE;
 use crate::value::collection::SEED;
 use crate::value::number;
@@ -26,6 +26,7 @@ impl Layout for FieldLayout {
     const CLOCK: bool = false;
     type Boxed = Box<[u8]>;
     type Recorder = NoRecorder;
+    type Count = Uncounted;
 }
 
 /// See the module.

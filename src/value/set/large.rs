@@ -1,6 +1,6 @@
 //! A set of any size: a tree of its members, like the one that has the keys.
 
-use crate::tree::{Entry, Key, Layout, NewPayload, NoRecorder, Tree};
+use crate::tree::{Entry, Key, Layout, NewPayload, NoRecorder, Tree, Uncounted};
 use crate::value::collection::SEED;
 use crate::value::packed::{Element, IntegerText};
 use rand::Rng;
@@ -15,6 +15,7 @@ impl Layout for Members {
     const CLOCK: bool = false;
     type Boxed = Infallible;
     type Recorder = NoRecorder;
+    type Count = Uncounted;
 }
 
 const NOTHING: NewPayload<'static, Infallible> = NewPayload::Inline { kind: 0, bytes: &[] };

@@ -1,7 +1,7 @@
 //! A sorted set of any size: an index from member to score, and the order of its entries.
 
 use super::order::{First, Order, Place};
-use crate::tree::{Entry, Layout, NewPayload, NoRecorder, Payload, PayloadMut, Tree};
+use crate::tree::{Entry, Layout, NewPayload, NoRecorder, Payload, PayloadMut, Tree, Uncounted};
 use crate::value::collection::SEED;
 use crate::value::number;
 use std::convert::Infallible;
@@ -14,6 +14,7 @@ impl Layout for Scores {
     const CLOCK: bool = false;
     type Boxed = Infallible;
     type Recorder = NoRecorder;
+    type Count = Uncounted;
 }
 
 /// The payload's kind if it is an integer: see [`number::integer_to_bytes`].
