@@ -188,6 +188,8 @@ fn libraries() {
         ("return struct.unpack('>I2147483646', 'abcd', 1)", Error("larger than limit of 32")),
         ("return struct.unpack('c4294967295', 'abc')", Error("integral size overflow")),
         ("return struct.unpack('i4', 'abcdefgh', 2147483647)", Error("data string too short")),
+        ("return struct.unpack('i4', 'abcdefgh', -1e300)", Error("data string too short")),
+        ("return struct.unpack('i4', 'abcdefgh', 1e300)", Error("data string too short")),
         ("return struct.pack('c2147483647', 'a')", Error("string too short")),
         ("return bit.tohex(65535, -2147483648)", Is("0000FFFF")),
     ]);

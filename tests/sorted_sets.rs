@@ -766,3 +766,25 @@ fn a_large_set_is_scanned_measured_and_freed() {
     );
     eventually("the set is freed", || server.connect().info("lazyfreed_objects") == "1");
 }
+
+#[test]
+fn a_scan_shows_all_digits_of_the_scores_of_a_large_set() {
+    Server::start(&[]).connect().play(
+        "
+        > ZADD z 0.1 a 1e18 b 3 c
+        3
+        > ZSCAN z 0
+        [0 [a 0.1 c 3 b 1000000000000000000]]
+        > CONFIG SET zset-max-listpack-entries 0
+        OK
+        > ZADD z 4 d
+        1
+        > ZSCAN z 0 MATCH a
+        [0 [a 0.10000000000000001]]
+        > ZSCAN z 0 MATCH b
+        [0 [b 1e+18]]
+        > ZSCAN z 0 MATCH c
+        [0 [c 3]]
+        ",
+    );
+}

@@ -24,8 +24,13 @@ fuzz_target!(|input: &[u8]| {
     // There is a first line, even if it is empty.
     let rules = lines.next().unwrap_or_default();
     let Some(user) = user(rules, input.len().is_multiple_of(2)) else { return };
-    let again = self::user(&user.describe(), input.len().is_multiple_of(3)).expect("what is shown can be read");
-    assert_eq!(user.describe(), again.describe());
+    let read = |user: &User| self::user(&user.describe(), input.len().is_multiple_of(3)).expect("what is shown can be read");
+    let again = read(&user);
+    // As in Redis, `%RW~*` is shown as `~*`, in which the other patterns are lost once it is read.
+    if again.describe() != user.describe() {
+        assert!(user.describe().windows(4).any(|part| part == b" ~* "));
+        assert_eq!(read(&again).describe(), again.describe());
+    }
     for line in lines {
         let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
         let request = OwnedRequest::new(words.into_iter());

@@ -15,7 +15,6 @@ mod entrance;
 mod errors;
 mod flags;
 mod functions;
-mod general;
 mod guard;
 mod interpreter;
 mod json;

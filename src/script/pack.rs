@@ -207,7 +207,7 @@ fn unpack(lua: &Lua, args: Arguments) -> mlua::Result<MultiValue> {
         return Err(Thrown::argument(lua, 3, "offset must be 1 or greater"));
     }
     // A negative one is beyond any text.
-    let mut position = usize::try_from(offset - 1).unwrap_or(usize::MAX / 2);
+    let mut position = usize::try_from(offset).map_or(usize::MAX / 2, |offset| offset - 1);
     let mut format = Format::new(&format);
     let mut values: Vec<Value> = Vec::new();
     let bytes_at = |position: usize, size: usize| {

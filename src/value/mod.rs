@@ -8,6 +8,7 @@ pub mod collection;
 pub mod common;
 pub mod digest;
 pub mod double;
+pub mod general;
 pub mod geo;
 pub mod hash;
 pub mod hyperloglog;

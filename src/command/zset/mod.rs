@@ -23,9 +23,9 @@ use crate::glob;
 use crate::pubsub::Event;
 use crate::resp::{CommandResult, ErrorReply, Reply};
 use crate::spec::errors;
-use crate::value::double;
 use crate::value::packed::{Element, IntegerText};
-use crate::value::zset::{SortedSet, ZsetLimits};
+use crate::value::zset::{SortedSet, SortedSetRef, ZsetLimits};
+use crate::value::{double, general};
 
 /// Bytes that the text of a score rarely exceeds.
 const SCORE_TEXT_LEN: usize = 32;
@@ -163,6 +163,9 @@ pub fn zrem(call: &mut Call) -> CommandResult {
     call.reply.count(removed)
 }
 
+/// Digits that `ZSCAN` shows of the scores of a large set. Those of a packed one are told as everywhere else.
+const SCANNED_DIGITS: usize = 17;
+
 /// `ZSCAN key cursor [MATCH pattern] [COUNT count] [NOSCORES]`
 pub fn zscan(call: &mut Call) -> CommandResult {
     let cursor = scan::parse_cursor(call.arg(2))?;
@@ -174,6 +177,7 @@ pub fn zscan(call: &mut Call) -> CommandResult {
     let mut written = Reply::new(call.reply.protocol());
     let mut text = Vec::new();
     let prefix = glob::literal_prefix(options.pattern);
+    let is_large = matches!(set, SortedSetRef::Large(_));
     let next = set.scan(cursor, options.count, prefix, |member, score| {
         if !options.matches(member) {
             return;
@@ -181,7 +185,11 @@ pub fn zscan(call: &mut Call) -> CommandResult {
         elements += usize::from(written.bulk(member).is_ok());
         if !options.no_values {
             text.clear();
-            double::append(score, &mut text);
+            if is_large {
+                general::append(score, SCANNED_DIGITS, &mut text);
+            } else {
+                double::append(score, &mut text);
+            }
             elements += usize::from(written.bulk(&text).is_ok());
         }
     });

@@ -2,9 +2,9 @@
 
 use super::super::arguments::{Argument, Arguments};
 use super::super::errors::Thrown;
-use super::super::general;
 use super::super::pace::Pace;
 use super::{DEPTH_MAX, InvalidNumbers, Settings};
+use crate::value::general;
 use mlua::{Lua, Table, Value};
 
 /// Bytes of a value that is neither text nor table, with what stands around it.

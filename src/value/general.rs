@@ -1,7 +1,7 @@
 //! Numbers with a given number of significant digits, as C prints them with `%g`.
 
 /// Appends a number with `precision` significant digits at most, from 1 on.
-pub(super) fn append(number: f64, precision: usize, out: &mut Vec<u8>) {
+pub fn append(number: f64, precision: usize, out: &mut Vec<u8>) {
     if number.is_nan() {
         return out.extend_from_slice(if number.is_sign_negative() { b"-nan" } else { b"nan" });
     }
