@@ -23,6 +23,7 @@ fn main() -> io::Result<()> {
     write(&directory, "append_file", append_files(&conversations))?;
     write(&directory, "acl", rules())?;
     write(&directory, "script", script_arguments())?;
+    write(&directory, "tls", handshakes())?;
     write(&directory, "tree", noise())?;
     std::fs::write(directory.join("dictionary"), dictionary())
 }
@@ -224,6 +225,27 @@ fn rules() -> Vec<Vec<u8>> {
     let requests =
         "\nget a\nset b 1\nconfig get x\nselect 0\nmget a b c\nsort a by b* get c*\nxread streams x y 0 0\npublish x y";
     lines.iter().map(|line| [line.as_bytes(), requests.as_bytes()].concat()).collect()
+}
+
+/// What a client begins with, changes to what it sends, and files.
+fn handshakes() -> Vec<Vec<u8>> {
+    let client = |versions: &[&'static rustls::SupportedProtocolVersion]| {
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_protocol_versions(versions).expect("the provider has them");
+        let config = builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let name = "radish".try_into().expect("a name");
+        let mut client = rustls::ClientConnection::new(config.into(), name).expect("a client");
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).expect("memory takes everything");
+        hello
+    };
+    let made = rcgen::generate_simple_self_signed(["radish".to_owned()]).expect("a certificate");
+    let pair = format!("{}\n--\n{}", made.cert.pem(), made.signing_key.serialize_pem());
+    let hellos = [client(&[&rustls::version::TLS13]), client(&[&rustls::version::TLS12])];
+    let mut inputs = vec![vec![2], vec![3], vec![2, 0, 9, 1], vec![3, 1, 0, 255, 0, 80, 4], [b"\x06", pair.as_bytes()].concat()];
+    inputs.extend(hellos.iter().flat_map(|hello| [0, 1].map(|kind| [&[kind, 99], hello.as_slice()].concat())));
+    inputs
 }
 
 /// Arguments of each of the target's scripts.
