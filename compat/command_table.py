@@ -27,9 +27,6 @@ ABSENT = [
     ("asking", "cluster mode"),
     ("readonly", "cluster mode"),
     ("readwrite", "cluster mode"),
-    ("client|caching", "pending: tracking"),
-    ("client|getredir", "pending: tracking"),
-    ("client|tracking*", "pending: tracking"),
 ]
 
 # Peer, command, field (all may be patterns), and why Radish differs.
@@ -41,6 +38,7 @@ DIFFERENCES = [
     ("valkey-9.1", "xadd", "arguments", "the options of Redis 8.2"),
     ("valkey-9.1", "xtrim", "arguments", "the options of Redis 8.2"),
     ("valkey-9.1", "script|debug", "ar*", "there are no engines but Lua"),
+    ("*", "prefix*", "exists", "Radish's own: no other server keeps its keys in a tree"),
     ("*", "xackdel", "exists", "new in Redis 8.2"),
     ("*", "xdelex", "exists", "new in Redis 8.2"),
     ("redis-*", "delifeq", "exists", "new in Valkey 9.0"),
