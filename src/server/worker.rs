@@ -64,12 +64,13 @@ impl Worker {
             Opened::Ready(stream) if !is_http => Ok(worker.connect(stream, &client)),
             opened => Err(opened),
         });
+        // What few connections need has memory of its own: a task is as large as its largest part.
         tokio::task::spawn_local(async move {
             match opened {
                 Ok(Ok(connection)) => connection::serve(connection).await,
-                Ok(Err(opened)) => match greet(&worker.state, opened, &client, is_http).await {
+                Ok(Err(opened)) => match Box::pin(greet(&worker.state, opened, &client, is_http)).await {
                     Ok(stream) if is_http => {
-                        http::serve(&worker, stream, client).await;
+                        Box::pin(http::serve(&worker, stream, client)).await;
                         worker.count.fetch_sub(1, Ordering::Relaxed);
                         return;
                     }
