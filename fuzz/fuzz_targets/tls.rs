@@ -57,7 +57,7 @@ fn receive(server: &mut ServerConnection, mut bytes: &[u8]) -> bool {
         let taken = server.read_tls(&mut bytes);
         let read = server.process_new_packets();
         let mut plain = Vec::new();
-        // What is wrong with a connection is what this says, too.
+        // It always ends with an error: there is no more for now, or the connection is broken, which `read` says, too.
         let _ = server.reader().read_to_end(&mut plain);
         if read.is_err() || !matches!(taken, Ok(1..)) {
             return false;

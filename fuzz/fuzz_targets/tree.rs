@@ -297,6 +297,7 @@ impl Both {
         for (name, group) in &groups {
             sum.add(&group.totals);
             let divided = group.totals.checked_sub(&group.undivided).expect("a part");
+            // Of a group that the map does not have, the tree may have nothing.
             let (classes, volatile) = expected.get(&**name).copied().unwrap_or_default();
             assert!(divided.classes.iter().zip(classes).all(|(figures, keys)| figures.keys <= keys));
             assert!(divided.volatile.keys <= volatile);

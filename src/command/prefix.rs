@@ -187,15 +187,16 @@ impl Answer {
     }
 
     fn write(&self, shown: &[Box<[u8]>], reply: &mut Reply) -> CommandResult {
-        let (mut all, mut rest) = (Totals::default(), Totals::default());
-        let mut rows = Vec::new();
-        self.groups.values().for_each(|group| all.add(&group.totals));
-        for name in shown {
-            rows.push((name, self.groups[name]));
-        }
-        let mut sum = Totals::default();
-        rows.iter().for_each(|(_, group)| sum.add(&group.totals));
-        rest.add(&all.checked_sub(&sum).unwrap_or_default());
+        let rows: Vec<_> = shown.iter().map(|name| (name, self.groups[name])).collect();
+        let sum = |groups: &mut dyn Iterator<Item = &Group>| {
+            groups.fold(Totals::default(), |mut sum, group| {
+                sum.add(&group.totals);
+                sum
+            })
+        };
+        let all = sum(&mut self.groups.values());
+        // Those that are shown are some of all.
+        let others = all.checked_sub(&sum(&mut rows.iter().map(|(_, group)| group))).unwrap_or_default();
         reply.map(FIGURES + 2)?;
         write_totals(reply, &all)?;
         reply.bulk(b"prefixes")?;
@@ -210,7 +211,7 @@ impl Answer {
         }
         reply.bulk(b"others")?;
         reply.map(FIGURES)?;
-        write_totals(reply, &rest)
+        write_totals(reply, &others)
     }
 }
 

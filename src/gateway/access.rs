@@ -36,8 +36,9 @@ impl Credentials {
             return if scheme.eq_ignore_ascii_case(b"bearer") {
                 Credentials::Token(rest.to_vec())
             } else if scheme.eq_ignore_ascii_case(b"basic") {
-                let decoded = STANDARD.decode(rest).unwrap_or_default();
-                split(&decoded, b':').map_or(Credentials::Unknown, |(user, password)| {
+                let decoded = STANDARD.decode(rest).ok();
+                let parts = decoded.as_deref().and_then(|decoded| split(decoded, b':'));
+                parts.map_or(Credentials::Unknown, |(user, password)| {
                     let user = if user.is_empty() { DEFAULT } else { user };
                     Credentials::Basic(Login { user: user.to_vec(), password: password.to_vec() })
                 })

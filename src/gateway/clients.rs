@@ -78,17 +78,21 @@ impl Inner {
     /// Sends commands and waits for their replies.
     pub async fn exchange(&mut self, state: &State, commands: Commands) -> Result<Replies, Ended> {
         let (mut bytes, mut ends) = (std::mem::take(&mut self.received), Vec::new());
+        // Where the next reply begins.
+        let mut begin = 0;
         let bytes_max = limits::output_bytes_max(state, &self.client);
         self.end.send(commands.bytes.into());
         while ends.len() < commands.count {
-            let begin = ends.last().copied().unwrap_or_default();
             match self.scanner.end(&bytes[begin..]) {
                 // It has nothing to do with the commands.
                 Some(len) if is_push(&bytes[begin..]) => {
                     bytes.copy_within(begin + len.., begin);
                     bytes.truncate(bytes.len() - len);
                 }
-                Some(len) => ends.push(begin + len),
+                Some(len) => {
+                    begin += len;
+                    ends.push(begin);
+                }
                 None if !std::future::poll_fn(|cx| self.end.poll_receive(cx, &mut bytes)).await => return Err(Ended),
                 None if bytes.len() > bytes_max => {
                     limits::close_for_output(state, &self.client, bytes.len() as u64);
@@ -97,7 +101,7 @@ impl Inner {
                 None => {}
             }
         }
-        self.received = bytes.split_off(ends.last().copied().unwrap_or_default());
+        self.received = bytes.split_off(begin);
         Ok(Replies { bytes: bytes.freeze(), ends })
     }
 }

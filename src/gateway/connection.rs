@@ -35,7 +35,7 @@ const HEADERS_MAX: usize = 100;
 /// Longest time between two looks at a connection.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// For how long a connection that is to end may take to do so.
-const END_MAX: Duration = Duration::from_secs(2);
+pub const END_MAX: Duration = Duration::from_secs(2);
 /// With what a connection of HTTP/2 begins that was not agreed on (RFC 9113, section 3.3): as much of it as tells.
 const PREFACE: &[u8; 3] = b"PRI";
 const PREFACE_WAIT: Duration = Duration::from_millis(20);
@@ -223,9 +223,13 @@ pub async fn serve(host: Rc<dyn Host>, socket: Socket, client: Arc<Client>) {
                 Verdict::TooSlow => {
                     if let Some(parts) = connection.into_parts() {
                         let mut transport = parts.io.into_inner().transport;
-                        // If it does not take this, it gets nothing.
-                        let _ = tokio::time::timeout(END_MAX, transport.write_all(TOO_SLOW)).await;
-                        let _ = tokio::time::timeout(END_MAX, transport.shutdown()).await;
+                        let farewell = async {
+                            transport.write_all(TOO_SLOW).await?;
+                            transport.shutdown().await
+                        };
+                        if !matches!(tokio::time::timeout(END_MAX, farewell).await, Ok(Ok(()))) {
+                            tracing::debug!("HTTP connection: the client was too slow, and took no word of that");
+                        }
                     }
                     return;
                 }
@@ -235,9 +239,10 @@ pub async fn serve(host: Rc<dyn Host>, socket: Socket, client: Arc<Client>) {
     }
     drop((connection, watch));
     let upgraded = traffic.upgraded.take();
-    if let Some(upgraded) = upgraded {
-        // It logs itself what goes wrong.
-        let _ = upgraded.await;
+    if let Some(upgraded) = upgraded
+        && let Err(error) = upgraded.await
+    {
+        tracing::debug!("WebSocket: {error}");
     }
 }
 

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 /// What a client is told that may not connect, for a reason that RESP clients get as `reply`.
 pub fn refusal(reply: &[u8]) -> Vec<u8> {
-    let reason = reply::error(reply).unwrap_or_default();
+    let reason = reply::error(reply).unwrap_or_else(|| String::from_utf8_lossy(reply).into_owned());
     let body = serde_json::json!({ "error": reason }).to_string();
     let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n";
     format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()

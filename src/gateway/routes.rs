@@ -407,6 +407,7 @@ impl Format {
 
 impl Wanted {
     fn by(headers: &HeaderMap) -> Wanted {
+        // One that is missing, or no text, asks for nothing.
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let raw = header("upstash-response-format");
         let is_resp3 = raw.eq_ignore_ascii_case("resp3") || header("resp-protocol") == "3";
@@ -423,7 +424,7 @@ impl Wanted {
     /// The reply to a command; an error is the client's, as it is for `@upstash/redis`.
     fn write_one(self, replies: &Replies) -> Result<Sent, Refused> {
         let replies: Vec<_> = replies.iter().collect();
-        let reply = replies.first().copied().unwrap_or_default();
+        let &[reply] = replies.as_slice() else { return Err(Ended.into()) };
         let status = if reply::error(reply).is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
         match self.body {
             Written::Resp => self.write_all(status, &replies),
@@ -440,7 +441,7 @@ impl Wanted {
             None => {
                 let because = queued.iter().find_map(|reply| reply::error(reply));
                 let because = because.map(|reason| format!("EXECABORT Transaction discarded because of: {reason}"));
-                let reason = because.or_else(|| reply::error(executed)).unwrap_or_default();
+                let reason = because.or_else(|| reply::error(executed)).ok_or(Ended)?;
                 Err(Refused::new(StatusCode::BAD_REQUEST, reason))
             }
         }

@@ -2,6 +2,7 @@
 //! array of them, or a reply each, in JSON. The first message says which it is.
 
 use super::clients::{Inner, Lease};
+use super::connection::END_MAX;
 use super::content::Content;
 use super::reply::{Answer, Pushed, Strings, is_push};
 use super::request::{Commands, Format, Malformed};
@@ -23,9 +24,6 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
-
-/// For how long the end of a connection may take.
-const END_MAX: Duration = Duration::from_secs(2);
 
 /// The response to a handshake. Errors: why it is none.
 pub fn accept(method: &Method, headers: &HeaderMap) -> Result<Response<Content>, &'static str> {
@@ -96,8 +94,9 @@ pub async fn serve(upgraded: Upgraded, mut lease: Lease, state: &State) {
     };
     if let Some(Closing(code, reason)) = closing {
         let frame = CloseFrame { code, reason: reason.into() };
-        // The other side may not be there any more.
-        let _ = tokio::time::timeout(END_MAX, socket.close(Some(frame))).await;
+        if !matches!(tokio::time::timeout(END_MAX, socket.close(Some(frame))).await, Ok(Ok(()))) {
+            tracing::debug!("WebSocket: the other side was not told why it ends");
+        }
     }
 }
 

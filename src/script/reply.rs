@@ -74,8 +74,8 @@ pub(super) unsafe fn push(state: *mut ffi::lua_State, bytes: &[u8]) -> &[u8] {
                 Ok(len) => return push_sequence(state, len, rest),
                 Err(_) => ffi::lua_pushboolean(state, 0),
             },
-            b'%' => return push_pairs(state, count().max(0) as usize, rest),
-            b'~' => return push_members(state, count().max(0) as usize, rest),
+            b'%' => return push_keyed(state, b"map", count().max(0) as usize, rest, false),
+            b'~' => return push_keyed(state, b"set", count().max(0) as usize, rest, true),
             // Scripts are not told of attributes, but of what follows them.
             b'|' => {
                 let mut rest = rest;
@@ -159,7 +159,15 @@ unsafe fn push_sequence(state: *mut ffi::lua_State, len: usize, mut rest: &[u8])
     rest
 }
 
-unsafe fn push_pairs(state: *mut ffi::lua_State, len: usize, mut rest: &[u8]) -> &[u8] {
+/// Pushes a table with one field, `name`: a table of keys, which are `len` values of the reply, each with the one that follows it,
+/// or with `true` if it is a set's.
+unsafe fn push_keyed<'r>(
+    state: *mut ffi::lua_State,
+    name: &[u8],
+    len: usize,
+    mut rest: &'r [u8],
+    is_set: bool,
+) -> &'r [u8] {
     // SAFETY: that of `push`.
     unsafe {
         make_room(state);
@@ -167,26 +175,14 @@ unsafe fn push_pairs(state: *mut ffi::lua_State, len: usize, mut rest: &[u8]) ->
         ffi::lua_createtable(state, 0, capacity(len));
         for _ in 0..len {
             rest = push(state, rest);
-            rest = push(state, rest);
+            if is_set {
+                ffi::lua_pushboolean(state, 1);
+            } else {
+                rest = push(state, rest);
+            }
             set_unless_nil(state);
         }
-        set_field(state, b"map");
-    }
-    rest
-}
-
-unsafe fn push_members(state: *mut ffi::lua_State, len: usize, mut rest: &[u8]) -> &[u8] {
-    // SAFETY: that of `push`.
-    unsafe {
-        make_room(state);
-        ffi::lua_createtable(state, 0, 1);
-        ffi::lua_createtable(state, 0, capacity(len));
-        for _ in 0..len {
-            rest = push(state, rest);
-            ffi::lua_pushboolean(state, 1);
-            set_unless_nil(state);
-        }
-        set_field(state, b"set");
+        set_field(state, name);
     }
     rest
 }

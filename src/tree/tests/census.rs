@@ -78,6 +78,7 @@ impl<L: Layout<Boxed = Counted, Recorder = Seen>> Model<L> {
         for (name, group) in &groups {
             sum.add(&group.totals);
             let divided = group.totals.checked_sub(&group.undivided).expect("a part");
+            // Of a group that the map does not have, the tree may have nothing.
             let known = expected.get(&**name).copied().unwrap_or_default();
             let found = Counts::of(&divided);
             assert!(found.classes.iter().zip(known.classes).all(|(found, known)| *found <= known));
