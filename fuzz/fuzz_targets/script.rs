@@ -12,8 +12,9 @@ use radish::state::State;
 use std::sync::LazyLock;
 
 const SCRIPTS: [&str; 12] = [
-    "local first = cmsgpack.pack(cmsgpack.unpack(ARGV[1])) \
-     assert(#cmsgpack.pack(cmsgpack.unpack(first)) == #first, 'differs') return first",
+    // What is nested too deep is packed as nil, which a table does not keep: only the second time nothing goes.
+    "local again = function(packed) return cmsgpack.pack(cmsgpack.unpack(packed)) end local first = again(again(ARGV[1])) \
+     assert(#again(first) == #first, 'differs') return first",
     "local first = cjson.encode(cjson.decode(ARGV[1])) return first",
     "return {cmsgpack.unpack_limit(ARGV[1], 3, tonumber(ARGV[2]) or 0)}",
     "return {struct.unpack(ARGV[1], ARGV[2], tonumber(ARGV[3]))}",
