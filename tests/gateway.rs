@@ -14,21 +14,21 @@ use tokio_tungstenite::tungstenite::{Message, WebSocket};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that speaks HTTP on a port of its own.
-struct Gateway {
-    server: Server,
-    port: u16,
+pub struct Gateway {
+    pub server: Server,
+    pub port: u16,
     _claim: UdpSocket,
 }
 
 impl Gateway {
-    fn start(arguments: &[&str]) -> Gateway {
+    pub fn start(arguments: &[&str]) -> Gateway {
         let (port, claim) = claim_port();
         let text = port.to_string();
         let server = Server::start(&[&["--http-port", &text], arguments].concat());
         Gateway { server, port, _claim: claim }
     }
 
-    fn connect(&self) -> Http {
+    pub fn connect(&self) -> Http {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the gateway accepts");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         Http { stream: BufReader::new(stream) }
@@ -36,33 +36,33 @@ impl Gateway {
 }
 
 /// A connection of HTTP/1.1.
-struct Http {
+pub struct Http {
     stream: BufReader<TcpStream>,
 }
 
 #[derive(Debug)]
-struct Response {
-    status: u16,
+pub struct Response {
+    pub status: u16,
     headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
 impl Response {
-    fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 }
 
 impl Http {
-    fn send_raw(&mut self, bytes: &[u8]) {
+    pub fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).expect("the server reads");
     }
 
-    fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -78,7 +78,7 @@ impl Http {
     }
 
     /// The head of the next response.
-    fn head(&mut self) -> Response {
+    pub fn head(&mut self) -> Response {
         let line = self.line();
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.unwrap_or_else(|| panic!("{line:?} is no status"));
@@ -99,18 +99,18 @@ impl Http {
         response
     }
 
-    fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
         self.send(method, path, headers, body);
         self.response()
     }
 
     /// Sends a body to a path, and returns the status and what comes back.
-    fn post(&mut self, path: &str, body: &str) -> (u16, String) {
+    pub fn post(&mut self, path: &str, body: &str) -> (u16, String) {
         let response = self.ask("POST", path, &[], body.as_bytes());
         (response.status, response.text())
     }
 
-    fn get(&mut self, path: &str) -> (u16, String) {
+    pub fn get(&mut self, path: &str) -> (u16, String) {
         self.send_raw(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes());
         let response = self.response();
         (response.status, response.text())

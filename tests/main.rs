@@ -12,6 +12,7 @@ mod compression;
 mod config;
 mod corners;
 mod crash;
+mod dashboard;
 mod dump;
 mod eviction;
 mod failover;

@@ -1,4 +1,5 @@
-//! The HTTP gateway: the REST interface that `@upstash/redis` speaks, WebSockets, and server-sent events.
+//! The HTTP gateway: the REST interface that `@upstash/redis` speaks, WebSockets, server-sent events, and
+//! the dashboard.
 //!
 //! A request becomes commands of a client that sits within the process: a [`pipe`] takes the place of its socket. So whatever
 //! holds for clients holds for it too: users, limits, statistics, the slow log, `MONITOR`. Each HTTP connection has such a
@@ -10,6 +11,7 @@ mod clients;
 mod compression;
 mod connection;
 mod content;
+mod dashboard;
 mod pipe;
 mod reply;
 pub mod request;

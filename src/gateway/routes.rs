@@ -5,6 +5,7 @@ use super::clients::{Clients, Ended, Lease, Replies};
 use super::compression::{COMPRESSED_BYTES_MIN, Encoding};
 use super::connection::Traffic;
 use super::content::{Content, Events};
+use super::dashboard;
 use super::reply::{self, Answer, Strings};
 use super::request::{Commands, Format, Malformed};
 use super::websocket;
@@ -125,12 +126,16 @@ impl Routes {
         let flight = self.traffic.begin(self.clients.state());
         let (parts, body) = request.into_parts();
         let wanted = Wanted::by(&parts.headers);
-        let mut response = match self.health(&parts) {
-            Some(sent) => sent.into_response(),
+        let for_anybody = self
+            .health(&parts)
+            .map(Sent::into_response)
+            .or_else(|| dashboard::answer(&parts.method, parts.uri.path(), &parts.headers, !body.is_end_stream()));
+        let mut response = match for_anybody {
+            Some(response) => response,
             None => self.answer_page(parts, body, wanted).await,
         };
         let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         crate::memory::publish();
         response.map(|content| content.on_its_way(flight, self.traffic.send()))
