@@ -40,8 +40,8 @@ async function step(name, run) {
 }
 
 /// Waits until `look` returns something true, or nothing is thrown.
-async function until(what, look) {
-  const deadline = Date.now() + PATIENCE_MS;
+async function until(what, look, patience = PATIENCE_MS) {
+  const deadline = Date.now() + patience;
   for (;;) {
     let last;
     try {
@@ -111,6 +111,46 @@ async function main() {
     await panel('Operations').waitFor();
     assert.equal(await page.locator('.login').isVisible(), false);
   });
+  await step('bytes, words, replies and areas, by their thousands', async () => {
+    await page.evaluate(async () => {
+      const [text, resp, treemap, live] = await Promise.all(['text', 'resp', 'treemap', 'live'].map((name) => import(`./dashboard/${name}.js`)));
+      const check = (is, ...what) => {
+        if (!is) throw new Error(JSON.stringify(what));
+      };
+      const below = (bound) => Math.floor(Math.random() * bound);
+      const odd = text.encode('"\'\\ \n\r\tx0aé\u202e');
+      const bytes = () => Uint8Array.from({ length: below(12) }, () => (below(2) ? odd[below(odd.length)] : below(256)));
+      for (let round = 0; round < 20_000; round += 1) {
+        const given = bytes();
+        for (const shown of [text.show(given), text.showLines(given)]) check(text.same(text.unshow(shown), given), [...given], shown);
+        const words = Array.from({ length: below(4) }, bytes);
+        const read = text.splitWords(words.map(text.quote).join(' '));
+        check(read.length === words.length && read.every((word, index) => text.same(word, words[index])), words.map(text.quote));
+      }
+      const wire = text.encode('+OK\r\n$5\r\na\r\nbc\r\n*2\r\n:1\r\n%1\r\n+k\r\n,1.5\r\n>2\r\n+message\r\n$0\r\n\r\n|1\r\n+a\r\n:1\r\n#t\r\n=7\r\ntxt:abc\r\n-ERR no\r\n$-1\r\n:9007199254740993\r\n');
+      const whole = new resp.Reader().feed(wire).map((reply) => text.reply(reply)).join('\n');
+      check(whole === 'OK\n"a\\r\\nbc"\n1) (integer) 1\n2) 1# k => (double) 1.5\n1) message\n2) ""\n(true)\nabc\n(error) ERR no\n(nil)\n(integer) 9007199254740993', whole);
+      for (let size = 1; size < wire.length; size += 1) {
+        const reader = new resp.Reader();
+        const replies = [];
+        for (let at = 0; at < wire.length; at += size) replies.push(...reader.feed(wire.slice(at, at + size)));
+        check(replies.map((reply) => text.reply(reply)).join('\n') === whole, size);
+      }
+      for (let round = 0; round < 500; round += 1) {
+        const weights = Array.from({ length: 1 + below(80) }, () => 1 + below(10 ** (1 + below(6)))).sort((one, other) => other - one);
+        const places = treemap.squarify(weights, 1000, 300);
+        const total = weights.reduce((sum, weight) => sum + weight, 0);
+        places.forEach(({ x, y, width, height }, index) => {
+          check(Math.abs(width * height - (300_000 * weights[index]) / total) < 1e-3, weights, index);
+          check(x > -1e-6 && y > -1e-6 && x + width < 1000.001 && y + height < 300.001, weights, index);
+        });
+      }
+      const buckets = new Map([[8, 50], [16, 50]]);
+      check(live.quantile(buckets, 0.5) === 8 && live.quantile(buckets, 0.75) === 12 && live.quantile(new Map(), 0.5) === null);
+      check(text.short(999) === '999' && text.short(12_345) === '12.3k' && text.short(2e6) === '2.00M' && text.size(1536) === '1.50 KB');
+      check(text.micros(999.4) === '999 µs' && text.micros(1500) === '1.50 ms' && text.duration(3725) === '1 h 2 min');
+    });
+  });
   await step('the load of a benchmark is seen', async () => {
     await until('the load', async () => /^[\d.]+k\/s$/.test(await figure('Operations')));
     await until('latency', async () => /µs|ms/.test(await figure('Latency', 1)));
@@ -172,8 +212,9 @@ async function main() {
     assert.match(await page.locator('.summary').innerText(), /keys/);
     // Two steps at once.
     await page.locator('.outer > .cell[aria-label^="eu:, "]').first().click(corner);
-    await until('both steps', async () => (await page.locator('.step').allInnerTexts()).length === 3);
-    await page.getByRole('button', { name: 'All keys' }).click();
+    await until('both steps', async () => (await page.locator('.step').count()) === 3);
+    await page.goBack();
+    await until('the way back', async () => (await page.locator('.step').count()) === 1);
   });
   await step('areas by keys, colours by expiry, another separator', async () => {
     await page.getByLabel('Area').selectOption('keys');

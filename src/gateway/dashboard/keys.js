@@ -13,6 +13,10 @@ const SEARCH_MS = 1500;
 /// Keys that one SCAN looks at: it takes a fraction of a millisecond.
 const SCAN_COUNT = 500;
 
+function addressOf(prefix) {
+  return `#keys/${encodeURIComponent(show(prefix))}`;
+}
+
 export class Keys {
   constructor(session) {
     this.session = session;
@@ -63,7 +67,11 @@ export class Keys {
 
   show() {
     this.isShown = true;
-    this.reset();
+  }
+
+  /// Shows what the address names: a prefix.
+  open(shown) {
+    this.display(unshow(shown));
   }
 
   hide() {
@@ -72,11 +80,18 @@ export class Keys {
 
   reset() {
     this.value.clear();
-    this.go(this.prefix);
+    this.display(this.prefix);
+  }
+
+  /// Goes to a prefix: there is a way back, as from any page.
+  go(prefix) {
+    const address = addressOf(prefix);
+    if (location.hash === address) this.display(prefix);
+    else location.hash = address;
   }
 
   /// Shows what begins with a prefix.
-  go(prefix) {
+  display(prefix) {
     this.prefix = prefix;
     this.how.value = 'prefix';
     this.filter.value = show(prefix);
@@ -213,6 +228,7 @@ export class Keys {
     this.pattern = isPattern ? wanted : concatenated([globOf(wanted), encode('*')]);
     if (!isPattern && !same(wanted, this.prefix)) {
       this.prefix = wanted;
+      history.replaceState(null, '', addressOf(wanted));
       this.loadMap();
     }
     this.search += 1;

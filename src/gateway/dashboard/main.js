@@ -132,7 +132,9 @@ function speak() {
   status.className = `status ${isLost || isSilent ? 'bad' : 'good'}`;
   banner.hidden = !isLost && !isSilent;
   if (isLost) {
-    banner.replaceChildren(`The connection is gone: ${session.reason}. What you see is old. Trying again… `,
+    const isOld = info.size > 0;
+    const words = `${isOld ? 'The connection is gone' : 'There is no connection'}: ${session.reason}.${isOld ? ' What you see is old.' : ''}`;
+    banner.replaceChildren(`${words} Trying again… `,
       button('Try now', () => session.start(), { class: 'quiet' }));
   } else if (isSilent) {
     banner.replaceChildren(`The server has not answered for ${Math.round(live.silence / 1000)} s.`);
@@ -142,9 +144,9 @@ function speak() {
 /// Shows the view that the address names: `#view` or `#view/what`.
 function go() {
   if (session.state !== 'open' && !shown) return;
-  const [name, ...rest] = location.hash.slice(1).split('/');
-  const view = views[name] ?? views.overview;
-  const chosen = views[name] ? name : 'overview';
+  const [, name, what] = /^#?([^/]*)\/?(.*)$/s.exec(location.hash);
+  const chosen = name in views ? name : 'overview';
+  const view = views[chosen];
   view.made ??= view.make();
   if (shown !== view.made) {
     shown?.hide();
@@ -153,10 +155,23 @@ function go() {
     shown.show();
   }
   for (const tab of tabs.children) {
-    tab.toggleAttribute('aria-current', tab.dataset.view === chosen);
-    if (tab.dataset.view === chosen) tab.setAttribute('aria-current', 'page');
+    if (tab.dataset.view === chosen) {
+      tab.setAttribute('aria-current', 'page');
+      // Where to come back to.
+      tab.href = location.hash || `#${chosen}`;
+    } else {
+      tab.removeAttribute('aria-current');
+    }
   }
-  shown.open?.(rest.join('/'));
+  shown.open?.(decoded(what));
+}
+
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 theme(storedTheme());
