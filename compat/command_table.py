@@ -39,6 +39,7 @@ DIFFERENCES = [
     ("valkey-9.1", "xtrim", "arguments", "the options of Redis 8.2"),
     ("valkey-9.1", "script|debug", "ar*", "there are no engines but Lua"),
     ("*", "prefix*", "exists", "Radish's own: no other server keeps its keys in a tree"),
+    ("*", "hotkeys*", "exists", "new in Redis 8.6"),
     ("*", "xackdel", "exists", "new in Redis 8.2"),
     ("*", "xdelex", "exists", "new in Redis 8.2"),
     ("redis-*", "delifeq", "exists", "new in Valkey 9.0"),

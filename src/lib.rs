@@ -15,6 +15,7 @@ pub mod eviction;
 pub mod forms;
 pub mod gateway;
 pub mod glob;
+pub mod hot_keys;
 pub mod huge_pages;
 pub mod loading;
 pub mod log;

@@ -6,6 +6,7 @@ use crate::client::{Monitors, Registry};
 use crate::compression::Compression;
 use crate::config::{Directive, Settings};
 use crate::eviction::Eviction;
+use crate::hot_keys::HotKeys;
 use crate::loading::Loading;
 use crate::log::Log;
 use crate::migration::Migrations;
@@ -210,6 +211,7 @@ pub struct State {
     /// Set by the server once it listens.
     pub listening: OnceLock<Box<dyn Listening>>,
     pub monitors: Monitors,
+    pub hot_keys: HotKeys,
     /// The scripts that clients have sent.
     pub scripts: ScriptCache,
     pub blocked_clients: AtomicUsize,
@@ -278,6 +280,7 @@ impl State {
             standstill: Standstill::default(),
             listening: OnceLock::new(),
             monitors: Monitors::default(),
+            hot_keys: HotKeys::default(),
             scripts,
             blocked_clients: AtomicUsize::new(0),
             active_expire: AtomicBool::new(true),

@@ -20,6 +20,7 @@ mod functions;
 mod gateway;
 mod geo;
 mod hashes;
+mod hot_keys;
 mod hyperloglogs;
 mod keys;
 mod limits;

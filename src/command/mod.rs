@@ -22,6 +22,7 @@ mod handlers;
 pub mod hash;
 mod held;
 pub mod help;
+pub mod hotkeys;
 pub mod hyperloglog;
 pub mod info;
 pub mod introspection;

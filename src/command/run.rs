@@ -7,13 +7,14 @@ use super::keys::Keys;
 use super::{limits, monitor, tracking};
 use crate::client::{Client, ClientFlags, Session};
 use crate::config::Directive;
-use crate::resp::{Args, CommandResult, ErrorReply, Reply};
+use crate::resp::{Args, CommandResult, ErrorReply, Reply, command_len};
 use crate::spec::{CommandSpec, KeyFlags, Locks, keys as key_specs};
 use crate::state::State;
 use crate::stats::Figure;
 use crate::store::ShardSet;
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Errors of different kinds that are counted; a client that makes up more ends the counting.
 const ERROR_KINDS_MAX: usize = 128;
@@ -64,6 +65,19 @@ pub(super) fn note_end(state: &State, session: &Session, spec: &'static CommandS
         limits::note_slow(state, session, spec, args, nanoseconds / 1000);
     }
     limits::note_large(state, session, spec, args, run.reply_bytes);
+    if state.hot_keys.is_on() {
+        note_keys(state, spec, args, nanoseconds, run.reply_bytes);
+    }
+}
+
+/// Notes what the keys of a call have cost.
+#[cold]
+fn note_keys(state: &State, spec: &CommandSpec, args: Args<'_>, nanoseconds: u64, reply_bytes: usize) {
+    let mut found = SmallVec::new();
+    if key_specs::keys(spec, args, &mut found).is_ok() && !found.is_empty() {
+        let keys = found.iter().map(|key| args.at(key.index as usize));
+        state.hot_keys.note(keys, Duration::from_nanos(nanoseconds), command_len(args) + reply_bytes);
+    }
 }
 
 /// Counts a call.

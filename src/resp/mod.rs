@@ -10,5 +10,6 @@ mod tests;
 pub use error::{CommandResult, ErrorReply};
 pub use reply::{Bulks, Deferred, Protocol, Reply};
 pub use request::{
-    Args, OwnedRequest, Progress, ProtocolError, RequestBuffer, RequestLimits, Span, parse_request, write_command,
+    Args, OwnedRequest, Progress, ProtocolError, RequestBuffer, RequestLimits, Span, command_len, parse_request,
+    write_command,
 };

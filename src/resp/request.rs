@@ -194,6 +194,13 @@ pub fn write_command<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = 
     }
 }
 
+/// Bytes that [`write_command`] writes for a request.
+pub fn command_len(args: Args<'_>) -> usize {
+    const LINE: usize = b"$\r\n".len();
+    let head = |value: usize| LINE + value.checked_ilog10().unwrap_or(0) as usize + 1;
+    head(args.len()) + args.iter().map(|arg| head(arg.len()) + arg.len() + 2).sum::<usize>()
+}
+
 /// How far the parser came in a request that is not complete yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
