@@ -177,7 +177,7 @@ async function main() {
     }
     await hot.getByRole('button').click();
     await until('hot keys', async () => (await hot.locator('.ranking .name').count()) > 2);
-    await until('the end of it', async () => (await hot.getByRole('button').innerText()).startsWith('Track'), 15_000);
+    await until('the end of it', async () => (await hot.getByRole('button').innerText()).startsWith('Track for'), 20_000);
   });
   if (task.screenshots) {
     // A while of the load, as somebody sees who has left the page open.

@@ -121,10 +121,10 @@ export class Keys {
     let reason = '';
     try {
       const question = ['PREFIX', 'STATS', prefix, 'SEPARATOR', unshow(separator), 'BY', measure];
-      const [answer, deeper] = await this.session.all([...question, 'COUNT', SHOWN_MAX], [...question, 'COUNT', WITHIN_MAX, 'DEPTH', 2]);
-      if (answer instanceof ErrorReply) throw answer;
-      stats = parseStats(answer);
-      within = deeper instanceof ErrorReply ? [] : parseStats(deeper).prefixes;
+      stats = parseStats(await this.session.ask(...question, 'COUNT', SHOWN_MAX));
+      // Where nothing divides the keys, to look deeper is in vain, and dear.
+      const isDivided = stats.prefixes.some((row) => row.prefix.length > prefix.length);
+      if (isDivided) within = parseStats(await this.session.ask(...question, 'COUNT', WITHIN_MAX, 'DEPTH', 2)).prefixes;
     } catch (error) {
       reason = error.message;
     }
@@ -309,6 +309,7 @@ export class Keys {
   choose(key, chosen) {
     for (const row of this.rows.children) row.setAttribute('aria-selected', String(row === chosen));
     this.value.open(key);
+    this.value.element.scrollIntoView({ block: 'nearest' });
   }
 
   rowOf(key) {
