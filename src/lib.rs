@@ -21,6 +21,7 @@ pub mod loading;
 pub mod log;
 pub mod logging;
 pub mod memory;
+pub mod metrics;
 pub mod migration;
 pub mod persistence;
 pub mod prefixes;

@@ -240,6 +240,8 @@ pub struct State {
     pub reply_peak_reset_ms: AtomicI64,
     /// What happens by itself is suspended (`DEBUG PAUSE-CRON`).
     pub cron_paused: AtomicBool,
+    /// Whoever gathers metrics has it: one at a time.
+    pub scrape: Arc<tokio::sync::Mutex<()>>,
     pub peak_memory: AtomicUsize,
     /// Bytes in use when the first client could connect.
     pub startup_memory: AtomicUsize,
@@ -298,6 +300,7 @@ impl State {
             client_memory_floor: AtomicUsize::new(0),
             reply_peak_reset_ms: AtomicI64::new(REPLY_PEAK_RESET_MS),
             cron_paused: AtomicBool::new(false),
+            scrape: Arc::default(),
             peak_memory: AtomicUsize::new(0),
             startup_memory: AtomicUsize::new(0),
         })

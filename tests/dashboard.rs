@@ -1,7 +1,7 @@
 //! The dashboard's page: who gets it, with which headers, and that commands over HTTP are what they were. What it does in a
 //! browser is tried by `compat/dashboard/run`.
 
-use crate::gateway::Gateway;
+use crate::support::http::Gateway;
 
 #[test]
 fn anybody_gets_the_page_and_nothing_else() {

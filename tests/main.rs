@@ -27,6 +27,7 @@ mod limits;
 mod listening;
 mod lists;
 mod messages;
+mod metrics;
 mod migrating;
 mod prefixes;
 mod readme;

@@ -7,7 +7,7 @@ use crate::acl::{
 };
 use crate::client::Session;
 use crate::config::{Directive, error_text};
-use crate::resp::{Args, CommandResult, ErrorReply};
+use crate::resp::{Args, CommandResult, ErrorReply, OwnedRequest};
 use crate::spec::{AclCategories, CommandSpec, all, errors};
 use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
@@ -59,6 +59,15 @@ pub(super) fn denied(
         Occasion::Exec => no_longer_allowed(denial),
         Occasion::Script => not_allowed_to_script(spec, denial, &session.account.name),
     }
+}
+
+/// Whether a session's user may run a command, which the table calls `name`, on no key. That it may not is noted as if the command
+/// had been sent.
+pub fn may_run(state: &State, session: &Session, name: &str) -> Result<(), ErrorReply> {
+    let request = OwnedRequest::new(name.split('|').map(str::as_bytes).collect::<Vec<_>>().into_iter());
+    let Some(spec) = all().find(|spec| spec.name == name) else { return Err(errors::unknown_command(request.args())) };
+    let checked = session.check(spec, request.args());
+    checked.map_err(|denial| denied(state, session, (spec, request.args()), denial, Occasion::Request))
 }
 
 fn not_allowed(spec: &CommandSpec, denial: Denial) -> ErrorReply {

@@ -1,8 +1,12 @@
 //! `INFO`: the state of the server, section by section.
 
+mod memory;
 mod replication;
 
+pub(super) use memory::memory_use;
+
 use super::call::Call;
+use super::keys::Keys;
 use crate::client::ClientFlags;
 use crate::config::{BUILD_ID, Directive};
 use crate::loading::Progress;
@@ -11,8 +15,8 @@ use crate::spec;
 use crate::state::State;
 use crate::state::{Holder, PauseKind, unix_time_ms, unix_time_us};
 use crate::stats::{Figure, bucket_at, bucket_microseconds};
-use crate::value::string::dictionary;
-use crate::{append_file, eviction, memory, process};
+use crate::store::Shard;
+use crate::{append_file, eviction, process};
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -21,7 +25,7 @@ use std::time::Duration;
 const TEXT_BYTES: usize = 8 * 1024;
 
 /// Writes the fields of a section.
-type Writer = fn(&mut Call, &mut Text);
+type Writer = fn(&mut Source<'_>, &mut Text);
 
 /// A section: its title, whether `INFO` without arguments has it, and its fields.
 struct Section {
@@ -33,7 +37,7 @@ struct Section {
 const SECTIONS: [Section; 14] = [
     Section { title: "Server", is_default: true, write: server },
     Section { title: "Clients", is_default: true, write: clients },
-    Section { title: "Memory", is_default: true, write: memory_section },
+    Section { title: "Memory", is_default: true, write: memory::write },
     Section { title: "Persistence", is_default: true, write: persistence },
     Section { title: "Threads", is_default: true, write: threads },
     Section { title: "Stats", is_default: true, write: stats },
@@ -73,21 +77,56 @@ impl Text {
     }
 }
 
+/// The shards, one after the other, each held for as long as it is looked at.
+pub trait Shards {
+    fn visit(&mut self, look: &mut dyn FnMut(&mut Shard));
+
+    /// Changes of the data that are not counted in the statistics yet.
+    fn changes(&self) -> u64;
+}
+
+impl Shards for Keys<'_> {
+    fn visit(&mut self, look: &mut dyn FnMut(&mut Shard)) {
+        self.visit_shards(look);
+    }
+
+    fn changes(&self) -> u64 {
+        Keys::changes(self)
+    }
+}
+
+/// What the sections tell of.
+pub struct Source<'s> {
+    pub state: &'s State,
+    pub shards: &'s mut dyn Shards,
+}
+
+impl<'s> Source<'s> {
+    pub(super) fn of(call: &'s mut Call<'_, '_>) -> Self {
+        Source { state: call.state, shards: call.keys }
+    }
+}
+
 /// `INFO [section …]`
 pub fn info(call: &mut Call) -> CommandResult {
-    let used = eviction::used_memory(call.state);
+    let wanted = SECTIONS.map(|section| wants(call, &section));
+    let mut wanted = wanted.iter();
+    let text = write(&mut Source::of(call), |_| wanted.next().is_some_and(|is_wanted| *is_wanted));
+    call.reply.verbatim(*b"txt", text.as_bytes())
+}
+
+/// The text of the sections whose titles are `wanted`; each is asked for once, in their order.
+pub fn write(source: &mut Source<'_>, mut wanted: impl FnMut(&str) -> bool) -> String {
+    let used = eviction::used_memory(source.state);
     let mut text = Text { bytes: String::with_capacity(TEXT_BYTES), used };
-    for section in &SECTIONS {
-        if !wants(call, section) {
-            continue;
-        }
+    for section in SECTIONS.iter().filter(|section| wanted(section.title)) {
         if !text.bytes.is_empty() {
             text.bytes.push_str("\r\n");
         }
         let _ = write!(text.bytes, "# {}\r\n", section.title);
-        (section.write)(call, &mut text);
+        (section.write)(source, &mut text);
     }
-    call.reply.verbatim(*b"txt", text.bytes.as_bytes())
+    text.bytes
 }
 
 fn wants(call: &Call, section: &Section) -> bool {
@@ -117,8 +156,8 @@ pub(super) fn ratio(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
-fn server(call: &mut Call, text: &mut Text) {
-    let state = call.state;
+fn server(source: &mut Source<'_>, text: &mut Text) {
+    let state = source.state;
     let now_us = unix_time_us();
     let uptime_s = (now_us / 1000 - state.started_ms).max(0) / 1000;
     let port = state.settings.int(Directive::Port);
@@ -172,8 +211,8 @@ fn server(call: &mut Call, text: &mut Text) {
     }
 }
 
-fn clients(call: &mut Call, text: &mut Text) {
-    let state = call.state;
+fn clients(source: &mut Source<'_>, text: &mut Text) {
+    let state = source.state;
     let (mut input, mut output, mut pubsub, mut watching, mut tracking) = (0, 0, 0, 0, 0);
     for client in state.clients.all() {
         input = input.max(client.query_bytes.load(Ordering::Relaxed));
@@ -184,7 +223,7 @@ fn clients(call: &mut Call, text: &mut Text) {
     }
     let databases = state.keyspace.databases();
     let (mut watched_keys, mut blocking_keys, mut needed_keys) = (0, 0, 0);
-    call.keys.visit_shards(|shard| {
+    source.shards.visit(&mut |shard| {
         watched_keys += (0..databases).map(|database| shard.watched.keys(database).count()).sum::<usize>();
         blocking_keys += shard.waiters.key_count();
         needed_keys += shard.waiters.needed_key_count();
@@ -217,135 +256,8 @@ fn clients(call: &mut Call, text: &mut Text) {
     text.field("paused_timeout_milliseconds", left_ms);
 }
 
-/// Where memory goes, in bytes (`INFO memory`, `MEMORY STATS`).
-pub(super) struct MemoryUse {
-    pub allocator: memory::AllocatorFigures,
-    pub peak: usize,
-    pub startup: usize,
-    pub clients: usize,
-    /// All but the keys and their values.
-    pub overhead: usize,
-    /// The keys and their values.
-    pub dataset: usize,
-    /// Bytes of the process that are in memory.
-    pub resident: usize,
-    /// Bytes in use as eviction counts them.
-    pub used: usize,
-}
-
-impl MemoryUse {
-    /// The shares of `used` that are the startup's and the data's, in percent.
-    pub(super) fn dataset_percent(&self) -> f64 {
-        100.0 * ratio(self.dataset, self.used.saturating_sub(self.startup))
-    }
-
-    pub(super) fn peak_percent(&self) -> f64 {
-        100.0 * ratio(self.used, self.peak)
-    }
-}
-
-/// Looks where the `used` bytes go. All shards are locked.
-pub(super) fn memory_use(call: &mut Call, used: usize) -> MemoryUse {
-    let state = call.state;
-    let allocator = memory::allocator();
-    let clients = state.clients.all().iter().map(|client| client.memory()).sum::<usize>();
-    let mut nodes = 0;
-    call.keys.visit_shards(|shard| {
-        nodes += shard.databases.iter().map(|tree| tree.memory().node_bytes).sum::<usize>();
-    });
-    let peak = state.peak_memory.fetch_max(used, Ordering::Relaxed).max(used);
-    let startup = state.startup_memory.load(Ordering::Relaxed);
-    let overhead = startup + clients + nodes;
-    MemoryUse {
-        allocator,
-        peak,
-        startup,
-        clients,
-        overhead,
-        dataset: used.saturating_sub(overhead),
-        resident: memory::resident(),
-        used,
-    }
-}
-
-fn memory_section(call: &mut Call, text: &mut Text) {
-    let state = call.state;
-    let now = memory_use(call, text.used);
-    let used = now.used;
-    let allocator = now.allocator;
-    text.size("used_memory", used);
-    text.size("used_memory_rss", now.resident);
-    text.size("used_memory_peak", now.peak);
-    text.field("used_memory_peak_time", state.stats.peak_time());
-    text.field("used_memory_peak_perc", format_args!("{:.2}%", now.peak_percent()));
-    text.field("used_memory_overhead", now.overhead);
-    text.field("used_memory_startup", now.startup);
-    text.field("used_memory_dataset", now.dataset);
-    text.field("used_memory_dataset_perc", format_args!("{:.2}%", now.dataset_percent()));
-    text.field("allocator_allocated", allocator.allocated);
-    text.field("allocator_active", allocator.active);
-    text.field("allocator_resident", allocator.resident);
-    text.field("allocator_muzzy", 0);
-    text.size("total_system_memory", process::system_memory() as usize);
-    let scripts = state.scripts.figures();
-    text.field("used_memory_lua", scripts.interpreter_bytes);
-    text.field("used_memory_vm_eval", scripts.interpreter_bytes);
-    text.field("used_memory_lua_human", human(scripts.interpreter_bytes));
-    text.fields(&[
-        ("used_memory_scripts_eval", scripts.script_bytes as u64),
-        ("number_of_cached_scripts", scripts.scripts as u64),
-        ("number_of_functions", scripts.functions as u64),
-        ("number_of_libraries", scripts.libraries as u64),
-        ("used_memory_vm_functions", scripts.function_interpreter_bytes as u64),
-    ]);
-    text.size("used_memory_vm_total", scripts.interpreter_bytes + scripts.function_interpreter_bytes);
-    text.field("used_memory_functions", scripts.library_bytes);
-    text.size("used_memory_scripts", scripts.script_bytes + scripts.library_bytes);
-    text.size("maxmemory", state.settings.int(Directive::Maxmemory).max(0) as usize);
-    text.field("maxmemory_policy", state.settings.enum_name(Directive::MaxmemoryPolicy));
-    text.field("allocator_frag_ratio", format_args!("{:.2}", ratio(allocator.active, allocator.allocated)));
-    text.field("allocator_frag_bytes", allocator.active.saturating_sub(allocator.allocated));
-    text.field("allocator_rss_ratio", format_args!("{:.2}", ratio(allocator.resident, allocator.active)));
-    text.field("allocator_rss_bytes", allocator.resident as i64 - allocator.active as i64);
-    text.field("rss_overhead_ratio", format_args!("{:.2}", ratio(now.resident, allocator.resident)));
-    text.field("rss_overhead_bytes", now.resident as i64 - allocator.resident as i64);
-    text.field("mem_fragmentation_ratio", format_args!("{:.2}", ratio(now.resident, used)));
-    text.field("mem_fragmentation_bytes", now.resident as i64 - used as i64);
-    text.field("mem_not_counted_for_evict", eviction::not_counted_memory(state));
-    // Replicas and those who come back read the same blocks; beyond the backlog they are kept for replicas alone.
-    let log = state.log.memory() as u64;
-    let has_replicas = state.replication.replicas().iter().any(|replica| !replica.client.is_killed());
-    let backlog = state.log.backlog().map_or(0, |_| log.min(state.settings.int(Directive::ReplBacklogSize) as u64));
-    text.fields(&[
-        ("mem_replication_backlog", backlog),
-        ("mem_total_replication_buffers", log),
-        ("mem_replica_full_sync_buffer", 0),
-        ("mem_clients_slaves", if has_replicas { log - backlog } else { 0 }),
-        ("mem_clients_normal", now.clients as u64),
-        ("mem_cluster_links", 0),
-        ("mem_aof_buffer", 0),
-    ]);
-    text.field("mem_allocator", memory::ALLOCATOR_NAME);
-    let compression = state.compression.figures();
-    text.fields(&[
-        ("compression_raw_bytes", compression.raw_bytes),
-        ("compression_stored_bytes", compression.stored_bytes),
-        ("compression_dictionaries", dictionary::numbers().count() as u64),
-    ]);
-    text.field(
-        "compression_ratio",
-        format_args!("{:.2}", ratio(compression.raw_bytes as usize, compression.stored_bytes as usize)),
-    );
-    text.fields(&[
-        ("mem_overhead_db_hashtable_rehashing", 0),
-        ("active_defrag_running", 0),
-        ("lazyfree_pending_objects", state.lazy_free.pending()),
-        ("lazyfreed_objects", state.lazy_free.freed()),
-    ]);
-}
-
-fn persistence(call: &mut Call, text: &mut Text) {
-    let state = call.state;
+fn persistence(source: &mut Source<'_>, text: &mut Text) {
+    let state = source.state;
     let saving = &state.saving;
     let background = saving.background.figures();
     text.fields(&[
@@ -360,7 +272,7 @@ fn persistence(call: &mut Call, text: &mut Text) {
     text.fields(&[
         ("current_save_keys_processed", background.keys_done),
         ("current_save_keys_total", background.keys),
-        ("rdb_changes_since_last_save", saving.unsaved(state.stats.get(Figure::Changes) + call.keys.changes())),
+        ("rdb_changes_since_last_save", saving.unsaved(state.stats.get(Figure::Changes) + source.shards.changes())),
         (
             "rdb_bgsave_in_progress",
             (background.is_running || state.replication.is_copying.load(Ordering::Relaxed)).into(),
@@ -408,16 +320,16 @@ fn loading(progress: &Progress, text: &mut Text) {
     text.field("loading_eta_seconds", eta_s);
 }
 
-fn threads(call: &mut Call, text: &mut Text) {
-    for thread in 0..call.state.threads {
+fn threads(source: &mut Source<'_>, text: &mut Text) {
+    for thread in 0..source.state.threads {
         let [reads, writes] = [Figure::ReadsProcessed, Figure::WritesProcessed]
-            .map(|figure| call.state.stats.get_of_thread(thread, figure));
+            .map(|figure| source.state.stats.get_of_thread(thread, figure));
         text.field(&format!("io_thread_{thread}"), format_args!("reads={reads},writes={writes}"));
     }
 }
 
-fn stats(call: &mut Call, text: &mut Text) {
-    let state = call.state;
+fn stats(source: &mut Source<'_>, text: &mut Text) {
+    let state = source.state;
     let get = |figure| state.stats.get(figure);
     let rates = state.stats.rates();
     let background = state.saving.background.figures();
@@ -523,7 +435,7 @@ fn append_file_sizes(state: &State, text: &mut Text) {
     ]);
 }
 
-fn cpu(_: &mut Call, text: &mut Text) {
+fn cpu(_: &mut Source<'_>, text: &mut Text) {
     let all = process::cpu_time();
     let children = process::children_cpu_time();
     let main_thread = process::main_thread_cpu_time();
@@ -536,9 +448,9 @@ fn cpu(_: &mut Call, text: &mut Text) {
     field("used_cpu_user_main_thread", main_thread.user);
 }
 
-fn command_stats(call: &mut Call, text: &mut Text) {
+fn command_stats(source: &mut Source<'_>, text: &mut Text) {
     for command in spec::all() {
-        let figures = call.state.stats.command(command.id);
+        let figures = source.state.stats.command(command.id);
         let (calls, usec) = (figures.calls, figures.microseconds);
         let (rejected, failed) = (figures.rejected, figures.failed);
         if calls == 0 && rejected == 0 && failed == 0 {
@@ -554,16 +466,16 @@ fn command_stats(call: &mut Call, text: &mut Text) {
     }
 }
 
-fn error_stats(call: &mut Call, text: &mut Text) {
-    for (code, count) in call.state.error_counts.lock().iter() {
+fn error_stats(source: &mut Source<'_>, text: &mut Text) {
+    for (code, count) in source.state.error_counts.lock().iter() {
         text.field(&format!("errorstat_{}", String::from_utf8_lossy(code)), format_args!("count={count}"));
     }
 }
 
-fn latency_stats(call: &mut Call, text: &mut Text) {
-    let percentiles = call.state.settings.percentiles();
+fn latency_stats(source: &mut Source<'_>, text: &mut Text) {
+    let percentiles = source.state.settings.percentiles();
     for command in spec::all() {
-        let figures = call.state.stats.command(command.id);
+        let figures = source.state.stats.command(command.id);
         if figures.latency.iter().all(|count| *count == 0) {
             continue;
         }
@@ -588,9 +500,9 @@ struct DatabaseFigures {
     volatile_hashes: usize,
 }
 
-fn keyspace(call: &mut Call, text: &mut Text) {
-    let mut databases = vec![DatabaseFigures::default(); call.state.keyspace.databases()];
-    call.keys.visit_shards(|shard| {
+fn keyspace(source: &mut Source<'_>, text: &mut Text) {
+    let mut databases = vec![DatabaseFigures::default(); source.state.keyspace.databases()];
+    source.shards.visit(&mut |shard| {
         for ((figures, tree), due_fields) in databases.iter_mut().zip(&shard.databases).zip(&shard.due_fields) {
             figures.volatile_hashes += due_fields.len();
             figures.keys += tree.len();

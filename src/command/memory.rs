@@ -1,7 +1,7 @@
 //! `MEMORY`: what memory is used for.
 
 use super::call::Call;
-use super::info::{memory_use, ratio};
+use super::info::{Source, memory_use, ratio};
 use crate::resp::{CommandResult, ErrorReply};
 use crate::{eviction, memory};
 
@@ -39,11 +39,11 @@ pub fn memory_usage(call: &mut Call) -> CommandResult {
 
 /// `MEMORY STATS`
 pub fn memory_stats(call: &mut Call) -> CommandResult {
-    let now = memory_use(call, eviction::used_memory(call.state));
+    let used = eviction::used_memory(call.state);
+    let now = memory_use(&mut Source::of(call), used);
     let allocator = now.allocator;
     let databases = databases(call);
     let keys: usize = databases.iter().map(|database| database.1).sum();
-    let used = now.used;
     let net = used.saturating_sub(now.startup);
     let difference = |more: usize, less: usize| more as i64 - less as i64;
     let scripts = call.state.scripts.figures();
@@ -115,8 +115,8 @@ fn databases(call: &mut Call) -> Vec<(usize, usize, usize)> {
 
 /// `MEMORY DOCTOR`
 pub fn memory_doctor(call: &mut Call) -> CommandResult {
-    let now = memory_use(call, eviction::used_memory(call.state));
-    let used = now.used;
+    let used = eviction::used_memory(call.state);
+    let now = memory_use(&mut Source::of(call), used);
     let clients = call.state.clients.len().max(1);
     let mut text = String::new();
     if used < DOCTOR_BYTES_MIN {

@@ -5,9 +5,10 @@ use super::pipe::ClientEnd;
 use super::reply::{Scanner, is_push};
 use super::request::Commands;
 use super::{Host, Session};
+use crate::acl::Account;
 use crate::client::Client;
 use crate::command::limits;
-use crate::resp::Protocol;
+use crate::resp::{ErrorReply, Protocol};
 use crate::state::State;
 use bytes::{Bytes, BytesMut};
 use std::cell::{Cell, RefCell};
@@ -55,6 +56,11 @@ impl Inner {
     /// See [`Session::begin`].
     pub fn begin(&self, login: Option<&Login>, protocol: Protocol) -> bool {
         self.session.begin(login, protocol)
+    }
+
+    /// See [`Session::user_of`].
+    pub fn user_of(&self, commands: &[&str]) -> Result<Arc<Account>, ErrorReply> {
+        self.session.user_of(commands)
     }
 
     /// The next reply, or whatever else the server sends; `None` at the end.

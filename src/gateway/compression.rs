@@ -65,8 +65,8 @@ impl Encoding {
     }
 }
 
-/// An encoding of a list, and how much it is wanted.
-fn quality(part: &str) -> (&str, f32) {
+/// What a part of a list says is taken, and how much it is wanted.
+pub fn quality(part: &str) -> (&str, f32) {
     let (name, parameters) = part.split_once(';').unwrap_or((part, ""));
     let quality = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
     (name.trim(), quality.map_or(1.0, |quality| quality.parse().unwrap_or(0.0)))

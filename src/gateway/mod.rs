@@ -22,8 +22,9 @@ pub use access::Login;
 pub use connection::{Socket, serve};
 pub use pipe::{ClientEnd, ServerEnd, pipe};
 
+use crate::acl::Account;
 use crate::client::Client;
-use crate::resp::Protocol;
+use crate::resp::{ErrorReply, Protocol};
 use crate::state::State;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -52,4 +53,7 @@ pub trait Session {
     /// Makes it that of a new client which is logged in, or as any that has just come. Returns whether it may send commands: false
     /// if the login is wrong, or needed.
     fn begin(&self, login: Option<&Login>, protocol: Protocol) -> bool;
+
+    /// The user, who must be allowed to run all these commands, named as in the command table. Errors: why he is not.
+    fn user_of(&self, commands: &[&str]) -> Result<Arc<Account>, ErrorReply>;
 }

@@ -2,7 +2,7 @@
 
 use super::access::{self, Credentials, Forbidden, Origin};
 use super::clients::{Clients, Ended, Lease, Replies};
-use super::compression::{COMPRESSED_BYTES_MIN, Encoding};
+use super::compression::{self, COMPRESSED_BYTES_MIN, Encoding};
 use super::connection::Traffic;
 use super::content::{Content, Events};
 use super::dashboard;
@@ -11,7 +11,8 @@ use super::request::{Commands, Format, Malformed};
 use super::websocket;
 use crate::client::Endpoint;
 use crate::config::Directive;
-use crate::resp::Protocol;
+use crate::metrics;
+use crate::resp::{ErrorReply, Protocol};
 use crate::state::State;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -182,7 +183,12 @@ impl Routes {
         } else if parts.uri.path() == "/ws" {
             self.upgrade(parts, body).unwrap_or_else(|refused| wanted.refuse(&refused).into_response())
         } else {
-            let sent = self.run(parts, body, wanted).await;
+            let is_scrape = parts.uri.path() == "/metrics" && [Method::GET, Method::HEAD].contains(&parts.method);
+            let sent = if is_scrape {
+                self.scrape(&parts, wanted).await.map(Sent::into_response)
+            } else {
+                self.run(parts, body, wanted).await
+            };
             sent.unwrap_or_else(|refused| wanted.refuse(&refused).into_response())
         };
         if let Origin::Allowed(origin) = origin
@@ -241,6 +247,24 @@ impl Routes {
         });
         self.traffic.upgraded.replace(Some(task));
         Ok(response)
+    }
+
+    /// Gathers metrics, by a thread that has no clients.
+    async fn scrape(&self, parts: &Parts, wanted: Wanted) -> Result<Sent, Refused> {
+        let mut lease = self.log_in(parts, wanted.protocol)?;
+        let forbidden = |denial: ErrorReply| Refused::new(StatusCode::FORBIDDEN, text_of(&denial));
+        let user = lease.inner().user_of(&metrics::REQUIRED);
+        lease.give_back();
+        user.map_err(forbidden)?;
+        let (state, format) = (Arc::clone(self.clients.state()), exposition_format(&parts.headers));
+        let turn = Arc::clone(&state.scrape).lock_owned().await;
+        elsewhere(move || {
+            let _turn = turn;
+            let busy = |_| Refused::new(StatusCode::SERVICE_UNAVAILABLE, text_of(&state.scripts.running.busy_error()));
+            let text = metrics::render(&state, format).map_err(busy)?;
+            Ok(wanted.compress(StatusCode::OK, format.media_type(), text.into_bytes()))
+        })
+        .await
     }
 
     /// Runs the commands of a request.
@@ -366,15 +390,35 @@ async fn aside<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
-    if bytes <= INLINE_BYTES_MAX {
-        return work();
-    }
+    if bytes <= INLINE_BYTES_MAX { work() } else { elsewhere(work).await }
+}
+
+/// Has another thread do `work`.
+async fn elsewhere<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+) -> Result<T, Refused> {
     let done = tokio::task::spawn_blocking(move || {
         let done = work();
         crate::memory::publish();
         done
     });
     done.await.unwrap_or_else(|error| Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, format!("ERR {error}"))))
+}
+
+fn text_of(error: &ErrorReply) -> String {
+    String::from_utf8_lossy(error.as_bytes()).into_owned()
+}
+
+/// The format in which metrics are wanted.
+fn exposition_format(headers: &HeaderMap) -> metrics::Format {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted: Vec<_> = accepted.flat_map(|list| list.split(',')).map(compression::quality).collect();
+    let wanted = |kind: &str| {
+        let qualities = accepted.iter().filter(|(known, _)| known.eq_ignore_ascii_case(kind));
+        qualities.map(|(_, quality)| *quality).fold(0.0, f32::max)
+    };
+    let open = wanted("application/openmetrics-text");
+    if open > 0.0 && open >= wanted("text/plain") { metrics::Format::OpenMetrics } else { metrics::Format::Text }
 }
 
 /// Whether a list in a header has a word, whatever its case.

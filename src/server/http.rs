@@ -3,10 +3,11 @@
 use super::connection::{self, Connection};
 use super::stream::Stream;
 use super::worker::{self, Worker};
+use crate::acl::Account;
 use crate::client::Client;
 use crate::command;
 use crate::gateway::{self, ClientEnd, Host, Login, Session};
-use crate::resp::Protocol;
+use crate::resp::{ErrorReply, Protocol};
 use crate::state::State;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -51,5 +52,12 @@ impl Session for RefCell<Connection> {
     fn begin(&self, login: Option<&Login>, protocol: Protocol) -> bool {
         let login = login.map(|Login { user, password }| (&user[..], &password[..]));
         self.borrow_mut().with_session(|state, session| command::connection::begin(state, session, login, protocol))
+    }
+
+    fn user_of(&self, commands: &[&str]) -> Result<Arc<Account>, ErrorReply> {
+        self.borrow_mut().with_session(|state, session| {
+            commands.iter().try_for_each(|name| command::acl::may_run(state, session, name))?;
+            Ok(Arc::clone(&session.account))
+        })
     }
 }

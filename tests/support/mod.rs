@@ -1,5 +1,7 @@
 //! A server of its own for each test, and conversations with it over a plain socket.
 
+pub mod http;
+
 use radish::client::{Client, Endpoint, Identity, Session};
 use radish::command::Batch;
 use radish::config::Settings;

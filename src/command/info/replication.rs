@@ -1,14 +1,13 @@
 //! `INFO replication`: who follows whom, and how far.
 
-use super::Text;
-use crate::command::Call;
+use super::{Source, Text};
 use crate::command::replication::place;
 use crate::config::Directive;
 use crate::replication::{Address, LinkState, Stage};
 use crate::state::{State, unix_time_ms};
 
-pub(super) fn write(call: &mut Call, text: &mut Text) {
-    let state = call.state;
+pub(super) fn write(source: &mut Source<'_>, text: &mut Text) {
+    let state = source.state;
     let (replication, now_ms) = (&state.replication, unix_time_ms());
     match replication.primary() {
         None => text.field("role", "master"),

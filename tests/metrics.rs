@@ -1,0 +1,200 @@
+//! Metrics: what a scrape tells, in which format, to whom, and that nobody notices it.
+
+use crate::support::eventually;
+use crate::support::http::{Gateway, Http};
+use std::collections::HashMap;
+
+const OPEN_METRICS: (&str, &str) =
+    ("accept", "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5");
+
+/// The samples of a scrape, by name and labels.
+struct Scraped(HashMap<String, f64>);
+
+impl Scraped {
+    fn parse(text: &str) -> Scraped {
+        let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
+            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line:?} is no sample"));
+            (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("{line:?} has no number")))
+        });
+        Scraped(samples.collect())
+    }
+
+    fn of(http: &mut Http) -> Scraped {
+        let (status, text) = http.get("/metrics");
+        assert_eq!(status, 200, "{text}");
+        Scraped::parse(&text)
+    }
+
+    fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    fn at(&self, name: &str) -> f64 {
+        self.get(name).unwrap_or_else(|| panic!("{name} is not there: {:?}", self.0.keys()))
+    }
+
+    /// The samples of a family, each with its labels.
+    fn family<'s>(&'s self, name: &'s str) -> impl Iterator<Item = (&'s str, f64)> {
+        self.0.iter().filter_map(move |(sample, value)| Some((sample.strip_prefix(name)?, *value)))
+    }
+}
+
+#[test]
+fn what_the_server_has_done_is_told() {
+    let gateway = Gateway::start(&["--maxmemory", "1gb"]);
+    let mut resp = gateway.server.connect();
+    for _ in 0..3 {
+        resp.ask("SET k v");
+    }
+    resp.ask("GET none");
+    resp.ask("INCR k");
+    let mut http = gateway.connect();
+    let scraped = Scraped::of(&mut http);
+    for (name, value) in [
+        ("redis_up", 1.0),
+        ("redis_connected_clients", 2.0),
+        ("redis_memory_max_bytes", f64::from(1 << 30)),
+        ("redis_commands_total{cmd=\"set\"}", 3.0),
+        ("redis_commands_failed_calls_total{cmd=\"incr\"}", 1.0),
+        ("redis_errors_total{err=\"ERR\"}", 1.0),
+        ("redis_keyspace_misses_total", 1.0),
+        ("redis_rdb_last_bgsave_status", 1.0),
+        ("radish_command_duration_seconds_bucket{cmd=\"set\",le=\"+Inf\"}", 3.0),
+        ("radish_command_duration_seconds_bucket{cmd=\"set\",le=\"8.589934592\"}", 3.0),
+        ("radish_command_duration_seconds_count{cmd=\"set\"}", 3.0),
+    ] {
+        assert_eq!(scraped.at(name), value, "{name}");
+    }
+    let sum = scraped.at("radish_command_duration_seconds_sum{cmd=\"set\"}");
+    assert!(sum > 0.0 && sum == scraped.at("redis_commands_duration_seconds_total{cmd=\"set\"}"), "{sum}");
+    assert!(scraped.at("redis_latency_percentiles_usec{cmd=\"set\",quantile=\"99.9\"}") > 0.0);
+    let instance = scraped.family("redis_instance_info{role=\"master\",redis_version=\"7.4.0\",");
+    assert_eq!(instance.map(|(_, value)| value).sum::<f64>(), 1.0);
+    // The same that INFO says.
+    assert_eq!(scraped.at("redis_total_system_memory_bytes"), resp.info("total_system_memory").parse::<f64>().unwrap());
+}
+
+#[test]
+fn both_formats() {
+    let gateway = Gateway::start(&[]);
+    gateway.server.connect().ask("SET k v");
+    let mut http = gateway.connect();
+    let plain = http.ask("GET", "/metrics", &[], b"");
+    assert_eq!(plain.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let plain = plain.text();
+    let open = http.ask("GET", "/metrics", &[OPEN_METRICS], b"");
+    let open_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(open.header("content-type"), Some(open_type));
+    let open = open.text();
+    assert!(open.ends_with("\n# EOF\n") && !plain.contains("# EOF"));
+    assert!(plain.contains("# TYPE redis_evicted_keys_total counter\nredis_evicted_keys_total 0\n"), "{plain}");
+    assert!(open.contains("# TYPE redis_evicted_keys counter\nredis_evicted_keys_total 0\n"), "{open}");
+    // Series are called the same in both.
+    let names = |text: &str| {
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        samples.filter_map(|line| line.rsplit_once(' ')).map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&plain), names(&open));
+    // Each family has a type and a help, and is there once.
+    for text in [&plain, &open] {
+        let of =
+            |mark: &str| text.lines().filter_map(|line| line.strip_prefix(mark)?.split(' ').next()).collect::<Vec<_>>();
+        let (helps, mut types) = (of("# HELP "), of("# TYPE "));
+        assert_eq!(helps, types);
+        types.sort_unstable();
+        assert!(types.windows(2).all(|pair| pair[0] != pair[1]), "{types:?}");
+    }
+    for (accept, is_open) in [
+        ("text/plain", false),
+        ("*/*", false),
+        ("text/plain, application/openmetrics-text;q=0.5", false),
+        ("application/openmetrics-text;version=0.0.1;q=0.75,text/plain;q=0.5", true),
+        ("application/openmetrics-text;q=0", false),
+    ] {
+        let response = http.ask("GET", "/metrics", &[("accept", accept)], b"");
+        assert_eq!(response.header("content-type") == Some(open_type), is_open, "{accept}");
+    }
+    let packed = http.ask("GET", "/metrics", &[("accept-encoding", "gzip")], b"");
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    assert!(packed.body.len() < plain.len() / 3);
+    let mut unpacked = String::new();
+    let mut decoder = flate2::read::GzDecoder::new(&packed.body[..]);
+    std::io::Read::read_to_string(&mut decoder, &mut unpacked).expect("it is whole");
+    assert_eq!(names(&unpacked), names(&plain));
+}
+
+#[test]
+fn who_sees_metrics() {
+    let gateway = Gateway::start(&["--requirepass", "secret"]);
+    let mut resp = gateway.server.connect();
+    resp.play("> AUTH secret\nOK");
+    resp.play("> ACL SETUSER prometheus on >scrape resetkeys +info +latency|histogram\nOK");
+    resp.play("> ACL SETUSER half on >scrape resetkeys +info\nOK");
+    let mut http = gateway.connect();
+    let mut ask = |header: &str| http.ask("GET", "/metrics", &[("authorization", header)], b"");
+    assert_eq!(ask("Bearer wrong").status, 401);
+    assert_eq!(ask("Bearer prometheus:scrape").status, 200);
+    // prometheus:scrape
+    assert_eq!(ask("Basic cHJvbWV0aGV1czpzY3JhcGU=").status, 200);
+    let forbidden = ask("Bearer half:scrape");
+    let reason = r#"{"error":"NOPERM this user has no permissions to run the 'latency|histogram' command"}"#;
+    assert_eq!((forbidden.status, forbidden.text().as_str()), (403, reason));
+    assert_eq!(http.get("/metrics").0, 401);
+    assert_eq!(http.get("/healthz").0, 200);
+    assert_eq!(resp.info("acl_access_denied_cmd"), "1");
+    assert!(resp.ask("ACL LOG").contains("latency|histogram"));
+    let foreign = http.ask("GET", "/metrics", &[("origin", "https://evil.example")], b"");
+    assert_eq!(foreign.status, 403);
+    assert_eq!(http.ask("POST", "/metrics", &[("authorization", "Bearer secret")], b"").status, 400);
+}
+
+#[test]
+fn a_scrape_is_no_command() {
+    let gateway = Gateway::start(&["--slowlog-log-slower-than", "0"]);
+    let mut monitor = gateway.server.connect();
+    monitor.play("> MONITOR\nOK");
+    let mut resp = gateway.server.connect();
+    resp.ask("PING");
+    let mut http = gateway.connect();
+    let before = Scraped::of(&mut http).at("redis_commands_processed_total");
+    for _ in 0..10 {
+        Scraped::of(&mut http);
+    }
+    assert_eq!(Scraped::of(&mut http).at("redis_commands_processed_total"), before);
+    resp.ask("PING last");
+    assert!(monitor.reply().contains("\"PING\""));
+    let next = monitor.reply();
+    assert!(next.contains("\"PING\" \"last\""), "{next}");
+    assert!(!resp.ask("SLOWLOG GET 100").to_lowercase().contains("info"));
+}
+
+#[test]
+fn a_script_that_does_not_end_is_told_of() {
+    let gateway = Gateway::start(&["--busy-reply-threshold", "10", "--threads", "2"]);
+    // Some on each thread: those on the script's wait for its end.
+    let mut all: Vec<Http> = (0..4).map(|_| gateway.connect()).collect();
+    all.iter_mut().for_each(|http| assert_eq!(http.get("/healthz").0, 200));
+    let mut script = gateway.server.connect();
+    script.send_words(&["EVAL", "while true do end", "0"]);
+    let mut resp = gateway.server.connect();
+    eventually("the script is busy", || resp.ask("PING").contains("BUSY"));
+    all.iter_mut().for_each(|http| http.send("GET", "/metrics", &[], b""));
+    let has_answered = |http: &Http| {
+        let stream = http.stream.get_ref();
+        stream.set_nonblocking(true).expect("a socket");
+        let peeked = stream.peek(&mut [0; 1]);
+        stream.set_nonblocking(false).expect("a socket");
+        matches!(peeked, Ok(1))
+    };
+    let mut first = None;
+    eventually("one is answered", || {
+        first = all.iter().position(has_answered);
+        first.is_some()
+    });
+    let http = &mut all[first.expect("one is answered")];
+    let response = http.response();
+    assert_eq!((response.status, response.text().contains("BUSY")), (503, true), "{response:?}");
+    resp.ask("SCRIPT KILL");
+    assert!(script.reply().contains("killed"));
+    assert_eq!(http.get("/metrics").0, 200);
+}
