@@ -198,3 +198,146 @@ fn a_script_that_does_not_end_is_told_of() {
     assert!(script.reply().contains("killed"));
     assert_eq!(http.get("/metrics").0, 200);
 }
+
+#[test]
+fn queues_that_patterns_choose() {
+    let gateway = Gateway::start(&["--metrics-queues", "jobs:*", "single", "db3=other:*", "a[bc]*"]);
+    let mut resp = gateway.server.connect();
+    for command in [
+        "RPUSH jobs:mail 1 2 3",
+        "ZADD jobs:later 1 a 2 b",
+        "SET jobs:text x",
+        "SADD jobs:set x",
+        "RPUSH single 1",
+        "RPUSH other:1 1",
+        "RPUSH ab 1",
+        "RPUSH ad 1",
+        "XADD jobs:events 1-1 a b",
+        "XADD jobs:events 1-2 a b",
+        "XADD jobs:events 1-3 a b",
+        "XGROUP CREATE jobs:events workers 0",
+        "XREADGROUP GROUP workers me COUNT 2 STREAMS jobs:events >",
+        "SELECT 3",
+        "RPUSH other:2 1 2",
+        "RPUSH jobs:mail 1",
+    ] {
+        let reply = resp.ask(command);
+        assert!(!reply.starts_with('('), "{command}: {reply}");
+    }
+    let mut http = gateway.connect();
+    let scraped = Scraped::of(&mut http);
+    let mut queues: Vec<_> = scraped.family("radish_queue_length").collect();
+    queues.sort_by(|a, b| a.0.cmp(b.0));
+    let expected = [
+        ("{db=\"db0\",key=\"ab\",type=\"list\"}", 1.0),
+        ("{db=\"db0\",key=\"jobs:events\",type=\"stream\"}", 3.0),
+        ("{db=\"db0\",key=\"jobs:later\",type=\"zset\"}", 2.0),
+        ("{db=\"db0\",key=\"jobs:mail\",type=\"list\"}", 3.0),
+        ("{db=\"db0\",key=\"single\",type=\"list\"}", 1.0),
+        ("{db=\"db3\",key=\"other:2\",type=\"list\"}", 2.0),
+    ];
+    assert_eq!(queues, expected);
+    for (name, value) in [
+        ("redis_key_size{db=\"db0\",key=\"jobs:mail\"}", 3.0),
+        ("redis_stream_length{db=\"db0\",stream=\"jobs:events\"}", 3.0),
+        ("redis_stream_groups{db=\"db0\",stream=\"jobs:events\"}", 1.0),
+        ("redis_stream_group_messages_pending{db=\"db0\",stream=\"jobs:events\",group=\"workers\"}", 2.0),
+        ("redis_stream_group_lag{db=\"db0\",stream=\"jobs:events\",group=\"workers\"}", 1.0),
+        ("redis_stream_group_consumers{db=\"db0\",stream=\"jobs:events\",group=\"workers\"}", 1.0),
+        ("radish_queues_left_out{reason=\"number\"}", 0.0),
+        ("radish_queues_incomplete", 0.0),
+    ] {
+        assert_eq!(scraped.at(name), value, "{name}");
+    }
+    resp.play("> CONFIG GET metrics-queues\n[metrics-queues jobs:* single db3=other:* a[bc]*]");
+    assert_eq!(resp.ask_words(&["CONFIG", "SET", "metrics-queues", ""]), "OK");
+    assert_eq!(Scraped::of(&mut http).family("radish_queue").count(), 0);
+}
+
+#[test]
+fn names_of_queues_are_told_apart_whatever_bytes_they_have() {
+    let gateway = Gateway::start(&["--metrics-queues", "*"]);
+    let mut resp = gateway.server.connect();
+    let names: [&[u8]; 5] = [b"a\xff", b"a\\xff", b"\"quoted\"", b"line\nend", "ä".as_bytes()];
+    for name in names {
+        resp.send_raw(&crate::support::request(&[b"RPUSH", name, b"x"]));
+        assert_eq!(resp.reply(), "1");
+    }
+    resp.send_raw(&crate::support::request(&[b"RPUSH", &[b'k'; 2000], b"x"]));
+    assert_eq!(resp.reply(), "1");
+    let scraped = Scraped::of(&mut gateway.connect());
+    for shown in ["a\\\\xff", "a\\\\\\\\xff", "\\\"quoted\\\"", "line\\\\x0aend", "ä"] {
+        scraped.at(&format!("radish_queue_length{{db=\"db0\",key=\"{shown}\",type=\"list\"}}"));
+    }
+    assert_eq!(scraped.at("radish_queues_left_out{reason=\"name\"}"), 1.0);
+}
+
+#[test]
+fn queues_are_bounded_in_number_and_shown_to_those_who_may_read_them() {
+    let gateway = Gateway::start(&["--metrics-queues", "q:*"]);
+    let mut resp = gateway.server.connect();
+    let mut commands = Vec::new();
+    for number in 0..1200 {
+        let key = format!("q:{number}");
+        commands.extend(crate::support::request(&[b"RPUSH", key.as_bytes(), b"x"]));
+    }
+    resp.send_raw(&commands);
+    (0..1200).for_each(|_| assert_eq!(resp.reply(), "1"));
+    resp.play("> XADD q:stream 1-1 a b\n1-1\n> XGROUP CREATE q:stream g 0\nOK");
+    resp.play("> ACL SETUSER few on >pw resetkeys ~q:11* ~q:stream +info +latency|histogram +llen +xlen\nOK");
+    let mut http = gateway.connect();
+    let scraped = Scraped::of(&mut http);
+    assert_eq!(scraped.family("radish_queue_length").count(), 1000);
+    assert_eq!(scraped.at("radish_queues_left_out{reason=\"number\"}"), 201.0);
+    let few = Scraped::parse(&http.ask("GET", "/metrics", &[("authorization", "Bearer few:pw")], b"").text());
+    // q:11, q:110 to q:119, q:1100 to q:1199, and the stream without its group.
+    assert_eq!(few.family("radish_queue_length").count(), 112);
+    assert_eq!(few.family("redis_stream_group_lag").count(), 0);
+    assert_eq!(few.at("radish_queues_left_out{reason=\"permission\"}"), 1201.0 - 112.0 + 1.0);
+}
+
+#[test]
+fn databases_and_their_trees() {
+    let gateway = Gateway::start(&["--enable-debug-command", "yes"]);
+    let mut resp = gateway.server.connect();
+    resp.play("> DEBUG POPULATE 10000 key 16\nOK");
+    resp.ask("SET k v EX 100");
+    let scraped = Scraped::of(&mut gateway.connect());
+    assert_eq!(scraped.at("redis_db_keys{db=\"db0\"}"), 10_001.0);
+    assert_eq!(scraped.at("redis_db_keys_expiring{db=\"db0\"}"), 1.0);
+    let ttl = scraped.at("redis_db_avg_ttl_seconds{db=\"db0\"}");
+    assert!((50.0..=100.0).contains(&ttl), "{ttl}");
+    let pages = scraped.at("radish_tree_pages{db=\"db0\"}");
+    assert!(pages > 30.0 && scraped.at("radish_tree_page_bytes{db=\"db0\"}") > 1000.0 * pages, "{pages}");
+    let fill = scraped.at("radish_tree_page_fill_ratio{db=\"db0\"}");
+    assert!((0.4..=1.0).contains(&fill), "{fill}");
+    assert!(scraped.at("radish_tree_nodes{db=\"db0\"}") > 0.0);
+    assert_eq!(scraped.family("radish_tree_pages").count(), 1);
+}
+
+#[test]
+fn how_far_replicas_are_behind() {
+    let primary = Gateway::start(&["--repl-diskless-sync-delay", "0"]);
+    let replica = Gateway::start(&[]);
+    let port = primary.server.connect().info("tcp_port");
+    replica.server.connect().ask(&format!("REPLICAOF 127.0.0.1 {port}"));
+    let mut resp = primary.server.connect();
+    eventually("the replica follows", || resp.ask("INFO replication").contains("state=online"));
+    let labels = format!("{{slave_ip=\"127.0.0.1\",slave_port=\"{}\"}}", replica.server.connect().info("tcp_port"));
+    let (lag, lag_bytes) = (format!("radish_replica_lag_seconds{labels}"), format!("radish_replica_lag_bytes{labels}"));
+    resp.ask("SET k v");
+    let mut http = primary.connect();
+    eventually("the replica has everything", || Scraped::of(&mut http).at(&lag_bytes) == 0.0);
+    assert_eq!(Scraped::of(&mut http).at(&lag), 0.0);
+    let mut followed = replica.connect();
+    let link = format!("redis_master_link_up{{master_host=\"127.0.0.1\",master_port=\"{port}\"}}");
+    assert_eq!(Scraped::of(&mut followed).at(&link), 1.0);
+    // One that does not move falls behind.
+    replica.server.signal("STOP");
+    resp.ask("SET k w");
+    eventually("it is behind", || Scraped::of(&mut http).at(&lag) > 0.5);
+    let scraped = Scraped::of(&mut http);
+    assert!(scraped.at(&lag_bytes) > 20.0, "{}", scraped.at(&lag_bytes));
+    replica.server.signal("CONT");
+    eventually("it catches up", || Scraped::of(&mut http).at(&lag) == 0.0);
+}

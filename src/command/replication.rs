@@ -6,9 +6,9 @@ use crate::client::{ClientFlags, Endpoint};
 use crate::config::{self, Directive};
 use crate::log::ReaderKind;
 use crate::logging;
-use crate::replication::{Address, LinkState, Replica, Stage};
+use crate::replication::{Address, Lag, LinkState, Replica, Stage};
 use crate::resp::{CommandResult, ErrorReply};
-use crate::state::{Holder, State, unix_time_ms};
+use crate::state::{Holder, State, unix_time_ms, unix_time_us};
 use crate::value::number;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -315,7 +315,10 @@ fn acknowledge(call: &mut Call, index: usize) -> CommandResult {
     let number = |index: usize| call.args.get(index).and_then(number::parse_i64).and_then(|n| u64::try_from(n).ok());
     let Some(offset) = number(index + 1) else { return Ok(()) };
     let stored = if call.is_word(index + 2, "fack") { number(index + 3) } else { None };
-    if replica.acknowledge(offset, stored, unix_time_ms()) {
+    let (now_us, end) = (unix_time_us(), call.state.log.end());
+    let microseconds = call.state.replication.timeline.behind_us(offset, now_us, end);
+    replica.note_lag(Lag { bytes: end.saturating_sub(offset), microseconds });
+    if replica.acknowledge(offset, stored, now_us / 1000) {
         tracing::info!(target: "notice", "Synchronization with replica {} succeeded", replica_name(call));
         count_good(call.state);
     }

@@ -127,6 +127,11 @@ pub(super) fn origins(words: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reason> {
     }
 }
 
+/// `metrics-queues pattern ...`; one empty word for none.
+pub(super) fn queues(words: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reason> {
+    Ok(none_if_empty(words).to_vec())
+}
+
 /// `replicaof host port` or `replicaof no one`.
 pub(super) fn replicaof(words: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, Reason> {
     let [host, port] = words else { return Err("wrong number of arguments".into()) };

@@ -123,6 +123,11 @@ directives! {
     /// Origins of pages that may use the gateway; `*` for any, none by default.
     HttpCorsOrigin = Entry::list("http-cors-origin", &[], checks::origins);
 
+    // Metrics.
+
+    /// Keys whose lengths `/metrics` tells: patterns, for a database other than 0 with `dbN=` in front.
+    MetricsQueues = Entry::list("metrics-queues", &[], checks::queues);
+
     // Listening and connections.
 
     /// Port of the TCP listener; 0 for none.

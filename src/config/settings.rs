@@ -104,6 +104,19 @@ impl Settings {
         Path::new(OsStr::from_bytes(&self.string(Directive::Dir))).join(path)
     }
 
+    /// `metrics-queues`: patterns, and the databases that they are for. `db3=` in front names one; `db0=` as well, for what would
+    /// be taken for another one.
+    pub fn queues(&self) -> Vec<(usize, Vec<u8>)> {
+        let split = |word: &Vec<u8>| {
+            let rest = word.strip_prefix(b"db")?;
+            let end = rest.iter().position(|byte| *byte == b'=')?;
+            let number = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+            Some((number, rest[end + 1..].to_vec()))
+        };
+        let words = self.list(Directive::MetricsQueues);
+        words.iter().map(|word| split(word).unwrap_or_else(|| (0, word.clone()))).collect()
+    }
+
     /// A list, as texts.
     pub fn words(&self, directive: Directive) -> Vec<String> {
         self.list(directive).iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect()

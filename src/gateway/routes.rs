@@ -255,13 +255,13 @@ impl Routes {
         let forbidden = |denial: ErrorReply| Refused::new(StatusCode::FORBIDDEN, text_of(&denial));
         let user = lease.inner().user_of(&metrics::REQUIRED);
         lease.give_back();
-        user.map_err(forbidden)?;
+        let account = user.map_err(forbidden)?;
         let (state, format) = (Arc::clone(self.clients.state()), exposition_format(&parts.headers));
         let turn = Arc::clone(&state.scrape).lock_owned().await;
         elsewhere(move || {
             let _turn = turn;
             let busy = |_| Refused::new(StatusCode::SERVICE_UNAVAILABLE, text_of(&state.scripts.running.busy_error()));
-            let text = metrics::render(&state, format).map_err(busy)?;
+            let text = metrics::render(&state, &account, format).map_err(busy)?;
             Ok(wanted.compress(StatusCode::OK, format.media_type(), text.into_bytes()))
         })
         .await

@@ -447,17 +447,17 @@ pub const FIELDS: &[Field] = &[
     count("active_defrag_key_misses", "redis_defrag_key_misses", "Always 0: pages are compacted as they change"),
     time_counter(
         "total_active_defrag_time",
-        "radish_active_defrag_milliseconds_total",
-        Unit::Milliseconds,
+        "radish_active_defrag_seconds_total",
+        Unit::Seconds,
         "Always 0: pages are compacted as they change",
-    ),
-    field(
+    )
+    .times(1e-3),
+    seconds(
         "current_active_defrag_time",
-        "radish_current_active_defrag_milliseconds",
-        Kind::Gauge,
-        Unit::Milliseconds,
+        "radish_current_active_defrag_seconds",
         "Always 0: pages are compacted as they change",
-    ),
+    )
+    .times(1e-3),
     gauge("tracking_total_keys", "redis_tracking_total_keys", "Keys of which clients keep copies"),
     gauge("tracking_total_items", "redis_tracking_total_items", "Copies that clients keep"),
     gauge("tracking_total_prefixes", "redis_tracking_total_prefixes", "Prefixes of which clients are told all changes"),

@@ -19,7 +19,7 @@ impl<'t> Fields<'t> {
     }
 
     /// The fields whose names are `prefix` and a number, in the order of these.
-    fn numbered(&self, prefix: &str) -> impl Iterator<Item = (u32, &'t str)> {
+    pub fn numbered(&self, prefix: &str) -> impl Iterator<Item = (u32, &'t str)> {
         let number = |name: &str| name.strip_prefix(prefix).and_then(|number| number.parse().ok());
         let mut found: Vec<_> = self.0.iter().filter_map(|(name, value)| Some((number(name)?, *value))).collect();
         found.sort_unstable();

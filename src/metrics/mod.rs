@@ -8,9 +8,13 @@ mod commands;
 mod exposition;
 mod fields;
 mod info;
+mod keyspace;
+mod queues;
+mod replicas;
 
 pub use exposition::Format;
 
+use crate::acl::Account;
 use crate::command::info::{Shards, Source};
 use crate::state::State;
 use crate::store::{Shard, ShardSet};
@@ -35,17 +39,22 @@ struct Unheld<'s> {
     is_busy: bool,
 }
 
+impl Unheld<'_> {
+    /// Holds a shard for as long as `look` takes; `None` if it cannot be had.
+    fn hold<R>(&mut self, number: usize, look: impl FnOnce(&mut Shard) -> R) -> Option<R> {
+        let gives_up = || self.state.scripts.running.is_busy();
+        // Once is enough: what follows would be of no use.
+        let locked =
+            if self.is_busy { None } else { self.state.keyspace.lock_unless(ShardSet::single(number), gives_up) };
+        self.is_busy = locked.is_none();
+        locked.map(|mut locked| look(locked.shard(number)))
+    }
+}
+
 impl Shards for Unheld<'_> {
     fn visit(&mut self, look: &mut dyn FnMut(&mut Shard)) {
         for number in self.state.keyspace.all_shards().iter() {
-            if self.is_busy {
-                return;
-            }
-            let gives_up = || self.state.scripts.running.is_busy();
-            match self.state.keyspace.lock_unless(ShardSet::single(number), gives_up) {
-                Some(mut locked) => look(locked.shard(number)),
-                None => self.is_busy = true,
-            }
+            self.hold(number, &mut *look);
         }
     }
 
@@ -54,8 +63,8 @@ impl Shards for Unheld<'_> {
     }
 }
 
-/// All metrics, as text.
-pub fn render(state: &State, format: Format) -> Result<String, Busy> {
+/// All metrics, as text: those of keys, as far as the user may read these.
+pub fn render(state: &State, account: &Account, format: Format) -> Result<String, Busy> {
     const UP: Family = Family::gauge("redis_up", "Always 1: whoever answers is up");
     const STARTED: Family =
         Family::new("redis_start_time_seconds", Kind::Gauge, Unit::Seconds, "When the process started, as Unix time");
@@ -71,10 +80,15 @@ pub fn render(state: &State, format: Format) -> Result<String, Busy> {
     out.one(&STARTED, state.started_ms as f64 / 1000.0);
     let mut shards = Unheld { state, is_busy: false };
     // What these sections have is told in more detail below.
-    let is_apart = |title: &str| ["Commandstats", "Errorstats", "Latencystats", "Keyspace"].contains(&title);
+    let is_apart = |title: &str| ["Commandstats", "Errorstats", "Latencystats"].contains(&title);
     let text = crate::command::info::write(&mut Source { state, shards: &mut shards }, |title| !is_apart(title));
-    info::write(&Fields::parse(&text), &mut out);
+    let fields = Fields::parse(&text);
+    info::write(&fields, &mut out);
+    replicas::write(state, &mut out);
     commands::write(state, &mut out);
+    keyspace::write_databases(&fields, &mut out);
+    keyspace::write_trees(&mut shards, &mut out);
+    queues::write(&mut shards, account, &mut out);
     if shards.is_busy {
         return Err(Busy);
     }

@@ -5,9 +5,11 @@
 
 mod failover;
 mod replica;
+mod timeline;
 
 pub use failover::{Failover, Plan, Progress};
-pub use replica::{Capabilities, Replica, Stage};
+pub use replica::{Capabilities, Lag, Replica, Stage};
+pub use timeline::Timeline;
 
 use crate::store::Waiter;
 use parking_lot::Mutex;
@@ -177,6 +179,8 @@ pub struct Replication {
     has_history: AtomicBool,
     /// The database that the primary's next command is for.
     pub stream_database: AtomicUsize,
+    /// When the log ended where, as long as there are replicas.
+    pub timeline: Timeline,
     /// Rises when the primary is another one.
     turns: AtomicU64,
     pub failover: Failover,
@@ -212,6 +216,7 @@ impl Default for Replication {
             good_replicas: AtomicUsize::new(0),
             has_history: AtomicBool::new(false),
             stream_database: AtomicUsize::new(0),
+            timeline: Timeline::default(),
             turns: AtomicU64::new(0),
             failover: Failover::default(),
             relink: Notify::new(),

@@ -73,6 +73,17 @@ struct Feed {
     needs_answer: bool,
 }
 
+/// Replicas say what they have so often.
+const ACKNOWLEDGEMENT_INTERVAL_MS: i64 = 1000;
+
+/// How far a replica is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    pub bytes: u64,
+    /// For how long the log has gone on behind what it has.
+    pub microseconds: i64,
+}
+
 /// A replica of this server.
 pub struct Replica {
     pub client: Arc<Client>,
@@ -85,6 +96,8 @@ pub struct Replica {
     acknowledged: AtomicU64,
     stored: AtomicU64,
     acknowledged_ms: AtomicI64,
+    /// How far it was behind when it said so.
+    lag: Mutex<Lag>,
     feed: Mutex<Feed>,
     /// Something was taken from the feed, or the replica is gone.
     taken: Condvar,
@@ -105,6 +118,7 @@ impl Replica {
             acknowledged: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             acknowledged_ms: AtomicI64::new(now_ms),
+            lag: Mutex::default(),
             feed: Mutex::default(),
             taken: Condvar::new(),
             is_gone: AtomicBool::new(false),
@@ -134,6 +148,26 @@ impl Replica {
     /// Unix time in milliseconds at which it said so.
     pub fn acknowledged_ms(&self) -> i64 {
         self.acknowledged_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes how far it is behind, before it is [noted](Replica::acknowledge) what it says it has.
+    pub fn note_lag(&self, lag: Lag) {
+        *self.lag.lock() = lag;
+    }
+
+    /// How far it is behind a log that ends at `end`: as it was when it last said what it has. If it should have said that again by
+    /// now, time has passed for it since.
+    pub fn lag(&self, now_ms: i64, end: u64) -> Lag {
+        let lacking = end.saturating_sub(self.acknowledged());
+        let overdue_ms = now_ms - self.acknowledged_ms() - ACKNOWLEDGEMENT_INTERVAL_MS;
+        let lag = *self.lag.lock();
+        if lacking == 0 {
+            Lag::default()
+        } else if overdue_ms <= 0 {
+            lag
+        } else {
+            Lag { bytes: lacking, microseconds: lag.microseconds + overdue_ms * 1000 }
+        }
     }
 
     /// Notes what it says it has, and in its file if it says so, too. Returns whether it has become able to follow.
@@ -239,6 +273,11 @@ impl Replica {
         log.read(&reader, u64::MAX)
     }
 
+    /// Where in the log it is to be sent what follows, if it follows.
+    pub fn position(&self) -> Option<u64> {
+        self.reader.lock().as_ref().map(|reader| reader.position())
+    }
+
     /// Bytes of the log that are not yet on their way.
     pub fn behind(&self, log: &Log) -> usize {
         let reader = self.reader.lock().clone();
@@ -249,5 +288,24 @@ impl Replica {
 impl PartialOrd for Stage {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some((*self as u8).cmp(&(*other as u8)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Endpoint;
+
+    #[test]
+    fn a_replica_that_is_silent_falls_behind() {
+        let address = || Endpoint::Unix("".into());
+        let client = Arc::new(Client::new(1, address(), address(), -1, 0));
+        let replica = Replica::new(client, Capabilities::default(), false, 0);
+        let lag = Lag { bytes: 10, microseconds: 2500 };
+        replica.note_lag(lag);
+        replica.acknowledge(90, None, 5000);
+        assert_eq!(replica.lag(5000, 90), Lag::default(), "it has everything");
+        assert_eq!(replica.lag(5999, 5000), lag, "it will say more");
+        assert_eq!(replica.lag(7000, 5000), Lag { bytes: 4910, microseconds: 1_002_500 });
     }
 }

@@ -13,9 +13,9 @@ use crate::client_eviction;
 use crate::command::divergence::Talk;
 use crate::command::{self, Outcome, Postponed};
 use crate::config::Directive;
-use crate::replication::Stage;
+use crate::replication::{Replica, Stage};
 use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, Span};
-use crate::state::{State, unix_time_ms};
+use crate::state::{State, unix_time_ms, unix_time_us};
 use crate::stats::Figure;
 use bytes::{Buf, BytesMut};
 use std::cell::RefCell;
@@ -682,12 +682,22 @@ impl Connection {
     fn feed_replica(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
         let Some(replica) = self.session.replica.clone() else { return Ok(()) };
         let worker = Rc::clone(&self.worker);
+        let position = replica.position();
+        let fed = self.feed(&worker.state, &replica, cx);
+        let end = worker.state.log.end();
+        if let Some(begin) = position.filter(|begin| replica.position().is_some_and(|position| position > *begin)) {
+            worker.state.replication.timeline.note_sent(unix_time_us(), begin, end);
+        }
+        fed
+    }
+
+    fn feed(&mut self, state: &State, replica: &Replica, cx: &mut Context<'_>) -> Result<(), Ended> {
         for _ in 0..PIECES_PER_TURN {
             if !self.unsent.is_empty() {
                 break;
             }
-            let Some(bytes) = replica.next(&worker.state.log) else { return Ok(()) };
-            worker.state.stats.add(Figure::NetReplOutputBytes, bytes.len() as u64);
+            let Some(bytes) = replica.next(&state.log) else { return Ok(()) };
+            state.stats.add(Figure::NetReplOutputBytes, bytes.len() as u64);
             self.unsent.push(bytes);
             if let Poll::Ready(Err(Ended)) = self.flush(cx) {
                 return Err(Ended);

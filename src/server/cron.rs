@@ -307,7 +307,11 @@ pub async fn sample(state: Arc<State>) {
         if state.cron_paused.load(Ordering::Relaxed) {
             continue;
         }
-        state.stats.sample(unix_time_us());
+        let now_us = unix_time_us();
+        state.stats.sample(now_us);
+        if state.replication.replica_count() > 0 {
+            state.replication.timeline.note(now_us, state.log.end());
+        }
     }
 }
 

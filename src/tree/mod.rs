@@ -204,6 +204,16 @@ impl<L: Layout> Tree<L> {
         }
     }
 
+    /// Number of pages.
+    pub fn page_count(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Number of nodes that lead to them.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// The record of a key.
     #[inline]
     pub fn find(&self, key: Key<'_>) -> Option<Position> {
