@@ -123,6 +123,7 @@ async function main() {
       for (let round = 0; round < 20_000; round += 1) {
         const given = bytes();
         for (const shown of [text.show(given), text.showLines(given)]) check(text.same(text.unshow(shown), given), [...given], shown);
+        check(!/\p{C}/u.test(text.show(given)) && /^[\x20-\x7e]*$/.test(text.quote(given)), [...given]);
         const words = Array.from({ length: below(4) }, bytes);
         const read = text.splitWords(words.map(text.quote).join(' '));
         check(read.length === words.length && read.every((word, index) => text.same(word, words[index])), words.map(text.quote));

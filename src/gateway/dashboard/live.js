@@ -1,5 +1,6 @@
 // The figures of the server, second by second: what INFO and LATENCY HISTOGRAM count, as rates between two looks.
 
+import { Disconnected } from './connection.js';
 import { ErrorReply } from './resp.js';
 import { text } from './text.js';
 
@@ -64,8 +65,8 @@ export class Live extends EventTarget {
       this.refusals.latency = latency instanceof ErrorReply ? latency.message : null;
       if (info instanceof ErrorReply) this.info = new Map();
       else this.take(parseInfo(text(info)), latency.pairs ? parseHistograms(latency) : new Map(), sent);
-    } catch {
-      // The session says that the connection is gone.
+    } catch (error) {
+      if (!(error instanceof Disconnected)) throw error;
       return;
     } finally {
       this.asked = 0;

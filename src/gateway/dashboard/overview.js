@@ -1,6 +1,7 @@
 // The first view: what the server does at the moment, and in which state it is.
 
 import { Chart, roundUp, roundUpBytes } from './chart.js';
+import { Disconnected } from './connection.js';
 import { button, fill, h, nothing, panel } from './dom.js';
 import { HotKeys } from './hotkeys.js';
 import { parseFields } from './live.js';
@@ -135,8 +136,8 @@ export class Overview {
       this.drawSlow(slow);
       if (wantsClients) this.drawClients(clients);
       else this.offerClients(connected);
-    } catch {
-      // The page says that the connection is gone.
+    } catch (error) {
+      if (!(error instanceof Disconnected)) throw error;
     }
   }
 
