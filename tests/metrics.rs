@@ -75,6 +75,22 @@ fn what_the_server_has_done_is_told() {
 }
 
 #[test]
+fn what_was_slow_is_told_to_those_who_may_ask_for_it() {
+    let gateway = Gateway::start(&["--slowlog-log-slower-than", "0", "--enable-debug-command", "yes"]);
+    let mut resp = gateway.server.connect();
+    resp.play("> ACL SETUSER few on >pw resetkeys +info +latency|histogram\nOK");
+    resp.play("> CONFIG SET latency-monitor-threshold 10\nOK\n> DEBUG SLEEP 0.05\nOK");
+    let mut http = gateway.connect();
+    let scraped = Scraped::of(&mut http);
+    assert!(scraped.at("redis_slowlog_length") >= 3.0 && scraped.at("redis_slowlog_last_id") >= 2.0);
+    assert!(scraped.at("redis_last_slow_execution_duration_seconds") >= 0.05);
+    assert!(scraped.at("redis_latency_spike_duration_seconds{event_name=\"command\"}") >= 0.05);
+    assert!(scraped.at("redis_latency_spike_last{event_name=\"command\"}") > 1e9);
+    let few = Scraped::parse(&http.ask("GET", "/metrics", &[("authorization", "Bearer few:pw")], b"").text());
+    assert_eq!(few.family("redis_slowlog").chain(few.family("redis_latency_spike")).count(), 0);
+}
+
+#[test]
 fn both_formats() {
     let gateway = Gateway::start(&[]);
     gateway.server.connect().ask("SET k v");

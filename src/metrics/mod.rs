@@ -11,11 +11,14 @@ mod info;
 mod keyspace;
 mod queues;
 mod replicas;
+mod slow;
 
 pub use exposition::Format;
 
 use crate::acl::Account;
 use crate::command::info::{Shards, Source};
+use crate::resp::OwnedRequest;
+use crate::spec;
 use crate::state::State;
 use crate::store::{Shard, ShardSet};
 use exposition::{Exposition, Family, Kind, Unit};
@@ -63,6 +66,16 @@ impl Shards for Unheld<'_> {
     }
 }
 
+/// Whether a user may run a command, which the table calls `name`, with these arguments.
+fn may(account: &Account, name: &str, arguments: &[&[u8]]) -> bool {
+    if account.is_unrestricted() {
+        return true;
+    }
+    let Some(spec) = spec::all().find(|spec| spec.name == name) else { return false };
+    let words: Vec<_> = name.split('|').map(str::as_bytes).chain(arguments.iter().copied()).collect();
+    account.check(spec, OwnedRequest::new(words.into_iter()).args()).is_ok()
+}
+
 /// All metrics, as text: those of keys, as far as the user may read these.
 pub fn render(state: &State, account: &Account, format: Format) -> Result<String, Busy> {
     const UP: Family = Family::gauge("redis_up", "Always 1: whoever answers is up");
@@ -86,6 +99,7 @@ pub fn render(state: &State, account: &Account, format: Format) -> Result<String
     info::write(&fields, &mut out);
     replicas::write(state, &mut out);
     commands::write(state, &mut out);
+    slow::write(state, account, &mut out);
     keyspace::write_databases(&fields, &mut out);
     keyspace::write_trees(&mut shards, &mut out);
     queues::write(&mut shards, account, &mut out);

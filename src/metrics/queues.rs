@@ -2,12 +2,10 @@
 //!
 //! The keys are looked for anew at each scrape, below what their pattern begins with, a few at a time under each hold of a lock.
 
-use super::Unheld;
 use super::exposition::{Exposition, Family, Label, printable};
+use super::{Unheld, may};
 use crate::acl::Account;
 use crate::glob;
-use crate::resp::OwnedRequest;
-use crate::spec::{self, CommandSpec};
 use crate::state::unix_time_ms;
 use crate::store::Database;
 use crate::tree::View;
@@ -186,12 +184,12 @@ impl Search<'_> {
         };
         if key.len() > NAME_BYTES_MAX {
             self.left_out.name += 1;
-        } else if !self.may(command, key) {
+        } else if !may(self.account, command, &[key]) {
             self.left_out.permission += 1;
         } else if self.found.len() == QUEUES_MAX {
             self.left_out.number += 1;
         } else {
-            if queue.group_count > 0 && !self.may("xinfo|groups", key) {
+            if queue.group_count > 0 && !may(self.account, "xinfo|groups", &[key]) {
                 self.left_out.permission += queue.group_count as u64;
                 queue.groups.clear();
             } else {
@@ -206,16 +204,6 @@ impl Search<'_> {
             }
             self.found.insert(place, queue);
         }
-    }
-
-    /// Whether the user may read a key with a command of this name in the command table.
-    fn may(&self, command: &str, key: &[u8]) -> bool {
-        if self.account.is_unrestricted() {
-            return true;
-        }
-        let Some(spec): Option<&CommandSpec> = spec::all().find(|spec| spec.name == command) else { return false };
-        let words: Vec<_> = command.split('|').map(str::as_bytes).chain([key]).collect();
-        self.account.check(spec, OwnedRequest::new(words.into_iter()).args()).is_ok()
     }
 
     fn write(&self, out: &mut Exposition) {
