@@ -113,7 +113,8 @@ async function main() {
   });
   await step('bytes, words, replies and areas, by their thousands', async () => {
     await page.evaluate(async () => {
-      const [text, resp, treemap, live] = await Promise.all(['text', 'resp', 'treemap', 'live'].map((name) => import(`./dashboard/${name}.js`)));
+      const parts = ['text', 'resp', 'treemap', 'live', 'console'].map((name) => import(`./dashboard/${name}.js`));
+      const [text, resp, treemap, live, terminal] = await Promise.all(parts);
       const check = (is, ...what) => {
         if (!is) throw new Error(JSON.stringify(what));
       };
@@ -137,6 +138,33 @@ async function main() {
         for (let at = 0; at < wire.length; at += size) replies.push(...reader.feed(wire.slice(at, at + size)));
         check(replies.map((reply) => text.reply(reply)).join('\n') === whole, size);
       }
+      const long = new Uint8Array(16 << 20).fill(97);
+      const reader = new resp.Reader();
+      const began = performance.now();
+      reader.feed(text.encode(`*2\r\n:7\r\n$${long.length}\r\n`));
+      for (let at = 0; at < long.length; at += 16 << 10) check(reader.feed(long.subarray(at, at + (16 << 10))).length === 0, at);
+      const [[seven, read]] = reader.feed(text.encode('\r\n'));
+      check(seven === 7 && text.same(read, long) && performance.now() - began < 2000, performance.now() - began);
+      const json = (depth) => {
+        const leaves = [12, -1.5, 'a"b\\ {é,}:[\t', '', true, null];
+        const inner = () => json(depth - 1);
+        if (depth === 0 || below(4) === 0) return leaves[below(leaves.length)];
+        return below(2) ? Array.from({ length: below(4) }, inner) : Object.fromEntries(Array.from({ length: below(4) }, (_, index) => [`${index}"`, inner()]));
+      };
+      for (let round = 0; round < 2000; round += 1) {
+        const value = json(5);
+        const pretty = JSON.stringify(value, null, 2);
+        for (const written of [JSON.stringify(value), JSON.stringify(value, null, '\t')]) check(text.prettyJson(written) === pretty, written);
+      }
+      const kept = text.prettyJson('{"n":12345678901234567890,"n":1.0,"e":1E2}');
+      check(kept === '{\n  "n": 12345678901234567890,\n  "n": 1.0,\n  "e": 1E2\n}', kept);
+      check(text.prettyJson('['.repeat(30_000) + ']'.repeat(30_000)).length < 6e6);
+      const secrets = ['AUTH p', 'auth "p', ' "AUTH" p', 'HELLO 3 AUTH u p', 'ACL SETUSER u on >p', 'acl setuser u "#00"', "ACL SETUSER u '<p", 'ACL SETUSER u !00',
+        'CONFIG SET requirepass p', 'config set maxmemory 0 masterauth p', 'CONFIG SET primaryauth p', 'CONFIG SET tls-key-file-pass p',
+        'CONFIG SET "tls-client-key-file-pass" p', 'MIGRATE h 1 k 0 1 AUTH p', 'MIGRATE h 1 "" 0 1 AUTH2 u p KEYS k'];
+      for (const line of secrets) check(terminal.isSecret(line), line);
+      const open = ['GET auth', 'HELLO 3', 'ACL SETUSER u on ~k +@all', 'ACL GETUSER u', 'CONFIG GET requirepass', 'CONFIG SET maxmemory 0', 'MIGRATE h 1 k 0 1', 'SET k >v', ''];
+      for (const line of open) check(!terminal.isSecret(line), line);
       for (let round = 0; round < 500; round += 1) {
         const weights = Array.from({ length: 1 + below(80) }, () => 1 + below(10 ** (1 + below(6)))).sort((one, other) => other - one);
         const places = treemap.squarify(weights, 1000, 300);
@@ -275,6 +303,15 @@ async function main() {
     assert.equal(await ask('GET', 'edit:string'), 'by others');
     await button('Reload').click();
     await until('the value', async () => (await content.inputValue()) === 'by others');
+    // Numbers that JavaScript does not have, and a name twice, stay as they are.
+    const json = '{"n":12345678901234567890,"n":[1.0,2]}';
+    await ask('SET', 'edit:string', json);
+    await button('Reload').click();
+    await button('As JSON').click();
+    await until('its structure', async () => (await content.inputValue()) === '{\n  "n": 12345678901234567890,\n  "n": [\n    1.0,\n    2\n  ]\n}');
+    await content.fill((await content.inputValue()).replace('2\n', '3\n'));
+    await button('Save').click();
+    await until('the change', async () => (await ask('GET', 'edit:string')).replace(/\s/g, '') === json.replace(',2', ',3'));
   });
   const dialog = page.locator('dialog[open]');
   const row = (text) => page.locator('.elements tr').filter({ hasText: text });
@@ -291,8 +328,19 @@ async function main() {
   };
   await step('elements of collections are changed, added and removed', async () => {
     await open('edit:hash');
+    await ask('HEXPIRE', 'edit:hash', 600, 'FIELDS', 1, 'color');
     await change('color', 'blue');
     assert.equal(await ask('HGET', 'edit:hash', 'color'), 'blue');
+    assert.ok((await ask('HTTL', 'edit:hash', 'FIELDS', 1, 'color'))[0] > 500);
+    await row('color').getByRole('button', { name: 'Edit' }).click();
+    await ask('HSET', 'edit:hash', 'color', 'by others');
+    await dialog.locator('[name=value]').fill('green');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await dialog.getByText('has changed meanwhile').waitFor();
+    await dialog.getByRole('button', { name: 'Cancel' }).click();
+    assert.equal(await ask('HGET', 'edit:hash', 'color'), 'by others');
+    await open('edit:hash');
+    await change('color', 'blue');
     await page.getByLabel('field', { exact: true }).fill('size');
     await page.getByLabel('value', { exact: true }).fill('L');
     await button('Set').click();
@@ -312,6 +360,12 @@ async function main() {
     await open('edit:set');
     await change('red', 'pink');
     await until('the set', async () => (await ask('SMEMBERS', 'edit:set')).sort().join() === 'green,pink');
+    await change('pink', 'pink');
+    await ask('SREM', 'edit:set', 'green');
+    await ask('EXPIRE', 'edit:set', 600);
+    await change('pink', 'only');
+    assert.deepEqual(await ask('SMEMBERS', 'edit:set'), ['only']);
+    assert.ok(await ask('TTL', 'edit:set') > 500);
     await open('events:orders');
     await row('amount').first().waitFor();
   });
@@ -412,7 +466,7 @@ async function main() {
     await type('GET console:key');
     await until('the reply', async () => (await output.innerText()).endsWith('"two \\x00 words"'));
     await type('HGETALL edit:hash');
-    await until('the reply', async () => (await output.innerText()).includes('1# "color" => "blue"'));
+    await until('the reply', async () => (await output.innerText()).includes('# "color" => "blue"'));
     await type('ZRANGE edit:zset 0 0 WITHSCORES');
     await until('the reply', async () => (await output.innerText()).includes('(double) 2.5'));
     await type('GET');
@@ -454,6 +508,14 @@ async function main() {
     await until('the subscription', async () => (await ask('PUBLISH', 'nine', 'again')) === 1);
     await until('the message', async () => (await page.locator('.received').innerText()).includes('again'));
   });
+  await step('so is the one of the subscriptions, if it breaks alone', async () => {
+    assert.ok(await ask('CLIENT', 'KILL', 'TYPE', 'pubsub') > 0);
+    await until('a message', async () => {
+      await ask('PUBLISH', 'none', 'once more');
+      return (await page.locator('.received').innerText()).includes('once more');
+    });
+    assert.equal(await page.locator('.status').innerText(), 'live');
+  });
   await step('every view is as wide as a telephone', async () => {
     await page.setViewportSize({ width: 390, height: 844 });
     for (const name of ['Overview', 'Keys', 'Console', 'Messages']) {
@@ -491,6 +553,16 @@ async function main() {
     await button('Delete…').click();
     await dialog.getByRole('button', { name: 'Delete' }).click();
     await until('the refusal', async () => (await page.locator('.toast').allInnerTexts()).join().includes('NOPERM'));
+    await button('Log out').click();
+    await logIn('editor', 'writes');
+    await view('Keys');
+    await open('edit:list');
+    await row('three').getByRole('button', { name: 'Edit' }).click();
+    await dialog.locator('[name=value]').fill('four');
+    await dialog.getByRole('button', { name: 'Save' }).click();
+    await dialog.getByText('NOPERM').waitFor();
+    await dialog.getByRole('button', { name: 'Cancel' }).click();
+    assert.equal((await ask('LRANGE', 'edit:list', 0, -1)).join(), '2,three');
     await button('Log out').click();
     await logIn('nobody', 'nothing');
     await view('Overview');

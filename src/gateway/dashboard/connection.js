@@ -9,6 +9,28 @@ const RETRY_MAX_MS = 8000;
 /// There is no connection, or none any more.
 export class Disconnected extends Error {}
 
+/// Tries something again after a while, which is longer each time.
+export class Retry {
+  constructor(run) {
+    this.run = run;
+    this.waitMs = RETRY_MIN_MS;
+  }
+
+  later() {
+    this.cancel();
+    this.timer = setTimeout(this.run, this.waitMs);
+    this.waitMs = Math.min(this.waitMs * 2, RETRY_MAX_MS);
+  }
+
+  cancel() {
+    clearTimeout(this.timer);
+  }
+
+  succeeded() {
+    this.waitMs = RETRY_MIN_MS;
+  }
+}
+
 /// One client of the server. Commands are answered in order; what comes without having been asked for goes to `received`.
 export class Connection {
   constructor(url) {
@@ -69,9 +91,12 @@ export class Connection {
     return reply;
   }
 
-  /// Does several commands at one moment, and returns their replies; nothing if a watched key has changed.
+  /// Does several commands at one moment, and returns their replies; nothing if a watched key has changed. Nobody else may ask
+  /// over this connection meanwhile.
   async transaction(...commands) {
-    const replies = await this.all(['MULTI'], ...commands, ['EXEC']);
+    // Of a user who may not begin one, the commands would be done one by one.
+    await this.ask('MULTI');
+    const replies = await this.all(...commands, ['EXEC']);
     const refused = replies.slice(0, -1).find((reply) => reply instanceof ErrorReply);
     const done = replies.at(-1);
     const error = refused ?? (done instanceof ErrorReply ? done : done?.find((reply) => reply instanceof ErrorReply));
@@ -98,7 +123,7 @@ export class Session extends EventTarget {
     this.user = '';
     this.database = 0;
     this.main = null;
-    this.retryMs = RETRY_MIN_MS;
+    this.retry = new Retry(() => this.start());
     this.attempt = 0;
   }
 
@@ -109,7 +134,7 @@ export class Session extends EventTarget {
 
   /// Connects, and goes on trying.
   async start() {
-    clearTimeout(this.timer);
+    this.retry.cancel();
     this.attempt += 1;
     const attempt = this.attempt;
     try {
@@ -119,7 +144,7 @@ export class Session extends EventTarget {
         return;
       }
       this.main = connection;
-      this.retryMs = RETRY_MIN_MS;
+      this.retry.succeeded();
       connection.closed = (error) => this.main === connection && this.lose(error.message);
       const [who, databases] = await connection.all(['ACL', 'WHOAMI'], ['CONFIG', 'GET', 'databases']);
       if (!connection.isOpen) throw new Disconnected('the connection is closed');
@@ -175,9 +200,7 @@ export class Session extends EventTarget {
   lose(reason) {
     this.main = null;
     this.become('lost', reason);
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.start(), this.retryMs);
-    this.retryMs = Math.min(this.retryMs * 2, RETRY_MAX_MS);
+    this.retry.later();
   }
 
   logIn(user, password) {
@@ -208,19 +231,54 @@ export class Session extends EventTarget {
     return this.main ? this.main.all(...commands) : Promise.reject(new Disconnected('there is no connection'));
   }
 
-  transaction(...commands) {
-    return this.main ? this.main.transaction(...commands) : Promise.reject(new Disconnected('there is no connection'));
+  /// Does commands to a key that is still as `check` finds it over the connection it is given: whatever that throws, or a change
+  /// after it, keeps them from being done.
+  async guarded(key, check, ...commands) {
+    // What other views ask meanwhile is no part of it; and what is watched is forgotten as the connection ends.
+    const connection = await this.connect();
+    try {
+      await connection.ask('WATCH', key);
+      await check(connection);
+      if (await connection.transaction(...commands) === null) throw new Error('The key has changed meanwhile. Look at it again.');
+    } finally {
+      connection.close();
+    }
+  }
+}
+
+/// A client that a view has for itself: made when it is wanted, and again after it has ended.
+export class OwnConnection {
+  /// `begin(connection)` is called with each one, before anybody else has it.
+  constructor(session, begin) {
+    Object.assign(this, { session, begin, connection: null, making: null, isClosed: false });
   }
 
-  /// Does commands to a key that is still as `check` finds it: whatever that throws, or a change after it, keeps them from being done.
-  async guarded(key, check, ...commands) {
-    await this.ask('WATCH', key);
-    try {
-      await check();
-    } catch (error) {
-      await this.ask('UNWATCH');
-      throw error;
+  get isOpen() {
+    return this.connection?.isOpen ?? false;
+  }
+
+  async open() {
+    if (!this.making && this.isOpen) return this.connection;
+    this.making ??= this.make().finally(() => {
+      this.making = null;
+    });
+    return this.making;
+  }
+
+  async make() {
+    const connection = await this.session.connect();
+    if (this.isClosed) {
+      connection.close();
+      throw new Disconnected('nobody wants the connection any more');
     }
-    if (await this.transaction(...commands) === null) throw new Error('The key has changed meanwhile. Look at it again.');
+    this.connection = connection;
+    await this.begin(connection);
+    return connection;
+  }
+
+  /// For good: one that is being made is closed when it is there.
+  close() {
+    this.isClosed = true;
+    this.connection?.close();
   }
 }

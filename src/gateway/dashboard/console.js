@@ -1,5 +1,6 @@
 // The console: a client of its own, which may subscribe, watch or select as it likes, with replies as redis-cli shows them.
 
+import { OwnConnection } from './connection.js';
 import { form, h, setText } from './dom.js';
 import { ErrorReply, MapReply, Push } from './resp.js';
 import { reply, splitWords, text } from './text.js';
@@ -13,7 +14,7 @@ const OFFERED_MAX = 12;
 
 export class Console {
   constructor(session) {
-    this.session = session;
+    this.own = new OwnConnection(session, (connection) => this.begin(connection));
     this.history = [];
     this.at = 0;
     this.waiting = [];
@@ -30,7 +31,7 @@ export class Console {
       this.output,
       form({ class: 'row' }, () => this.submit(), h('span', { class: 'prompt mono', 'aria-hidden': 'true' }, '›'), this.input, h('button', { class: 'primary' }, 'Run')),
       this.hints);
-    session.addEventListener('database', () => this.connection?.isOpen && this.run(`SELECT ${session.database}`));
+    session.addEventListener('database', () => this.own.isOpen && this.run(`SELECT ${session.database}`));
     session.addEventListener('state', () => this.isShown && session.state === 'open' && this.connect());
   }
 
@@ -46,20 +47,21 @@ export class Console {
 
   /// Whoever logs out leaves nothing behind.
   close() {
-    this.connection?.close();
+    this.own.close();
   }
 
   async connect() {
-    if (this.connection?.isOpen) return;
     try {
-      const connection = await this.session.connect();
-      this.connection = connection;
-      if (this.commands.size === 0) await this.learn(connection);
-      connection.received = (value) => this.print('reply', value);
-      connection.closed = (error) => this.print('wrong', `The connection of the console is closed: ${error.message}`);
+      await this.own.open();
     } catch (error) {
       this.print('wrong', error.message);
     }
+  }
+
+  async begin(connection) {
+    if (this.commands.size === 0) await this.learn(connection);
+    connection.received = (value) => this.print('reply', value);
+    connection.closed = (error) => this.print('wrong', `The connection of the console is closed: ${error.message}`);
   }
 
   /// Asks which commands there are. Who may not know that does without.
@@ -90,15 +92,15 @@ export class Console {
       this.output.replaceChildren();
       return;
     }
-    const isSecret = /^(auth|hello\b.*\bauth)\b/i.test(line);
-    if (!isSecret && this.history.at(-1) !== line) this.history.push(line);
+    const isHidden = isSecret(line);
+    if (!isHidden && this.history.at(-1) !== line) this.history.push(line);
     this.history.splice(0, this.history.length - HISTORY_MAX);
     this.at = this.history.length;
-    this.print('asked', isSecret ? `${line.split(/\s/)[0]} …` : line);
+    this.print('asked', isHidden ? `${line.split(/\s/)[0]} …` : line);
     try {
       const words = splitWords(line);
-      await this.connect();
-      this.connection?.send(words);
+      const connection = await this.own.open();
+      connection.send(words);
     } catch (error) {
       this.print('wrong', error.message);
     }
@@ -156,6 +158,25 @@ export class Console {
     const isNamed = name && (this.input.value.includes(' ') || offered.length <= 1);
     const hint = isNamed ? `${name} ${this.commands.get(name).syntax} — ${this.commands.get(name).summary}` : offered.slice(0, OFFERED_MAX).join('  ');
     setText(this.hints, hint);
+  }
+}
+
+/// Whether a line may hold a password, or what stands for one: it is not shown, nor kept.
+export function isSecret(line) {
+  let words;
+  try {
+    words = splitWords(line).map(text);
+  } catch {
+    words = line.split(/[\s"']+/).filter(Boolean);
+  }
+  const [name, of, ...rest] = words.map((word) => word.toLowerCase());
+  switch (name) {
+    case 'auth': return true;
+    case 'hello':
+    case 'migrate': return rest.some((word) => /^auth2?$/.test(word));
+    case 'acl': return of === 'setuser' && rest.some((word) => /^[<>#!]/.test(word));
+    case 'config': return of === 'set' && rest.some((word) => /(auth|pass)$/.test(word));
+    default: return false;
   }
 }
 

@@ -53,8 +53,10 @@ export class HotKeys {
     const fields = new Map(report.pairs.map(([name, value]) => [text(name), value]));
     const seconds = Number(fields.get('collection-duration-ms') ?? 0) / 1000;
     const ratio = Number(fields.get('sample-ratio') ?? 1);
-    setText(this.note, `over ${seconds.toFixed(1)} s${ratio > 1 ? `, of one command in ${ratio}` : ''}`);
-    const ranking = (field, total, write) => drawRanking(pairsOf(fields.get(field)), Number(fields.get(total) ?? 0), write);
+    setText(this.note, `over ${seconds.toFixed(1)} s${ratio > 1 ? `, estimated from one command in ${ratio}` : ''}`);
+    // Totals are of all commands, costs of keys of those that were looked at.
+    const costs = (field) => pairsOf(fields.get(field)).map(([key, cost]) => [key, Number(cost) * ratio]);
+    const ranking = (field, total, write) => drawRanking(costs(field), Number(fields.get(total) ?? 0), write);
     fill(this.element, h('div', { class: 'grid halves rankings' },
       h('div', {}, h('h3', {}, 'by processor time'), ranking('by-cpu-time-us', 'all-commands-all-slots-us', micros)),
       h('div', {}, h('h3', {}, 'by bytes of the network'), ranking('by-net-bytes', 'net-bytes-all-commands-all-slots', size))));
@@ -72,11 +74,12 @@ function pairsOf(value) {
 
 function drawRanking(pairs, total, write) {
   if (pairs.length === 0) return nothing('No key was used.');
-  const greatest = Math.max(...pairs.map(([, cost]) => Number(cost)), 1);
+  const greatest = Math.max(...pairs.map(([, cost]) => cost), 1);
   return h('ol', { class: 'ranking' }, pairs.map(([key, cost]) => {
     const bar = h('i', { class: 'bar' });
-    bar.style.width = `${(Number(cost) / greatest) * 100}%`;
-    const share = total > 0 ? percent(Number(cost) / total) : '';
-    return h('li', {}, bar, h('span', { class: 'name' }, show(key)), h('span', { class: 'number' }, write(Number(cost))), h('span', { class: 'number' }, share));
+    bar.style.width = `${(cost / greatest) * 100}%`;
+    // An estimate may be more than there is.
+    const share = total > 0 ? percent(Math.min(cost / total, 1)) : '';
+    return h('li', {}, bar, h('span', { class: 'name' }, show(key)), h('span', { class: 'number' }, write(cost)), h('span', { class: 'number' }, share));
   }));
 }

@@ -1,5 +1,6 @@
 // Messages: a client of its own that subscribes to channels and patterns, and a form to publish.
 
+import { Disconnected, OwnConnection, Retry } from './connection.js';
 import { announce, button, complain, form, h, nothing } from './dom.js';
 import { ErrorReply, Push } from './resp.js';
 import { count, same, show, text, unshow } from './text.js';
@@ -16,6 +17,8 @@ const WAYS = {
 export class Messages {
   constructor(session) {
     this.session = session;
+    this.own = new OwnConnection(session, (connection) => this.begin(connection));
+    this.retry = new Retry(() => this.resume());
     /// `{ way, name }` each.
     this.subscriptions = [];
     this.waiting = [];
@@ -38,7 +41,7 @@ export class Messages {
         h('header', {}, h('h2', {}, 'Publish')),
         form({ class: 'row' }, () => this.publish(), this.target, this.message, h('button', {}, 'Publish'))));
     this.draw();
-    session.addEventListener('state', () => session.state === 'open' && this.subscriptions.length > 0 && this.resume());
+    session.addEventListener('state', () => this.resume());
   }
 
   show() {}
@@ -47,23 +50,29 @@ export class Messages {
 
   close() {
     this.subscriptions = [];
-    this.connection?.close();
+    this.retry.cancel();
+    this.own.close();
   }
 
-  async connect() {
-    if (this.connection?.isOpen) return;
-    this.connection = await this.session.connect();
-    this.connection.received = (value) => this.take(value);
+  /// Subscribes where it had been before the connection broke, if it did.
+  begin(connection) {
+    connection.received = (value) => this.take(value);
+    // It may end alone, when messages come faster than they are read.
+    connection.closed = () => this.subscriptions.length > 0 && this.retry.later();
+    if (this.subscriptions.length === 0) return;
+    connection.send(...this.subscriptions.map(({ way, name }) => [way, name]));
+    announce('Subscribed again: messages may have been missed.');
   }
 
-  /// Subscribes again where it had been before the connection broke.
+  /// What the session lacks comes with its next connection.
   async resume() {
-    if (this.connection?.isOpen) return;
+    if (this.session.state !== 'open' || this.subscriptions.length === 0 || this.own.isOpen) return;
     try {
-      await this.connect();
-      this.connection.send(...this.subscriptions.map(({ way, name }) => [way, name]));
+      await this.own.open();
+      this.retry.succeeded();
     } catch (error) {
-      complain(error);
+      if (!(error instanceof Disconnected)) complain(error);
+      this.retry.later();
     }
   }
 
@@ -71,17 +80,18 @@ export class Messages {
     const [way, name] = [this.way.value, unshow(this.name.value)];
     if (name.length === 0) return;
     try {
-      await this.connect();
-      this.connection.send([way, name]);
+      const connection = await this.own.open();
+      connection.send([way, name]);
       this.name.value = '';
     } catch (error) {
       complain(error);
     }
   }
 
-  remove({ way, name }) {
+  async remove({ way, name }) {
     try {
-      this.connection.send([WAYS[way][1], name]);
+      const connection = await this.own.open();
+      connection.send([WAYS[way][1], name]);
     } catch (error) {
       complain(error);
     }

@@ -18,7 +18,9 @@ const CLIENTS_SHOWN_MAX = 200;
 
 export class Overview {
   constructor(session, live) {
-    Object.assign(this, { session, live });
+    Object.assign(this, { session, live, isListing: false });
+    /// `listed`, time and again, or `offered`; nothing before it is known how many there are.
+    this.clientsAre = null;
     this.charts = [
       new Chart('Operations', {
         lines: [{ name: 'a second', of: (sample) => sample.operations, color: 'c1' }],
@@ -85,11 +87,17 @@ export class Overview {
       h('div', { class: 'grid halves' }, this.commands, this.slow),
       this.hot.element,
       this.clients);
-    live.addEventListener('sample', () => this.isShown && this.draw());
+    live.addEventListener('sample', () => {
+      if (!this.isShown) return;
+      this.draw();
+      // With the first figures it is known whether clients can be listed.
+      if (!this.clientsAre) this.list();
+    });
   }
 
   show() {
     this.isShown = true;
+    this.clientsAre = null;
     this.draw();
     this.list();
     this.hot.show();
@@ -125,19 +133,29 @@ export class Overview {
     fill(this.commands, rows.length > 0 ? table(heads, rows) : nothing('No command has been called yet.'));
   }
 
-  /// Asks for slow commands and for clients.
+  /// Asks for slow commands and for clients, unless the last answer is still to come.
   async list() {
-    if (this.session.state !== 'open') return;
-    const connected = Number(this.live.info.get('connected_clients') ?? 0);
-    const wantsClients = connected <= CLIENTS_LISTED_MAX;
+    if (this.session.state !== 'open' || this.isListing) return;
+    const { info, refusals } = this.live;
+    const connected = Number(info.get('connected_clients'));
+    const wantsClients = info.size > 0 && connected <= CLIENTS_LISTED_MAX;
     const commands = [['SLOWLOG', 'GET', ROWS_MAX], ...(wantsClients ? [['CLIENT', 'LIST']] : [])];
+    this.isListing = true;
     try {
       const [slow, clients] = await this.session.all(...commands);
       this.drawSlow(slow);
-      if (wantsClients) this.drawClients(clients);
-      else this.offerClients(connected);
+      if (wantsClients) {
+        this.clientsAre = 'listed';
+        this.drawClients(clients);
+      } else if (info.size > 0) {
+        this.offerClients(`${count(connected)} clients are not listed by themselves. `);
+      } else if (refusals.info) {
+        this.offerClients('Clients are not listed by themselves while it is not known how many there are. ');
+      }
     } catch (error) {
       if (!(error instanceof Disconnected)) throw error;
+    } finally {
+      this.isListing = false;
     }
   }
 
@@ -157,9 +175,11 @@ export class Overview {
       : nothing('No command was slower than slowlog-log-slower-than.'));
   }
 
-  offerClients(connected) {
-    if (this.clients.querySelector('table, button')) return;
-    fill(this.clients, h('p', { class: 'nothing' }, `${count(connected)} clients are not listed by themselves. `,
+  offerClients(words) {
+    // Who has had them listed goes on seeing them.
+    if (this.clientsAre === 'offered') return;
+    this.clientsAre = 'offered';
+    fill(this.clients, h('p', { class: 'nothing' }, words,
       button('List them once', async () => this.drawClients(await this.session.ask('CLIENT', 'LIST').catch((error) => error)))));
   }
 

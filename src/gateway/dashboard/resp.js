@@ -79,16 +79,31 @@ export function concatenated(parts) {
 /// Reads replies from bytes that arrive piece by piece; goes on where it was when more comes.
 export class Reader {
   constructor() {
+    /// What has come, up to `end`, and how far it is read.
     this.bytes = new Uint8Array(0);
-    this.at = 0;
+    [this.at, this.end] = [0, 0];
     this.state = this.value();
+  }
+
+  /// Room grows by doubling: of a reply of any length, each byte is moved but a few times.
+  append(bytes) {
+    const rest = this.end - this.at;
+    if (rest === 0) {
+      [this.bytes, this.at, this.end] = [bytes, 0, bytes.length];
+      return;
+    }
+    if (this.end + bytes.length > this.bytes.length) {
+      const room = new Uint8Array(2 * (rest + bytes.length));
+      room.set(this.bytes.subarray(this.at, this.end));
+      [this.bytes, this.at, this.end] = [room, 0, rest];
+    }
+    this.bytes.set(bytes, this.end);
+    this.end += bytes.length;
   }
 
   /// The replies that are whole with these bytes.
   feed(bytes) {
-    const rest = this.bytes.subarray(this.at);
-    this.bytes = rest.length > 0 ? concatenated([rest, bytes]) : bytes;
-    this.at = 0;
+    this.append(bytes);
     const replies = [];
     for (;;) {
       const { done, value } = this.state.next();
@@ -99,22 +114,21 @@ export class Reader {
   }
 
   * line() {
-    let from = this.at;
+    let searched = 0;
     for (;;) {
-      const end = this.bytes.indexOf(10, from);
+      const end = this.bytes.subarray(0, this.end).indexOf(10, this.at + searched);
       if (end >= 0) {
         const line = DECODER.decode(this.bytes.subarray(this.at, end - 1));
         this.at = end + 1;
         return line;
       }
-      // What there is moves to the front when more comes.
-      from = this.bytes.length - this.at;
+      searched = this.end - this.at;
       yield;
     }
   }
 
   * bulk(length) {
-    while (this.bytes.length - this.at < length + 2) yield;
+    while (this.end - this.at < length + 2) yield;
     const bytes = this.bytes.slice(this.at, this.at + length);
     this.at += length + 2;
     return bytes;

@@ -2,6 +2,9 @@
 
 import { concatenated, Double, ErrorReply, MapReply, Push, SetReply, Status, Verbatim } from './resp.js';
 
+/// Levels of JSON by which lines go in: without an end, nested brackets would make a text as large as their square.
+const INDENTED_MAX = 40;
+
 const ENCODER = new TextEncoder();
 const STRICT = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const LAX = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -64,6 +67,22 @@ export function unshow(shown) {
     }
   }
   return encode(shown);
+}
+
+/// JSON with what is in it line by line. Only the white space is another: numbers and names are as somebody has written them.
+export function prettyJson(json) {
+  let [pretty, depth, last] = ['', 0, ''];
+  const line = () => `\n${'  '.repeat(Math.min(depth, INDENTED_MAX))}`;
+  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"|[[\]{}:,]|[^\s"[\]{}:,]+/g)) {
+    const isEnd = token === ']' || token === '}';
+    const isFirst = last === '[' || last === '{';
+    if (isEnd) depth -= 1;
+    if (isEnd ? !isFirst : isFirst || last === ',') pretty += line();
+    pretty += token === ':' ? ': ' : token;
+    if (token === '[' || token === '{') depth += 1;
+    last = token;
+  }
+  return pretty;
 }
 
 /// What stands for exactly this text in a pattern.

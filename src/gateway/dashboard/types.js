@@ -2,7 +2,7 @@
 
 import { announce, button, complain, confirmed, form, h, nothing, prompted, setText } from './dom.js';
 import { ErrorReply } from './resp.js';
-import { count, encode, same, show, showLines, splitWords, strictText, text, unshow } from './text.js';
+import { count, encode, prettyJson, same, show, showLines, splitWords, strictText, text, unshow } from './text.js';
 
 /// Elements that are shown at a time.
 const PAGE = 100;
@@ -71,8 +71,9 @@ class StringBody {
 
   json() {
     try {
-      const value = JSON.parse(strictText(this.old) ?? '');
-      return typeof value === 'object' && value !== null ? JSON.stringify(value, null, 2) : null;
+      const written = strictText(this.old) ?? '';
+      const value = JSON.parse(written);
+      return typeof value === 'object' && value !== null ? prettyJson(written) : null;
     } catch {
       return null;
     }
@@ -123,7 +124,15 @@ const COLLECTIONS = {
     heads: ['field', 'value'],
     cells: ([field, value]) => [show(field), show(value)],
     next: scanning(session, 'HSCAN', key, 2),
-    edit: { label: 'Value', of: ([, value]) => value, save: ([field], value) => session.ask('HSET', key, field, value) },
+    edit: {
+      label: 'Value',
+      of: ([, value]) => value,
+      // The field expires as before.
+      save: ([field, value], changed) => session.guarded(key, async (connection) => {
+        const found = await connection.ask('HGET', key, field);
+        if (found === null || !same(found, value)) throw new Error('The field has changed meanwhile. Reload the hash.');
+      }, ['HSETEX', key, 'KEEPTTL', 'FIELDS', 1, field, changed]),
+    },
     remove: ([field]) => session.ask('HDEL', key, field),
     add: { fields: ['field', 'value'], actions: [['Set', ([field, value]) => session.ask('HSET', key, field, value)]] },
   }),
@@ -135,14 +144,20 @@ const COLLECTIONS = {
     edit: {
       label: 'Member',
       of: ([member]) => member,
-      save: ([member], changed) => session.transaction(['SREM', key, member], ['SADD', key, changed]),
+      save: async ([member], changed) => {
+        if (same(member, changed)) return;
+        // A set whose only member went first would be gone, and its expiry with it.
+        await session.guarded(key, async (connection) => {
+          if (await connection.ask('SISMEMBER', key, member) === 0) throw new Error('The member is gone meanwhile. Reload the set.');
+        }, ['SADD', key, changed], ['SREM', key, member]);
+      },
     },
     remove: ([member]) => session.ask('SREM', key, member),
     add: { fields: ['member'], actions: [['Add', ([member]) => session.ask('SADD', key, member)]] },
   }),
   list: ({ session, key }) => {
-    const isSame = async ([index, element]) => {
-      const found = await session.ask('LINDEX', key, index);
+    const isSame = ([index, element]) => async (connection) => {
+      const found = await connection.ask('LINDEX', key, index);
       if (found === null || !same(found, element)) throw new Error('The list has changed meanwhile. Reload it.');
     };
     // An element has no name: it is made one of a kind, and that is removed.
@@ -158,11 +173,11 @@ const COLLECTIONS = {
       edit: {
         label: 'Element',
         of: ([, element]) => element,
-        save: (row, changed) => session.guarded(key, () => isSame(row), ['LSET', key, row[0], changed]),
+        save: (row, changed) => session.guarded(key, isSame(row), ['LSET', key, row[0], changed]),
       },
       remove: (row) => {
         const name = mark();
-        return session.guarded(key, () => isSame(row), ['LSET', key, row[0], name], ['LREM', key, 1, name]);
+        return session.guarded(key, isSame(row), ['LSET', key, row[0], name], ['LREM', key, 1, name]);
       },
       add: {
         fields: ['element'],

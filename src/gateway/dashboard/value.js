@@ -107,8 +107,8 @@ export class Value {
       const key = unshow(name);
       const words = type === 'string' ? [unshow(value)] : splitWords(value);
       if (words.length === 0) throw new Error('A key must hold something.');
-      await this.session.guarded(key, async () => {
-        if (await this.session.ask('EXISTS', key) === 1) throw new Error('There is a key of this name.');
+      await this.session.guarded(key, async (connection) => {
+        if (await connection.ask('EXISTS', key) === 1) throw new Error('There is a key of this name.');
       }, firstCommand(type, key, words));
       this.listener.made(key);
     });
