@@ -61,11 +61,12 @@ pub(super) fn denied(
     }
 }
 
-/// Whether a session's user may run a command, which the table calls `name`, on no key. That it may not is noted as if the command
-/// had been sent.
+/// Whether a session's user may run a command, `name`, on no key. That it may not is noted as if the command had been sent. A command
+/// that `rename-command` has taken away is unknown.
 pub fn may_run(state: &State, session: &Session, name: &str) -> Result<(), ErrorReply> {
     let request = OwnedRequest::new(name.split('|').map(str::as_bytes).collect::<Vec<_>>().into_iter());
-    let Some(spec) = all().find(|spec| spec.name == name) else { return Err(errors::unknown_command(request.args())) };
+    let known = state.table.lookup_full(name.as_bytes()).filter(|spec| spec.name == name);
+    let Some(spec) = known else { return Err(errors::unknown_command(request.args())) };
     let checked = session.check(spec, request.args());
     checked.map_err(|denial| denied(state, session, (spec, request.args()), denial, Occasion::Request))
 }

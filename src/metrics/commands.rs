@@ -74,9 +74,20 @@ fn write_histograms(rows: &[Row], out: &mut Exposition) {
         }
         let all: u64 = figures.latency.iter().sum();
         out.sample(&FAMILY, "_bucket", &labels(Cow::Borrowed("+Inf")), all);
-        out.sample(&FAMILY, "_sum", &[label("cmd", command.name)], seconds(figures));
+        out.sample(&FAMILY, "_sum", &[label("cmd", command.name)], tracked_seconds(&figures.latency));
         out.sample(&FAMILY, "_count", &[label("cmd", command.name)], all);
     }
+}
+
+/// How long the calls of all buckets took together, each taken for one from the middle of its bucket: `commandstats` have all calls,
+/// those as well that came while nobody tracked.
+fn tracked_seconds(latency: &[u64]) -> f64 {
+    let middle = |bucket: usize| {
+        let begin = bucket.checked_sub(1).map_or(0.0, bucket_microseconds);
+        (begin + bucket_microseconds(bucket)) / 2.0
+    };
+    let counted = latency.iter().enumerate().filter(|(_, count)| **count > 0);
+    counted.map(|(bucket, count)| *count as f64 * middle(bucket)).sum::<f64>() / 1e6
 }
 
 /// The bounds in nanoseconds, and the calls that took no longer.
@@ -100,8 +111,11 @@ fn write_percentiles(rows: &[Row], percentiles: &[f64], out: &mut Exposition) {
         Unit::Microseconds,
         "How long calls of a command took, but for the slowest, since the start; quantiles are percentages",
     );
+    let is_first = |index: usize| !percentiles[..index].contains(&percentiles[index]);
+    let distinct =
+        || percentiles.iter().enumerate().filter(move |(index, _)| is_first(*index)).map(|(_, percentile)| percentile);
     let samples = tracked(rows).flat_map(|(command, figures)| {
-        percentiles.iter().map(move |percentile| {
+        distinct().map(move |percentile| {
             let microseconds = bucket_microseconds(bucket_at(&figures.latency, *percentile));
             ([label("cmd", command.name), ("quantile", Cow::Owned(percentile.to_string()))], microseconds)
         })
@@ -129,5 +143,17 @@ mod tests {
         assert_eq!(counts, (0..u64::from(BOUNDS)).map(|power| 2 * power + 1).collect::<Vec<_>>());
         let (last, _) = cumulated(&latency).last().expect("there are bounds");
         assert_eq!(last, 8_589_934_592);
+    }
+
+    #[test]
+    fn sums_are_of_the_calls_that_were_tracked() {
+        let stats = Stats::new(1);
+        let command = spec::all().next().expect("there are commands").id;
+        stats.called(command, 5_000_000_000, false, false);
+        for _ in 0..1000 {
+            stats.called(command, 2_000_000, false, true);
+        }
+        let sum = tracked_seconds(&stats.command(command).latency);
+        assert!((1.8..2.2).contains(&sum), "{sum}");
     }
 }

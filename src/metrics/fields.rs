@@ -171,7 +171,7 @@ pub const FIELDS: &[Field] = &[
     ),
     seconds("paused_timeout_milliseconds", "radish_pause_left_seconds", "Time until CLIENT PAUSE is over").times(1e-3),
     // Memory.
-    bytes("used_memory", "redis_memory_used_bytes", "Memory in use, as maxmemory counts it"),
+    bytes("used_memory", "redis_memory_used_bytes", "Memory in use, without bytes that are free inside pages"),
     bytes("used_memory_rss", "redis_memory_used_rss_bytes", "Memory of the process that is resident"),
     bytes("used_memory_peak", "redis_memory_used_peak_bytes", "The most memory that was in use"),
     seconds(

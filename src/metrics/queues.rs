@@ -29,8 +29,10 @@ struct Queue {
     kind: Type,
     len: u64,
     groups: Vec<Group>,
-    /// All groups, those that are not told as well.
-    group_count: usize,
+    /// All groups, those that are not told as well; `None` if the user may not know.
+    group_count: Option<usize>,
+    /// Groups with names that are too long.
+    long_groups: usize,
 }
 
 /// A consumer group of a stream.
@@ -56,6 +58,24 @@ struct LeftOut {
     permission: u64,
 }
 
+impl LeftOut {
+    fn add(&mut self, other: LeftOut) {
+        self.number += other.number;
+        self.name += other.name;
+        self.permission += other.permission;
+    }
+}
+
+/// What one hold of a shard's lock has found.
+#[derive(Default)]
+struct Step {
+    queues: Vec<(Box<[u8]>, Queue)>,
+    left_out: LeftOut,
+    /// Where the next begins; 0 if this was the last.
+    cursor: u64,
+    looks: usize,
+}
+
 /// What is known so far.
 struct Search<'a> {
     account: &'a Account,
@@ -63,6 +83,8 @@ struct Search<'a> {
     found: BTreeMap<Place, Queue>,
     groups: usize,
     left_out: LeftOut,
+    /// Records that may still be looked at.
+    looks: usize,
     /// Not all keys were looked at.
     is_incomplete: bool,
 }
@@ -78,20 +100,20 @@ pub fn write(shards: &mut Unheld<'_>, account: &Account, out: &mut Exposition) {
         found: BTreeMap::new(),
         groups: 0,
         left_out: LeftOut::default(),
+        looks: LOOKS_MAX,
         is_incomplete: false,
     };
-    let looks = LOOKS_MAX / patterns.len();
     for (database, pattern) in &patterns {
         if *database < shards.state.keyspace.databases() {
-            search.look_for(shards, *database, pattern, looks);
+            search.look_for(shards, *database, pattern);
         }
     }
     search.write(out);
 }
 
 impl Search<'_> {
-    /// Looks for the keys that match a pattern, at so many records.
-    fn look_for(&mut self, shards: &mut Unheld<'_>, database: usize, pattern: &[u8], mut looks: usize) {
+    /// Looks for the keys that match a pattern.
+    fn look_for(&mut self, shards: &mut Unheld<'_>, database: usize, pattern: &[u8]) {
         let state = shards.state;
         let keyspace = &state.keyspace;
         let prefix = glob::literal_prefix(pattern);
@@ -99,8 +121,9 @@ impl Search<'_> {
             let key = keyspace.key(pattern);
             let queue = shards.hold(keyspace.shard_of(key), |shard| {
                 let tree = &shard.databases[database];
-                tree.find(key).and_then(|position| self.queue(&tree.view(position)))
+                tree.find(key).and_then(|position| self.queue(&tree.view(position), GROUPS_MAX - self.groups))
             });
+            self.looks = self.looks.saturating_sub(1);
             if let Some(queue) = queue.flatten() {
                 self.add((database, pattern.into()), queue);
             }
@@ -109,63 +132,76 @@ impl Search<'_> {
         for number in keyspace.all_shards().iter() {
             let mut cursor = 0;
             loop {
-                if looks == 0 {
+                if self.looks == 0 {
                     self.is_incomplete = true;
                     return;
                 }
-                let mut step = Vec::new();
-                let held =
-                    shards.hold(number, |shard| self.look_at(&shard.databases[database], pattern, cursor, &mut step));
-                let Some((next, looked_at)) = held else { return };
-                step.into_iter().for_each(|(key, queue)| self.add((database, key), queue));
-                looks = looks.saturating_sub(looked_at);
-                if next == 0 {
+                let held = shards.hold(number, |shard| self.look_at(&shard.databases[database], pattern, cursor));
+                let Some(step) = held else { return };
+                step.queues.into_iter().for_each(|(key, queue)| self.add((database, key), queue));
+                self.left_out.add(step.left_out);
+                self.looks = self.looks.saturating_sub(step.looks);
+                if step.cursor == 0 {
                     break;
                 }
-                cursor = next;
+                cursor = step.cursor;
             }
         }
     }
 
-    /// One step through a tree. Returns the cursor of the next, and how much was looked at.
-    fn look_at(
-        &self,
-        tree: &Database,
-        pattern: &[u8],
-        cursor: u64,
-        step: &mut Vec<(Box<[u8]>, Queue)>,
-    ) -> (u64, usize) {
-        let mut looked_at = 1;
-        let next = tree.scan(cursor, LOOKS_PER_LOCK, glob::literal_prefix(pattern), |entry| {
-            looked_at += 1;
+    /// One step through a tree. No more is copied than can be told.
+    fn look_at(&self, tree: &Database, pattern: &[u8], cursor: u64) -> Step {
+        let mut step = Step { looks: 1, ..Step::default() };
+        let mut groups_left = GROUPS_MAX - self.groups;
+        step.cursor = tree.scan(cursor, LOOKS_PER_LOCK, glob::literal_prefix(pattern), |entry| {
+            step.looks += 1;
             if glob::matches(pattern, entry.key, false)
-                && let Some(queue) = self.queue(&entry.record)
+                && let Some(queue) = self.queue(&entry.record, groups_left)
             {
-                step.push((entry.key.into(), queue));
+                if entry.key.len() > NAME_BYTES_MAX {
+                    step.left_out.name += 1;
+                } else if self.found.len() + step.queues.len() == QUEUES_MAX {
+                    step.left_out.number += 1;
+                } else {
+                    groups_left -= queue.groups.len();
+                    step.queues.push((entry.key.into(), queue));
+                }
             }
         });
-        (next, if next == 0 { looked_at } else { looked_at.max(LOOKS_PER_LOCK) })
+        if step.cursor != 0 {
+            step.looks = step.looks.max(LOOKS_PER_LOCK);
+        }
+        step
     }
 
     /// What a record is as a queue, if it is one.
-    fn queue(&self, record: &View<'_, Value>) -> Option<Queue> {
+    fn queue(&self, record: &View<'_, Value>, groups_max: usize) -> Option<Queue> {
         if record.deadline.is_some_and(|deadline| deadline < self.now_ms) {
             return None;
         }
         let value = ValueRef::from(record.payload);
         let kind = value.type_of();
-        let plain = |len: usize| Queue { kind, len: len as u64, groups: Vec::new(), group_count: 0 };
+        let plain =
+            |len: usize| Queue { kind, len: len as u64, groups: Vec::new(), group_count: Some(0), long_groups: 0 };
         match kind {
             Type::List => value.as_list().map(|list| plain(list.len())),
             Type::SortedSet => value.as_sorted_set().map(|set| plain(set.len())),
             Type::Stream => value.as_stream().map(|stream| {
-                let groups = stream.groups().take(GROUPS_MAX - self.groups).map(|(name, group)| Group {
+                let is_short = |name: &[u8]| name.len() <= NAME_BYTES_MAX;
+                let groups = stream.groups().filter(|(name, _)| is_short(name)).take(groups_max);
+                let groups = groups.map(|(name, group)| Group {
                     name: name.into(),
                     consumers: group.consumer_count(),
                     pending: group.pending_len(),
                     lag: stream.lag(group),
                 });
-                Queue { kind, len: stream.len(), groups: groups.collect(), group_count: stream.groups().len() }
+                Queue {
+                    kind,
+                    len: stream.len(),
+                    groups: groups.collect(),
+                    group_count: Some(stream.groups().len()),
+                    long_groups: stream.groups().filter(|(name, _)| !is_short(name)).count(),
+                }
             }),
             Type::String | Type::Set | Type::Hash => None,
         }
@@ -189,17 +225,14 @@ impl Search<'_> {
         } else if self.found.len() == QUEUES_MAX {
             self.left_out.number += 1;
         } else {
-            if queue.group_count > 0 && !may(self.account, "xinfo|groups", &[key]) {
-                self.left_out.permission += queue.group_count as u64;
+            let group_count = queue.group_count.unwrap_or(0);
+            if queue.kind == Type::Stream && !may(self.account, "xinfo|groups", &[key]) {
+                self.left_out.permission += group_count as u64;
                 queue.groups.clear();
+                queue.group_count = None;
             } else {
-                let is_short = |group: &Group| group.name.len() <= NAME_BYTES_MAX;
-                self.left_out.number += (queue.group_count - queue.groups.len()) as u64;
-                self.left_out.name += queue.groups.iter().filter(|group| !is_short(group)).count() as u64;
-                queue.groups.retain(is_short);
-                let left = GROUPS_MAX - self.groups;
-                self.left_out.number += queue.groups.len().saturating_sub(left) as u64;
-                queue.groups.truncate(left);
+                self.left_out.name += queue.long_groups as u64;
+                self.left_out.number += (group_count - queue.long_groups - queue.groups.len()) as u64;
                 self.groups += queue.groups.len();
             }
             self.found.insert(place, queue);
@@ -228,7 +261,8 @@ impl Search<'_> {
         out.rows(&SIZE, self.found.iter().map(|(key, queue)| (place(key, "key"), queue.len)));
         let streams = || self.found.iter().filter(|(_, queue)| queue.kind == Type::Stream);
         out.rows(&STREAM, streams().map(|(key, queue)| (place(key, "stream"), queue.len)));
-        out.rows(&GROUPS, streams().map(|(key, queue)| (place(key, "stream"), queue.group_count)));
+        let counted = streams().filter_map(|(key, queue)| Some((place(key, "stream"), queue.group_count?)));
+        out.rows(&GROUPS, counted);
         let groups: [(Family, Read); 3] = [
             (Family::gauge("redis_stream_group_consumers", "Consumers of a group of a stream"), |group| {
                 Some(group.consumers as i64)

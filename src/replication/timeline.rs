@@ -21,15 +21,19 @@ struct Moment {
 pub struct Timeline(Mutex<VecDeque<Moment>>);
 
 impl Timeline {
-    /// Notes that the log ends at `end`.
-    pub fn note(&self, now_us: i64, end: u64) {
-        add(&mut self.0.lock(), Moment { time_us: now_us, offset: end });
+    /// Notes what the time is, in microseconds of Unix time, and where the log ends: `look` tells, and is asked while nobody else notes
+    /// anything, so that moments come in their order.
+    pub fn note(&self, look: impl FnOnce() -> (i64, u64)) {
+        let mut moments = self.0.lock();
+        let (time_us, offset) = look();
+        add(&mut moments, Moment { time_us, offset });
     }
 
-    /// Notes that what stands between two offsets has just been sent, to a replica that had been sent everything before: the log
-    /// ended at `begin` a moment ago, and at `end` now.
-    pub fn note_sent(&self, now_us: i64, begin: u64, end: u64) {
+    /// Notes the same, and that what stands behind `begin` has just been sent, to a replica that had been sent everything before: there
+    /// the log ended a moment ago.
+    pub fn note_sent(&self, begin: u64, look: impl FnOnce() -> (i64, u64)) {
         let mut moments = self.0.lock();
+        let (now_us, end) = look();
         let last = moments.back().copied();
         if last.is_some_and(|last| (0..INTERVAL_US).contains(&(now_us - last.time_us))) {
             return;
@@ -87,13 +91,14 @@ fn add(moments: &mut VecDeque<Moment>, moment: Moment) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::atomic::{AtomicI64, Ordering};
 
     #[test]
     fn behind_since_the_log_went_on() {
         let timeline = Timeline::default();
-        timeline.note(1_000_000, 100);
-        timeline.note(2_000_000, 100);
-        timeline.note(3_000_000, 200);
+        timeline.note(|| (1_000_000, 100));
+        timeline.note(|| (2_000_000, 100));
+        timeline.note(|| (3_000_000, 200));
         assert_eq!(timeline.behind_us(200, 3_500_000, 200), 0);
         // It went on behind 100 at two seconds at the earliest, and was at 150 half a second later.
         assert_eq!(timeline.behind_us(100, 3_500_000, 200), 1_500_000);
@@ -108,17 +113,41 @@ mod tests {
     #[test]
     fn what_was_sent_at_once_was_not_there_before() {
         let timeline = Timeline::default();
-        timeline.note(1_000_000, 100);
-        timeline.note_sent(1_090_000, 100, 5000);
+        timeline.note(|| (1_000_000, 100));
+        timeline.note_sent(100, || (1_090_000, 5000));
         assert_eq!(timeline.behind_us(100, 1_091_000, 5000), 1000);
         // A replica that is late says nothing of when the log grew.
-        timeline.note(1_200_000, 9000);
-        timeline.note_sent(1_300_000, 5000, 9000);
+        timeline.note(|| (1_200_000, 9000));
+        timeline.note_sent(5000, || (1_300_000, 9000));
         assert!(timeline.behind_us(5000, 1_300_000, 9000) >= 200_000);
         // Nothing is noted twice in a millisecond.
         let moments = timeline.0.lock().len();
-        timeline.note_sent(1_300_500, 9000, 9001);
+        timeline.note_sent(9000, || (1_300_500, 9001));
         assert_eq!(timeline.0.lock().len(), moments);
+    }
+
+    /// Threads that note at the same time leave nothing that is older than what is there.
+    #[test]
+    fn moments_of_many_threads_come_in_their_order() {
+        let (timeline, log) = (Timeline::default(), AtomicI64::new(0));
+        // The log grows by one in each microsecond.
+        let look = || {
+            let now = log.fetch_add(1, Ordering::Relaxed);
+            (now, now as u64)
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        timeline.note(look);
+                        timeline.note_sent(0, look);
+                    }
+                });
+            }
+        });
+        let (now, end) = look();
+        let behind_us = timeline.behind_us(10, now, end);
+        assert!((now - 100..=now).contains(&behind_us), "{behind_us} of {now}");
     }
 
     proptest! {
@@ -130,17 +159,25 @@ mod tests {
             let mut all = Vec::new();
             for (time, bytes) in steps {
                 (now_us, end) = (now_us + time * 1000, end + bytes);
-                timeline.note(now_us, end);
+                timeline.note(|| (now_us, end));
                 all.push((now_us, end));
             }
             prop_assert!(timeline.0.lock().len() <= MOMENTS_MAX);
             let offset = (end as f64 * at) as u64;
             let behind_us = timeline.behind_us(offset, now_us, end);
             prop_assert!((0..=now_us).contains(&behind_us));
-            if all.len() < MOMENTS_MAX / 2 && offset < end {
-                let passed = all.partition_point(|(_, known)| *known <= offset);
-                let earliest_us = passed.checked_sub(1).map_or(all[0].0, |index| all[index].0);
-                prop_assert!(behind_us <= now_us - earliest_us && behind_us >= now_us - all[passed].0);
+            let kept: Vec<_> = timeline.0.lock().iter().copied().collect();
+            prop_assert!(all.len() < MOMENTS_MAX || kept.len() >= MOMENTS_MAX / 4, "{} are kept", kept.len());
+            prop_assert!(kept.iter().all(|moment| all.contains(&(moment.time_us, moment.offset))));
+            prop_assert_eq!(kept[0].time_us, all[0].0);
+            if offset < end {
+                // The log went on behind the offset between these two.
+                let passed = kept.partition_point(|moment| moment.offset <= offset);
+                let earliest_us = passed.checked_sub(1).map_or(kept[0].time_us, |index| kept[index].time_us);
+                let latest_us = kept.get(passed).map_or(now_us, |moment| moment.time_us);
+                prop_assert!((now_us - latest_us..=now_us - earliest_us).contains(&behind_us));
+                let exactly = all.partition_point(|(_, known)| *known <= offset);
+                prop_assert!((earliest_us..=latest_us).contains(&all[exactly].0));
             }
         }
     }

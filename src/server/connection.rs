@@ -684,9 +684,9 @@ impl Connection {
         let worker = Rc::clone(&self.worker);
         let position = replica.position();
         let fed = self.feed(&worker.state, &replica, cx);
-        let end = worker.state.log.end();
         if let Some(begin) = position.filter(|begin| replica.position().is_some_and(|position| position > *begin)) {
-            worker.state.replication.timeline.note_sent(unix_time_us(), begin, end);
+            let look = || (unix_time_us(), worker.state.log.end());
+            worker.state.replication.timeline.note_sent(begin, look);
         }
         fed
     }

@@ -307,10 +307,9 @@ pub async fn sample(state: Arc<State>) {
         if state.cron_paused.load(Ordering::Relaxed) {
             continue;
         }
-        let now_us = unix_time_us();
-        state.stats.sample(now_us);
+        state.stats.sample(unix_time_us());
         if state.replication.replica_count() > 0 {
-            state.replication.timeline.note(now_us, state.log.end());
+            state.replication.timeline.note(|| (unix_time_us(), state.log.end()));
         }
     }
 }
