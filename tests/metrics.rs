@@ -167,6 +167,25 @@ fn who_sees_metrics() {
 }
 
 #[test]
+fn commands_that_were_taken_away_are_so_for_scrapes() {
+    let gateway = Gateway::start(&["--rename-command", "INFO", ""]);
+    let (status, reason) = gateway.connect().get("/metrics");
+    assert_eq!(status, 403);
+    assert!(reason.contains("ERR unknown command 'info'"), "{reason}");
+}
+
+#[test]
+fn all_patterns_together_may_look_at_so_many_keys() {
+    // One of several has what the others do not need.
+    let gateway = Gateway::start(&["--metrics-queues", "none:1", "key:*", "none:2", "--enable-debug-command", "yes"]);
+    let mut resp = gateway.server.connect();
+    for (keys, is_incomplete) in [(150_000, 0.0), (250_000, 1.0)] {
+        assert_eq!(resp.ask(&format!("DEBUG POPULATE {keys}")), "OK");
+        assert_eq!(Scraped::of(&mut gateway.connect()).at("radish_queues_incomplete"), is_incomplete, "{keys}");
+    }
+}
+
+#[test]
 fn a_scrape_is_no_command() {
     let gateway = Gateway::start(&["--slowlog-log-slower-than", "0"]);
     let mut monitor = gateway.server.connect();
