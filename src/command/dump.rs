@@ -3,7 +3,6 @@
 use super::{Call, stored};
 use crate::access;
 use crate::forms;
-use crate::persistence::rdb::complaint;
 use crate::persistence::rdb::payload::{self, Refusal};
 use crate::persistence::rdb::value::Loaded;
 use crate::pubsub::Event;
@@ -75,8 +74,7 @@ pub fn restore(call: &mut Call) -> CommandResult {
     let limits = crate::forms::all(call.state, call.keys.now_ms());
     let loaded = payload::read(call.arg(3), checks, &limits).map_err(|refusal| match refusal {
         Refusal::VersionOrChecksum => ErrorReply::fixed("ERR DUMP payload version or checksum are wrong"),
-        Refusal::BadFormat => {
-            let complaint = call.arg(3).first().map_or("", |kind| complaint(*kind));
+        Refusal::BadFormat(complaint) => {
             tracing::debug!("Internal error in RDB reading -> {complaint}");
             ErrorReply::fixed("ERR Bad data format")
         }

@@ -91,7 +91,7 @@ pub fn function_restore(call: &mut Call) -> CommandResult {
     let texts = payload::read_libraries(call.arg(2), checks).map_err(|refusal| {
         ErrorReply::fixed(match refusal {
             Refusal::VersionOrChecksum => "ERR DUMP payload version or checksum are wrong",
-            Refusal::BadFormat => "ERR given type is not a function",
+            Refusal::BadFormat(_) => "ERR given type is not a function",
         })
     })?;
     let (scripts, limit) = (&call.state.scripts, limit(call));

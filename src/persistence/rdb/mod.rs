@@ -75,7 +75,7 @@ fn is_known_version(version: u16) -> bool {
 }
 
 /// What is wrong with bytes that make no value of a kind, in the words of Redis.
-pub fn complaint(kind: u8) -> &'static str {
+fn complaint(kind: u8) -> &'static str {
     match kind {
         kind::LIST_ZIPLIST => "List ziplist integrity check failed.",
         kind::LIST_QUICKLIST => "Ziplist integrity check failed.",

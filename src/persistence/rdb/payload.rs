@@ -11,13 +11,16 @@ use crate::value::ValueRef;
 /// Bytes of version and checksum.
 const FOOTER: usize = 10;
 
+/// What is no library is told to the client alone.
+const NO_LIBRARY: Refusal = Refusal::BadFormat("The payload is not of libraries.");
+
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It is not whole, or comes from a version that is not known.
     VersionOrChecksum,
-    /// It makes no value.
-    BadFormat,
+    /// It makes no value, or no libraries; what the log tells of that.
+    BadFormat(&'static str),
 }
 
 /// A value as a payload.
@@ -53,10 +56,10 @@ pub fn read_libraries(payload: &[u8], checks: bool) -> Result<Vec<Vec<u8>>, Refu
     let mut texts = Vec::new();
     while let Some((&byte, rest)) = body.split_first() {
         if byte != opcode::FUNCTION_2 {
-            return Err(Refusal::BadFormat);
+            return Err(NO_LIBRARY);
         }
         let (mut reader, mut text) = (Reader::new(rest), Vec::new());
-        reader.string(&mut text).map_err(|Corrupt| Refusal::BadFormat)?;
+        reader.string(&mut text).map_err(|Corrupt| NO_LIBRARY)?;
         texts.push(text);
         body = reader.into_source();
     }
@@ -66,7 +69,12 @@ pub fn read_libraries(payload: &[u8], checks: bool) -> Result<Vec<Vec<u8>>, Refu
 /// The value of a payload. `checks`: whether the checksum has to be right.
 pub fn read(payload: &[u8], checks: bool, limits: &Limits) -> Result<Loaded, Refusal> {
     let (body, version) = open(payload, checks)?;
-    read_body(body, is_of_valkey(version), limits).map_err(|Corrupt| Refusal::BadFormat)
+    let (kind, body) = body.split_first().ok_or(Refusal::BadFormat("There is no value."))?;
+    let mut reader = Reader::new(body);
+    let loaded = value::read(&mut reader, *kind, is_of_valkey(version), limits);
+    let complaint = reader.complaint(*kind);
+    let is_whole = reader.into_source().is_empty();
+    loaded.ok().filter(|loaded| is_whole && !matches!(loaded, Loaded::Empty)).ok_or(Refusal::BadFormat(complaint))
 }
 
 /// What is in front of version and checksum, and the version.
@@ -80,14 +88,6 @@ fn open(payload: &[u8], checks: bool) -> Result<(&[u8], u16), Refusal> {
         return Err(Refusal::VersionOrChecksum);
     }
     Ok((body, version))
-}
-
-fn read_body(body: &[u8], is_of_valkey: bool, limits: &Limits) -> Result<Loaded, Corrupt> {
-    let (kind, body) = body.split_first().ok_or(Corrupt)?;
-    let mut reader = Reader::new(body);
-    let loaded = value::read(&mut reader, *kind, is_of_valkey, limits)?;
-    let is_whole = reader.into_source().is_empty() && !matches!(loaded, Loaded::Empty);
-    if is_whole { Ok(loaded) } else { Err(Corrupt) }
 }
 
 #[cfg(test)]
@@ -111,7 +111,7 @@ mod tests {
         let written = write_libraries(texts.iter().map(Vec::as_slice));
         assert_eq!(written, [LIBRARIES, b"\n\0\nl\x0bn;\x9bf\xbf"].concat());
         assert_eq!(read_libraries(&written[1..], true), Err(Refusal::VersionOrChecksum));
-        assert_eq!(read_libraries(&seal(b"\x00\x01k".to_vec(), VERSION), true), Err(Refusal::BadFormat));
-        assert_eq!(read_libraries(&seal(vec![opcode::FUNCTION_2, 5, b'x'], VERSION), true), Err(Refusal::BadFormat));
+        assert_eq!(read_libraries(&seal(b"\x00\x01k".to_vec(), VERSION), true), Err(NO_LIBRARY));
+        assert_eq!(read_libraries(&seal(vec![opcode::FUNCTION_2, 5, b'x'], VERSION), true), Err(NO_LIBRARY));
     }
 }

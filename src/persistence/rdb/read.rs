@@ -1,6 +1,6 @@
 //! Reading lengths, strings and numbers of RDB data, wherever it comes from.
 
-use super::{Corrupt, length, lzf};
+use super::{Corrupt, complaint, length, lzf};
 
 /// Bytes that are asked for at a time: no more memory than that is taken ahead of what arrives.
 const CHUNK: usize = 64 * 1024;
@@ -33,11 +33,13 @@ pub struct Reader<S> {
     source: S,
     /// Compressed strings, on their way.
     block: Vec<u8>,
+    /// What is wrong with what was read, where more is known than of what kind it is.
+    complaint: Option<&'static str>,
 }
 
 impl<S: Source> Reader<S> {
     pub fn new(source: S) -> Self {
-        Reader { source, block: Vec::new() }
+        Reader { source, block: Vec::new(), complaint: None }
     }
 
     /// Where the data comes from, with what has not been read.
@@ -51,6 +53,17 @@ impl<S: Source> Reader<S> {
 
     pub fn source_mut(&mut self) -> &mut S {
         &mut self.source
+    }
+
+    /// The error for bytes that are not what they should be, of which the log tells this: words of Redis.
+    pub fn refuse(&mut self, complaint: &'static str) -> Corrupt {
+        self.complaint = Some(complaint);
+        Corrupt
+    }
+
+    /// What the log tells of a value of this kind that could not be read.
+    pub fn complaint(&mut self, kind: u8) -> &'static str {
+        self.complaint.take().unwrap_or_else(|| complaint(kind))
     }
 
     /// The next `N` bytes.

@@ -2,7 +2,7 @@
 
 use super::payload::{self, Refusal};
 use super::value::{Limits, Loaded};
-use super::{FieldDeadlines, Style, kind, value, write};
+use super::{FieldDeadlines, Style, complaint, kind, value, write};
 use crate::persistence::pieces::Pieces;
 use crate::value::hash::{Hash, HashRules, Lifetime};
 use crate::value::list::{End, List, ListLimits};
@@ -81,6 +81,11 @@ fn read(payload: &[u8]) -> Result<Plain, Refusal> {
 fn read_body(kind: u8, body: &[u8]) -> Result<Plain, Refusal> {
     let payload = [&[kind], body, &[10, 0], &[0; 8]].concat();
     payload::read(&payload, false, &limits()).map(plain)
+}
+
+/// What becomes of bytes that make no value of a kind.
+fn refused(kind: u8) -> Result<Plain, Refusal> {
+    Err(Refusal::BadFormat(complaint(kind)))
 }
 
 fn list(elements: &[&[u8]]) -> Plain {
@@ -170,11 +175,11 @@ fn old_encodings_of_lists_are_read() {
     assert_eq!(read_body(kind::LIST_QUICKLIST, &[&[1], good.as_slice()].concat()), Ok(expected));
     for (total, tail, count) in [(total + 1, tail, 7), (total, tail + 1, 7), (total, tail, 6)] {
         let bad = encode(&ziplist(total, tail, count));
-        assert_eq!(read_body(kind::LIST_ZIPLIST, &bad), Err(Refusal::BadFormat));
+        assert_eq!(read_body(kind::LIST_ZIPLIST, &bad), refused(kind::LIST_ZIPLIST));
     }
     assert_eq!(read_body(kind::LIST, &[2, 1, b'a', 0xC0, 5]), Ok(list(&[b"a", b"5"])));
     for empty in [&[0][..], &[1, 7, 7, 0, 0, 0, 0, 0, 0xFF]] {
-        assert_eq!(read_body(kind::LIST_QUICKLIST_2, empty), Err(Refusal::BadFormat));
+        assert_eq!(read_body(kind::LIST_QUICKLIST_2, empty), refused(kind::LIST_QUICKLIST_2));
     }
 }
 
@@ -186,10 +191,10 @@ fn old_encodings_of_sorted_sets_are_read() {
     let expected = scores(&[("b", f64::NEG_INFINITY), ("a", 1.5), ("c", f64::INFINITY)]);
     assert_eq!(read_body(kind::ZSET, b"\x03\x01a\x031.5\x01b\xff\x01c\xfe"), Ok(expected));
     for bad in [&b"\x01\x01a\xfd"[..], b"\x02\x01a\x011\x01a\x011", b"\x00", b"\x01\x01a\x01x"] {
-        assert_eq!(read_body(kind::ZSET, bad), Err(Refusal::BadFormat));
+        assert_eq!(read_body(kind::ZSET, bad), refused(kind::ZSET));
     }
     let ziplist = b"\x13\x13\0\0\0\x0f\0\0\0\x03\0\0\x01a\x03\xf3\x02\x01b\xff";
-    assert_eq!(read_body(kind::ZSET_ZIPLIST, ziplist), Err(Refusal::BadFormat), "a member without a score");
+    assert_eq!(read_body(kind::ZSET_ZIPLIST, ziplist), refused(kind::ZSET_ZIPLIST), "a member without a score");
     let ziplist = b"\x15\x15\0\0\0\x12\0\0\0\x04\0\0\x01a\x03\xf3\x02\x01b\x03\xf9\xff";
     assert_eq!(read_body(kind::ZSET_ZIPLIST, ziplist), Ok(scores(&[("a", 2.0), ("b", 8.0)])));
 }
@@ -204,7 +209,7 @@ fn all_encodings_of_hashes_are_read() {
     };
     let zipmap = b"\x0f\x02\x01a\x02\x00xy\x01b\x01\x02z--\xff".as_slice();
     assert_eq!(read_body(kind::HASH_ZIPMAP, zipmap), Ok(fields(&[("a", "xy", None), ("b", "z", None)])));
-    assert_eq!(read_body(kind::HASH_ZIPMAP, b"\x04\x01\x01a\xff"), Err(Refusal::BadFormat), "no value");
+    assert_eq!(read_body(kind::HASH_ZIPMAP, b"\x04\x01\x01a\xff"), refused(kind::HASH_ZIPMAP), "no value");
     // `HSET h f v g w`, `HPEXPIREAT h 2000000000000 FIELDS 1 f`, a millisecond later for g by five, `HSET h x y`: in Redis 8.2
     // packed and not, and in Valkey 9.1.
     let first = 2_000_000_000_000;
@@ -221,9 +226,35 @@ fn all_encodings_of_hashes_are_read() {
     );
     let metadata = b"\0 J\xa9\xd1\x01\0\0\x03\0\x01x\x01y\x06\x01g\x01w\x01\x01f\x01v";
     assert_eq!(read_body(kind::HASH_METADATA, metadata), Ok(expected));
-    assert_eq!(read_body(kind::HASH_2, b"\x01\x01f\x01v\0 J\xa9\xd1\x01\0\0"), Err(Refusal::BadFormat), "not Valkey's");
+    assert_eq!(read_body(kind::HASH_2, b"\x01\x01f\x01v\0 J\xa9\xd1\x01\0\0"), refused(kind::HASH_2), "not Valkey's");
     let over = b"\xfe\xff\xff\xff\xff\xff\xff\xff\x01\x01\x01f\x01v";
-    assert_eq!(read_body(kind::HASH_METADATA, over), Err(Refusal::BadFormat), "a time before 1970");
+    assert_eq!(read_body(kind::HASH_METADATA, over), refused(kind::HASH_METADATA), "a time before 1970");
+}
+
+#[test]
+fn what_is_wrong_with_a_group_is_told() {
+    let (time, id) = ([0; 8], [[0; 15].as_slice(), &[1]].concat());
+    // A stream of nothing with a group of which nothing is read.
+    let group = [&[0, 0, 0, 0, 1, 1][..], b"g", &[0, 0]].concat();
+    let consumer = |pending: u8| [&[1][..], b"c", &time, &[pending]].concat();
+    let pending = [&id[..], &time, &[1]].concat();
+    for (rest, complaint) in [
+        (vec![&[0, 2][..], &consumer(0), &consumer(0)], "Duplicate stream consumer detected."),
+        (
+            vec![&[1][..], &pending, &[1], &consumer(2), &id, &id],
+            "Stream consumer PEL entry already has a consumer assigned",
+        ),
+        (vec![&[0, 1][..], &consumer(1), &id], "Consumer entry not found in group global PEL"),
+        (vec![&[2][..], &pending, &pending], "Duplicated global PEL entry loading stream consumer group"),
+        (vec![&[1][..], &pending, &[0]], "Stream CG PEL entry without consumer"),
+    ] {
+        let body = [&group[..], &rest.concat()].concat();
+        assert_eq!(read_body(kind::STREAM, &body), Err(Refusal::BadFormat(complaint)));
+    }
+    assert_eq!(
+        read_body(kind::STREAM, &[0, 1, 0, 0, 0]),
+        Err(Refusal::BadFormat("Stream length inconsistent with rax entries"))
+    );
 }
 
 #[test]
@@ -233,8 +264,8 @@ fn lengths_that_promise_too_much_take_no_memory() {
         &[0x80, 0xFF, 0xFF, 0xFF, 0xFF, b'x'],
         &[0xC3, 2, 0x80, 0xFF, 0xFF, 0xFF, 0xFF, 0, b'x'],
     ] {
-        assert_eq!(read_body(kind::STRING, body), Err(Refusal::BadFormat));
-        assert_eq!(read_body(kind::LIST, body), Err(Refusal::BadFormat));
+        assert_eq!(read_body(kind::STRING, body), refused(kind::STRING));
+        assert_eq!(read_body(kind::LIST, body), refused(kind::LIST));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::read::{Reader, Source};
 use super::super::value::{self, Limits, Loaded};
-use super::super::{CHECKSUM, Corrupt, complaint, is_known_version, is_of_valkey, kind};
+use super::super::{CHECKSUM, Corrupt, is_known_version, is_of_valkey, kind};
 use super::{MAGIC, MAGIC_OF_VALKEY, Usage, opcode};
 use crc::{Digest, Table};
 use std::fmt;
@@ -25,8 +25,8 @@ pub enum ReadError {
     Short,
     /// What is there makes no file.
     Corrupt,
-    /// What is there makes no value of its kind.
-    Value(u8),
+    /// What is there makes no value of its kind, for this reason.
+    Value(&'static str),
     Checksum {
         expected: u64,
         found: u64,
@@ -47,7 +47,7 @@ impl fmt::Display for ReadError {
             ReadError::Input(error) => write!(f, "Read error: {}", crate::config::error_text(error)),
             ReadError::Short => f.write_str("Unexpected EOF reading RDB file"),
             ReadError::Corrupt => f.write_str("The RDB file has bytes that make no record"),
-            ReadError::Value(kind) => f.write_str(complaint(*kind)),
+            ReadError::Value(complaint) => f.write_str(complaint),
             ReadError::Checksum { .. } => f.write_str("RDB CRC error"),
             ReadError::ModuleAux(name) => {
                 write!(f, "The RDB file contains AUX module data I can't load: no matching module '{name}'")
@@ -189,8 +189,9 @@ impl<R: Read> FileReader<R> {
         let value = match value::read(&mut self.reader, kind, is_of_valkey(self.version), &self.limits) {
             Ok(value) => value,
             Err(Corrupt) => {
+                let complaint = self.reader.complaint(kind);
                 let ended = self.reader.source_mut().failure.take();
-                return Ok(Err(ended.unwrap_or(ReadError::Value(kind))));
+                return Ok(Err(ended.unwrap_or(ReadError::Value(complaint))));
             }
         };
         Ok(Ok(Part::Record(Record { key, deadline_ms, usage, value })))

@@ -75,12 +75,17 @@ pub(super) fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &StreamL
     for _ in 0..reader.length()? {
         reader.string(&mut first)?;
         reader.string(&mut block)?;
-        let first = first.as_slice().try_into().map_err(|_| Corrupt)?;
+        let Ok(first) = first.as_slice().try_into() else {
+            return Err(reader.refuse("Stream node key entry is not the size of a stream ID"));
+        };
         read_block(id_from_bytes(first), &block, &mut stream, limits)?;
     }
     let len = reader.length()?;
     let last_id = read_id(reader)?;
-    if len != stream.len() || last_id < stream.last_id() {
+    if len != stream.len() {
+        return Err(reader.refuse("Stream length inconsistent with rax entries"));
+    }
+    if last_id < stream.last_id() {
         return Err(Corrupt);
     }
     if kind == kind::STREAM {
@@ -100,7 +105,7 @@ pub(super) fn read<S: Source>(reader: &mut Reader<S>, kind: u8, limits: &StreamL
             group.entries_read = stream.entries_up_to(group.last_id);
         }
         if !stream.add_group(&name, group) {
-            return Err(Corrupt);
+            return Err(reader.refuse("Duplicated consumer group name"));
         }
     }
     Ok(stream)
@@ -190,14 +195,14 @@ fn read_group<S: Source>(reader: &mut Reader<S>, kind: u8) -> Result<Group, Corr
         let delivered_ms = i64::from_le_bytes(reader.bytes()?);
         let deliveries = reader.length()?;
         if unowned.insert(id, (delivered_ms, deliveries)).is_some() {
-            return Err(Corrupt);
+            return Err(reader.refuse("Duplicated global PEL entry loading stream consumer group"));
         }
     }
     let mut name = Vec::new();
     for _ in 0..reader.length()? {
         reader.string(&mut name)?;
         if group.find_consumer(&name).is_some() {
-            return Err(Corrupt);
+            return Err(reader.refuse("Duplicate stream consumer detected."));
         }
         let seen_ms = i64::from_le_bytes(reader.bytes()?);
         let consumer = group.add_consumer(&name, seen_ms);
@@ -207,10 +212,15 @@ fn read_group<S: Source>(reader: &mut Reader<S>, kind: u8) -> Result<Group, Corr
         }
         for _ in 0..reader.length()? {
             let id = id_from_bytes(reader.bytes()?);
-            let (delivered_ms, deliveries) = unowned.remove(&id).ok_or(Corrupt)?;
+            let Some((delivered_ms, deliveries)) = unowned.remove(&id) else {
+                return Err(reader.refuse(match group.pending(id) {
+                    Some(_) => "Stream consumer PEL entry already has a consumer assigned",
+                    None => "Consumer entry not found in group global PEL",
+                }));
+            };
             group.assign(Pending { id, consumer, delivered_ms, deliveries });
         }
     }
     // Each pending entry has an owner.
-    if unowned.is_empty() { Ok(group) } else { Err(Corrupt) }
+    if unowned.is_empty() { Ok(group) } else { Err(reader.refuse("Stream CG PEL entry without consumer")) }
 }
