@@ -312,6 +312,9 @@ fn clients_go_on_while_data_is_saved_in_the_background() {
     let mut client = server.connect();
     fill(&mut client);
     assert_eq!(client.ask("DEBUG POPULATE 1000"), "OK");
+    // What compresses well.
+    let [same, other] = ["A", "B"].map(|letter| letter.repeat(500));
+    (0..16).for_each(|index| assert_eq!(client.ask(&format!("SET same:{index} {same}")), "OK"));
     let digest = client.ask("DEBUG DIGEST");
     client.play(
         "
@@ -338,11 +341,15 @@ fn clients_go_on_while_data_is_saved_in_the_background() {
         ",
     );
     assert_eq!(client.info("rdb_bgsave_in_progress"), "1");
-    assert_eq!(client.info("current_save_keys_total"), "1009");
+    assert_eq!(client.info("current_save_keys_total"), "1025");
+    (0..16).for_each(|index| assert_eq!(client.ask(&format!("SETRANGE same:{index} 0 {other}")), "500"));
+    let copied: u64 = client.info("current_cow_size").parse().expect("a number");
+    assert!((4000..20_000).contains(&copied), "{copied}");
     assert_eq!(client.ask("CONFIG SET rdb-key-save-delay 0"), "OK");
     eventually("the end of the save", || client.info("rdb_bgsave_in_progress") == "0");
     assert_eq!(client.info("rdb_last_bgsave_status"), "ok");
-    assert_eq!(client.info("rdb_changes_since_last_save"), "2");
+    assert_eq!(client.info("rdb_changes_since_last_save"), "18");
+    assert_eq!((client.info("current_cow_size"), client.info("rdb_last_cow_size")), ("0".into(), copied.to_string()));
     assert_eq!(client.ask("DEBUG RELOAD NOSAVE"), "OK");
     assert_eq!(client.ask("DEBUG DIGEST"), digest);
 }

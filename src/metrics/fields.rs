@@ -280,12 +280,12 @@ pub const FIELDS: &[Field] = &[
     bytes(
         "current_cow_peak",
         "radish_snapshot_kept_peak_bytes",
-        "The most that the present snapshot has kept of what changed",
+        "The most that was copied for the present snapshot because it changed, before compression",
     ),
     bytes(
         "current_cow_size",
         "radish_snapshot_kept_bytes",
-        "What the present snapshot keeps of what changed meanwhile",
+        "What was copied for the present snapshot because it changed, before compression",
     ),
     seconds("current_cow_size_age", "radish_snapshot_kept_age_seconds", "Age of that figure"),
     gauge("current_fork_perc", "radish_snapshot_progress_ratio", "How much of the present snapshot is done")
@@ -307,7 +307,11 @@ pub const FIELDS: &[Field] = &[
         "How long the present one takes; -1: none",
     ),
     counter("rdb_saves", "redis_rdb_saves_total", "Database files that were written"),
-    bytes("rdb_last_cow_size", "redis_rdb_last_cow_size_bytes", "The most that the last snapshot kept of what changed"),
+    bytes(
+        "rdb_last_cow_size",
+        "redis_rdb_last_cow_size_bytes",
+        "What was copied for the last snapshot because it changed, before compression",
+    ),
     gauge("rdb_last_load_keys_expired", "redis_rdb_last_load_expired_keys", "Keys of the loaded file that were over"),
     gauge("rdb_last_load_keys_loaded", "redis_rdb_last_load_loaded_keys", "Keys of the loaded file"),
     gauge("aof_enabled", "redis_aof_enabled", "Whether there is an append-only file"),

@@ -46,7 +46,8 @@ pub struct Background {
     has_failed: AtomicBool,
     keys: AtomicU64,
     keys_done: AtomicU64,
-    /// Bytes of records that were kept aside because they changed before their turn: of the one that runs, and of the latest.
+    /// Bytes of keys and values that were copied because they changed before their turn, for the one that runs and the latest.
+    /// They take less memory if they are compressed. What is too large to be copied at once is not counted.
     kept_bytes: Arc<AtomicU64>,
     last_kept_bytes: AtomicU64,
     /// Those that were begun since the start.
@@ -157,6 +158,15 @@ thread_local! {
     static WALKS: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Bytes of a value: of a string those that clients see, whether or not it is compressed, and of a collection its memory.
+fn bytes_of(value: ValueRef<'_>) -> usize {
+    match (value.as_string(), value) {
+        (Some(string), _) => string.len(),
+        (None, ValueRef::Inline(_, bytes)) => bytes.len(),
+        (None, ValueRef::Boxed(_)) => value.memory(1),
+    }
+}
+
 /// Makes records for a snapshot, and counts what is kept aside.
 struct CountingEncoder {
     encoder: Encoder,
@@ -173,10 +183,9 @@ impl Image for CountingEncoder {
         clock: u32,
         value: ValueRef<'_>,
     ) {
-        let before = out.len();
         self.encoder.record(out, key, deadline_ms, clock, value);
         if !WALKS.get() {
-            self.kept_bytes.fetch_add((out.len() - before) as u64, Ordering::Relaxed);
+            self.kept_bytes.fetch_add((key.len() + bytes_of(value)) as u64, Ordering::Relaxed);
         }
     }
 }
