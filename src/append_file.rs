@@ -321,8 +321,9 @@ fn begin(state: &Arc<State>, file: Box<dyn DiskFile>) -> io::Result<()> {
     crate::memory::spawn("append-file", move || writer::run(&thread, &reader, file, generation))
 }
 
-/// `CONFIG SET appendonly yes`: begins with a base of what is there. Errors: that cannot be begun.
-pub fn enable(state: &State) -> Result<(), String> {
+/// `CONFIG SET appendonly yes`: begins with a base of what is there, in a transaction when that is over. Errors: that cannot be
+/// begun.
+pub fn enable(state: &State, in_transaction: bool) -> Result<(), String> {
     if state.append_file.is_on() || state.loading.is_on() {
         return Ok(());
     }
@@ -331,6 +332,15 @@ pub fn enable(state: &State) -> Result<(), String> {
         "Unable to turn on AOF. Check server logs.".to_owned()
     };
     state.disk.create_directory(&directory(state)).map_err(failed)?;
+    if state.keyspace.snapshot_progress().is_some() {
+        tracing::warn!(
+            "AOF was enabled but there is already another background operation. An AOF background was scheduled to start when \
+             possible."
+        );
+    } else if in_transaction {
+        // The snapshot that it begins with takes all shards.
+        tracing::warn!("AOF was enabled during a transaction. An AOF background was scheduled to start when possible.");
+    }
     rewrite::begin(&state.to_shared().map_err(failed)?);
     Ok(())
 }

@@ -5,14 +5,15 @@ use crate::config::{Directive, error_text};
 use crate::state::State;
 use crate::{append_file, client_eviction, command, crash, daemon, eviction, logging};
 
-/// Does what the new value of `directive` asks for. Errors: why that cannot be done, for the client to read.
-pub fn apply(state: &State, directive: Directive) -> Result<(), String> {
+/// Does what the new value of `directive` asks for; `in_transaction`: it is set by one. Errors: why that cannot be done, for the
+/// client to read.
+pub fn apply(state: &State, directive: Directive, in_transaction: bool) -> Result<(), String> {
     let settings = &state.settings;
     match directive {
         Directive::Loglevel | Directive::LogFormat | Directive::LogTimestampFormat => logging::configure(settings),
         Directive::CrashLogEnabled => crash::configure(settings),
         Directive::NotifyKeyspaceEvents => state.pubsub.set_events(settings.keyspace_events()),
-        Directive::Appendonly if settings.flag(Directive::Appendonly) => append_file::enable(state)?,
+        Directive::Appendonly if settings.flag(Directive::Appendonly) => append_file::enable(state, in_transaction)?,
         Directive::Appendonly => append_file::disable(state),
         Directive::Appendfsync => append_file::note_policy(state),
         Directive::ReplBacklogSize if state.log.backlog().is_some() => {

@@ -1,6 +1,7 @@
 //! The append-only file: what is written survives the process.
 
-use crate::support::{Connection, Server, eventually};
+use crate::support::{Connection, Server, eventually, request};
+use std::io::Write;
 use std::path::Path;
 
 fn start(directory: &Path, arguments: &[&str]) -> Server {
@@ -173,4 +174,61 @@ fn a_trim_that_another_server_has_logged_is_repeated() {
     assert_eq!(client.ask("XRANGE s - +"), "[[2-0 [f v]] [3-0 [f v]]]");
     let refused = client.ask("XADD s MINID = 2-0 LIMIT 128 4-0 f v");
     assert_eq!(refused, "(ERR syntax error, LIMIT cannot be used without the special ~ option)");
+}
+
+#[test]
+fn while_a_script_of_the_file_is_slow_the_loading_is_told_of_first() {
+    const LOADING: &str = "(LOADING Redis is loading the dataset in memory)";
+    const BUSY: &str = "(BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.)";
+    for threads in ["1", "2"] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let server = start(directory.path(), &["--busy-reply-threshold", "1", "--threads", threads]);
+        let (mut loader, mut client) = (server.connect(), server.connect());
+        assert_eq!(loader.ask("WAITAOF 1 0 30000"), "[1 0]");
+        let script = b"redis.call('set', KEYS[1], 'y') for i = 1, 50000000 do end";
+        let path = directory.path().join("appendonlydir/appendonly.aof.1.incr.aof");
+        let mut file = std::fs::OpenOptions::new().append(true).open(path).expect("it is there");
+        file.write_all(&request(&[b"EVAL", script, b"1", b"x"])).expect("the disk takes it");
+        loader.send("DEBUG LOADAOF");
+        eventually("the limit", || client.ask("ROLE") == BUSY);
+        for (command, expected) in [
+            ("PING", LOADING),
+            ("GET x", LOADING),
+            ("SCRIPT KILL", LOADING),
+            ("FUNCTION STATS", LOADING),
+            ("SHUTDOWN", BUSY),
+            ("MULTI", "OK"),
+            ("GET x", LOADING),
+            ("DISCARD", "OK"),
+        ] {
+            assert_eq!(client.ask(command), expected, "{command}");
+        }
+        assert_eq!(loader.reply(), "OK");
+        assert_eq!(client.ask("GET x"), "y");
+    }
+}
+
+#[test]
+fn in_a_transaction_it_begins_when_that_is_over() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = start(directory.path(), &["--appendonly", "no", "--logfile", "log"]);
+    let mut client = server.connect();
+    client.play(
+        "
+        > MULTI
+        OK
+        > SET k v
+        QUEUED
+        > CONFIG SET appendonly yes
+        QUEUED
+        > EXEC
+        [OK OK]
+        ",
+    );
+    wait_for_rewrite(&mut client);
+    let log = std::fs::read_to_string(directory.path().join("log")).expect("it is there");
+    assert!(log.contains("AOF was enabled during a transaction. An AOF background was scheduled"), "{log}");
+    assert_eq!(client.ask("WAITAOF 1 0 30000"), "[1 0]");
+    drop(server);
+    assert_eq!(start(directory.path(), &[]).connect().ask("GET k"), "v");
 }

@@ -358,6 +358,34 @@ fn changes_of_keys_are_published() {
 }
 
 #[test]
+fn a_scan_takes_away_what_is_over_of_what_it_looks_for() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("DEBUG SET-ACTIVE-EXPIRE 0"), "OK");
+    for command in ["SET a:1 x PX 1", "SET a:2 x PX 1", "SET b x PX 1", "SET c x"] {
+        assert_eq!(client.ask(command), "OK");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(10));
+    client.play(
+        "
+        > SCAN 0 MATCH a:* COUNT 100
+        [0 []]
+        > DBSIZE
+        2
+        > MULTI
+        OK
+        > SCAN 0 COUNT 100
+        QUEUED
+        > EXEC
+        [[0 [c]]]
+        > DBSIZE
+        1
+        ",
+    );
+    assert_eq!(client.info("expired_keys"), "3");
+}
+
+#[test]
 fn a_random_key_is_found_among_many_whose_time_is_over() {
     let server = Server::start(&["--enable-debug-command", "yes"]);
     let mut client = server.connect();

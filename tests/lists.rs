@@ -272,6 +272,22 @@ fn renamed_copied_and_swapped_lists_serve_who_waits() {
 }
 
 #[test]
+fn what_is_over_when_a_transaction_ends_serves_nobody_and_goes() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("DEBUG SET-ACTIVE-EXPIRE 0"), "OK");
+    let mut waiter = waiting(&server, "waiter", "BLPOP q 0");
+    assert_eq!(client.ask("MULTI"), "OK");
+    for command in ["RPUSH q 1", "PEXPIRE q 20", "DEBUG SLEEP 0.1"] {
+        assert_eq!(client.ask(command), "QUEUED");
+    }
+    assert_eq!(client.ask("EXEC"), "[1 1 OK]");
+    assert_eq!((client.info("expired_keys"), client.info("blocked_clients")), ("1".into(), "1".into()));
+    assert_eq!(client.ask("RPUSH q 2"), "1");
+    assert_eq!(waiter.reply(), "[q 2]");
+}
+
+#[test]
 fn waiting_ends_in_time_and_never_inside_a_transaction() {
     let server = Server::start(&[]);
     server.connect().play(

@@ -445,6 +445,7 @@ fn a_script_that_takes_too_long_can_be_ended_from_anywhere() {
         for other in &mut others {
             assert_eq!(other.ask("GET k"), BUSY);
             assert_eq!(other.ask("EVAL return(1) 0"), BUSY);
+            assert_eq!(other.ask("SHUTDOWN"), BUSY, "without NOSAVE");
         }
         // Nor are those left alone who come only now.
         let mut newcomer = server.connect();

@@ -1,6 +1,6 @@
 //! `CONFIG`: the settings, and the counters of INFO.
 
-use super::call::Call;
+use super::call::{Call, Mode};
 use super::limits;
 use crate::config::{Asker, Directive, Rewrite, SetError, error_text};
 use crate::reconfigure;
@@ -25,10 +25,13 @@ pub fn config_set(call: &mut Call) -> CommandResult {
     let pairs = (2..call.args.len()).step_by(2).map(|index| (call.arg(index), call.arg(index + 1)));
     let may_set_protected = limits::permits(state, call.session, Directive::EnableProtectedConfigs);
     let asker = Asker { may_set_protected, is_loading: state.loading.is_on() || state.loading.is_aside() };
-    state.settings.set(pairs, asker, |directive| reconfigure::apply(state, directive)).map_err(|error| {
-        let code = if error == SetError::Loading { b"LOADING".as_slice() } else { b"ERR" };
-        ErrorReply::new([code, b" ", &error.text()].concat())
-    })?;
+    let in_transaction = call.mode == Mode::Transaction;
+    state.settings.set(pairs, asker, |directive| reconfigure::apply(state, directive, in_transaction)).map_err(
+        |error| {
+            let code = if error == SetError::Loading { b"LOADING".as_slice() } else { b"ERR" };
+            ErrorReply::new([code, b" ", &error.text()].concat())
+        },
+    )?;
     call.reply.ok()
 }
 

@@ -140,20 +140,14 @@ pub fn execute_during_script(
     reply: &mut Reply,
 ) -> bool {
     let must_wait = prepared.spec.and_then(|named| named.resolve(args)).is_some_and(|spec| {
-        let takes_locks = if spec.has(CommandFlags::ALLOW_BUSY) {
+        if spec.has(CommandFlags::ALLOW_BUSY) {
             !shards_of(state, session, spec, args, prepared).is_empty()
         } else {
             // It is refused; to give up watching takes locks.
             spec.runs_queue() && !session.watched.is_empty()
-        };
-        takes_locks || spec.name == "shutdown" && !asks_for_no_save(args)
+        }
     });
     !must_wait && !session.obeys && matches!(execute(state, session, args, prepared, reply), Outcome::Done)
-}
-
-/// Whether a `SHUTDOWN` is one that saves nothing.
-fn asks_for_no_save(args: Args<'_>) -> bool {
-    args.from(1).iter().any(|word| word.eq_ignore_ascii_case(b"nosave"))
 }
 
 /// Answers with the error for which a request does not run; its reply would begin at `begin`.
@@ -528,7 +522,10 @@ fn run(
     // Whom it serves comes after it in every book.
     let serves = keys.has_ready();
     if serves {
-        note(state, session, spec, args, &how(crate::access::ticks(), reply));
+        let ended = crate::access::ticks();
+        note(state, session, spec, args, &how(ended, reply));
+        // A transaction may have taken long, and the time of a key be over since.
+        keys.set_now_ms(crate::access::unix_time_ms_at(ended));
         blocking::serve_ready(state, &mut keys);
     }
     if keys.changes() > 0 {

@@ -246,6 +246,11 @@ impl<'k> Keys<'k> {
         self.now_ms
     }
 
+    /// Says what time it is for those who are served now.
+    pub(super) fn set_now_ms(&mut self, now_ms: i64) {
+        self.now_ms = now_ms;
+    }
+
     /// The database that keys are looked up in.
     pub fn database(&self) -> usize {
         self.database

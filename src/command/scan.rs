@@ -130,6 +130,7 @@ pub fn scan(call: &mut Call) -> CommandResult {
     let mut left = options.count;
     let mut keys = 0;
     let mut written = Reply::new(call.reply.protocol());
+    let mut expired: Vec<Box<[u8]>> = Vec::new();
     for number in start.shard..call.state.keyspace.shard_count() {
         let mut looked_at = 0;
         let from = if number == start.shard { start.tree } else { 0 };
@@ -138,7 +139,12 @@ pub fn scan(call: &mut Call) -> CommandResult {
             let is_over = entry.record.deadline.is_some_and(|deadline| deadline < now_ms);
             let type_name = ValueRef::from(entry.record.payload).type_of().name();
             let is_wanted = options.type_name.is_none_or(|name| type_name.as_bytes().eq_ignore_ascii_case(name));
-            if !is_over && is_wanted && options.matches(entry.key) {
+            if !is_wanted || !options.matches(entry.key) {
+                return;
+            }
+            if is_over {
+                expired.push(entry.key.into());
+            } else {
                 keys += usize::from(written.bulk(entry.key).is_ok());
             }
         };
@@ -146,6 +152,10 @@ pub fn scan(call: &mut Call) -> CommandResult {
             keys.locked().shard(number).databases[database].scan(from, left, prefix, look_at)
         });
         at = if next != 0 { Cursor { shard: number, tree: next } } else { Cursor { shard: number + 1, tree: 0 } };
+        for key in expired.drain(..) {
+            // One by one: unless it is part of a transaction, no client has asked for them to go together.
+            call.keys.hold(ShardSet::single(number), |keys| keys.peek(&key));
+        }
         left = left.saturating_sub(looked_at);
         if next != 0 || left == 0 {
             break;

@@ -76,6 +76,10 @@ pub fn shutdown(call: &mut Call) -> CommandResult {
             false => Err(ErrorReply::fixed("ERR No shutdown in progress.")),
         };
     }
+    if !flags.contains(ShutdownFlags::NOSAVE) && call.state.scripts.running.is_busy() {
+        // What it has done by now is not what is to be saved.
+        return Err(call.state.scripts.running.busy_error());
+    }
     match shutdown::begin(call.state, flags) {
         Begun::Waits => {
             call.unanswered = Some(Unanswered::Ends);

@@ -70,7 +70,7 @@ pub(super) async fn receive(link: &mut Wire<'_>, place: Option<(String, u64)>) -
     state.replication.set_has_history(true);
     state.log.restart(offset);
     if state.settings.flag(Directive::Appendonly) {
-        append_file::enable(&state).map_err(Broken::Refused)?;
+        append_file::enable(&state, false).map_err(Broken::Refused)?;
     }
     tracing::info!(target: "notice", "MASTER <-> REPLICA sync: Finished with success");
     Ok(())
