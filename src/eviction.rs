@@ -39,6 +39,8 @@ pub enum Room {
 #[derive(Default)]
 pub struct Eviction {
     pool: Mutex<Pool>,
+    /// Bytes of the keys in the pool: what is kept for evicting is not to be made up for by it.
+    pool_bytes: AtomicUsize,
     /// Bytes that it took to tell of what has been evicted since room began to be made: messages to clients, the log. They are
     /// gone soon. Were they to be made up for by further evictions, of which must be told as well, that would have no end.
     told_bytes: AtomicUsize,
@@ -52,15 +54,15 @@ pub fn used_memory(state: &State) -> usize {
     memory::publish().saturating_sub(state.lazy_free.pending_bytes() + state.clients.leaving_bytes())
 }
 
-/// Bytes in use that `maxmemory` is about: not what waits in the log for those who are to read it. It is gone once they have, and
-/// evicting would add to it.
+/// Bytes in use that `maxmemory` is about: not what waits in the log for those who are to read it, which is gone once they have,
+/// and not what is kept for evicting. Evicting would add to either.
 fn counted_memory(state: &State) -> usize {
     used_memory(state).saturating_sub(not_counted_memory(state))
 }
 
 /// Bytes in use that `maxmemory` is not about.
 pub fn not_counted_memory(state: &State) -> usize {
-    state.log.unread_memory()
+    state.log.unread_memory() + state.eviction.pool_bytes.load(Ordering::Relaxed)
 }
 
 /// Evicts keys until memory is below `maxmemory`, or until time is up.
@@ -117,16 +119,23 @@ fn evict_one(state: &State, policy: MaxmemoryPolicy, pool: &mut Pool) -> bool {
         }
         _ => {
             pool.begin(policy);
-            loop {
-                let found = any_shard(state, |number| sample(state, number, policy, pool));
-                let Some(candidate) = pool.pop() else { return false };
-                if evict_candidate(state, policy, &candidate) {
-                    return true;
-                }
-                if !found && pool.is_empty() {
-                    return false;
-                }
-            }
+            let is_evicted = evict_best(state, policy, pool);
+            state.eviction.pool_bytes.store(pool.bytes(), Ordering::Relaxed);
+            is_evicted
+        }
+    }
+}
+
+/// Evicts the best of what is sampled now and was before. Returns false if there is none that may be evicted.
+fn evict_best(state: &State, policy: MaxmemoryPolicy, pool: &mut Pool) -> bool {
+    loop {
+        let found = any_shard(state, |number| sample(state, number, policy, pool));
+        let Some(candidate) = pool.pop() else { return false };
+        if evict_candidate(state, policy, &candidate) {
+            return true;
+        }
+        if !found && pool.is_empty() {
+            return false;
         }
     }
 }

@@ -36,6 +36,16 @@ fn thousands_who_never_finish_their_request_are_waited_for() {
 }
 
 #[test]
+fn room_for_many_arguments_is_given_back_when_it_is_of_no_use() {
+    let server = Server::start(&["--threads", "1"]);
+    let (mut bystander, mut client) = (server.connect(), server.connect());
+    let before = info(&mut bystander, "used_memory");
+    let words: Vec<String> = std::iter::once("DEL".into()).chain((0..60_000).map(|key| key.to_string())).collect();
+    assert_eq!(client.ask_words(&words.iter().map(String::as_str).collect::<Vec<_>>()), "0");
+    eventually("room", || info(&mut bystander, "used_memory") < before + 200_000);
+}
+
+#[test]
 fn an_announcement_alone_takes_little_memory() {
     let server = Server::start(&["--threads", "1"]);
     let mut bystander = server.connect();

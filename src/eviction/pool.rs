@@ -21,6 +21,8 @@ pub struct Candidate {
 #[derive(Debug, Default)]
 pub struct Pool {
     candidates: Vec<Candidate>,
+    /// Bytes of memory of their keys.
+    bytes: usize,
     /// The policy that the scores are of.
     policy: Option<MaxmemoryPolicy>,
 }
@@ -30,12 +32,18 @@ impl Pool {
     pub fn begin(&mut self, policy: MaxmemoryPolicy) {
         if self.policy != Some(policy) {
             self.candidates.clear();
+            self.bytes = 0;
             self.policy = Some(policy);
         }
     }
 
     pub fn is_empty(&self) -> bool {
         self.candidates.is_empty()
+    }
+
+    /// Bytes of memory of the candidates' keys.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether a candidate with this score would have a place.
@@ -51,15 +59,16 @@ impl Pool {
             return;
         }
         let at = self.candidates.partition_point(|other| other.score < candidate.score);
+        self.bytes += candidate.key.capacity();
         self.candidates.insert(at, candidate);
         if self.candidates.len() > SIZE {
-            self.candidates.remove(0);
+            self.bytes -= self.candidates.remove(0).key.capacity();
         }
     }
 
     /// Takes the best.
     pub fn pop(&mut self) -> Option<Candidate> {
-        self.candidates.pop()
+        self.candidates.pop().inspect(|candidate| self.bytes -= candidate.key.capacity())
     }
 }
 
@@ -87,7 +96,9 @@ mod tests {
         assert_eq!([best(), best(), best()], [Some(99), Some(98), Some(97)]);
         pool.begin(MaxmemoryPolicy::AllkeysLru);
         assert!(!pool.is_empty());
+        let bytes: usize = pool.candidates.iter().map(|candidate| candidate.key.capacity()).sum();
+        assert_eq!((pool.candidates.len(), pool.bytes()), (13, bytes));
         pool.begin(MaxmemoryPolicy::AllkeysLfu);
-        assert!(pool.is_empty());
+        assert!(pool.is_empty() && pool.bytes() == 0);
     }
 }

@@ -77,6 +77,10 @@ fn add(moments: &mut VecDeque<Moment>, moment: Moment) {
         // Of a time in which nothing happens, the begin and the end are enough.
         moments.pop_back();
     }
+    if moments.capacity() == 0 {
+        // All at once: what following costs is known before memory is full.
+        moments.reserve_exact(MOMENTS_MAX);
+    }
     if moments.len() == MOMENTS_MAX {
         let mut index = 0;
         moments.retain(|_| {

@@ -23,6 +23,9 @@ const OUTGOING_BYTES_MAX: usize = 64 * 1024;
 /// or when the first of them has waited so many nanoseconds, and further requests are to be executed.
 const OUTGOING_NS_MAX: u64 = 1_000_000;
 
+/// Room for replies that a thread has from the start: that of most, so that memory does not grow with the first of them.
+const OUTGOING_ROOM_BYTES: usize = 16 * 1024;
+
 /// What was read from a connection that has not been served since.
 pub struct Read {
     pub connection: Rc<RefCell<Connection>>,
@@ -85,7 +88,7 @@ impl Pipeline {
         };
         Pipeline {
             group: RefCell::new(group),
-            outgoing: RefCell::default(),
+            outgoing: RefCell::new(Outgoing { buffer: Vec::with_capacity(OUTGOING_ROOM_BYTES), ..Outgoing::default() }),
             unserved: RefCell::default(),
             further: RefCell::default(),
             finisher: Cell::new(None),
@@ -183,6 +186,14 @@ impl Pipeline {
         }
         outgoing.buffer.clear();
         self.outgoing.replace(outgoing);
+    }
+
+    /// Gives back what room for requests was of no use since the last call.
+    pub fn give_back_room(&self) {
+        self.group.borrow_mut().requests.parsed.give_back_room();
+        let mut further = self.further.borrow_mut();
+        further.clear();
+        further.parsed.give_back_room();
     }
 
     /// What a task does that is to run behind those of the connections: serves those that have been read, and sends what they

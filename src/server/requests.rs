@@ -10,6 +10,8 @@ use std::ops::Range;
 
 /// Arguments that there is room for between two batches.
 const SPANS_KEPT: usize = 64 * 1024;
+/// And when no request has had more of them for a while.
+const SPANS_AT_REST: usize = 4 * 1024;
 /// Arguments of a half request that are copied out of the batch and back; more of them change hands as they are, lest
 /// a request of millions that arrives in thousands of pieces have all of them copied each time.
 const SPANS_COPIED_MAX: usize = 1024;
@@ -32,15 +34,26 @@ pub struct Parsed {
     pub spans: Vec<Span>,
     /// The words of inline commands, without their quotes.
     pub words: Vec<u8>,
+    /// The most spans that there were since the last look at what could be given back.
+    spans_used: usize,
 }
 
 impl Parsed {
     pub fn clear(&mut self) {
+        self.spans_used = self.spans_used.max(self.spans.len());
         self.requests.clear();
         self.spans.clear();
         self.words.clear();
         if self.spans.capacity() > SPANS_KEPT {
             self.spans.shrink_to(SPANS_KEPT);
+        }
+    }
+
+    /// Gives back most of the room that was of no use since the last call.
+    pub fn give_back_room(&mut self) {
+        let used = std::mem::take(&mut self.spans_used).max(SPANS_AT_REST);
+        if self.spans.capacity() > 2 * used {
+            self.spans.shrink_to(used);
         }
     }
 

@@ -35,6 +35,9 @@ const SENDERS_MAX: usize = 16;
 /// Nanoseconds between two looks at the sockets of others while a script runs.
 const SERVE_INTERVAL_NS: u64 = 10_000_000;
 
+/// Time between two looks at what room a thread's requests had no use for.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Tasks that run before sockets are looked at again, if there are so many: all connections that have something at the same time
 /// are to be served together.
 const TASKS_BETWEEN_EVENTS: u32 = 128;
@@ -195,6 +198,14 @@ pub fn run(
     runtime.spawn_local(async move {
         while let Some(arrival) = std::future::poll_fn(|cx| accepting.arrivals.borrow_mut().poll_recv(cx)).await {
             accepting.begin(arrival);
+        }
+    });
+    let resting = Rc::clone(&worker);
+    runtime.spawn_local(async move {
+        loop {
+            tokio::time::sleep(ROOM_INTERVAL).await;
+            resting.pipeline.give_back_room();
+            crate::memory::publish();
         }
     });
     runtime.block_on(also(worker));
