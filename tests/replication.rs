@@ -258,6 +258,27 @@ fn writes_need_as_many_replicas_as_the_configuration_says() {
     follow(&mut ours, &primary);
     eventually("a good replica", || theirs.ask("SET a 1") == "OK");
     assert_eq!(ours.ask("WAIT 0 0").split(' ').next(), Some("(ERR"));
+    drop(replica);
+    eventually("its end", || theirs.info("connected_slaves") == "0");
+    assert_eq!(theirs.ask("SET a 1"), "(NOREPLICAS Not enough good replicas to write.)");
+}
+
+#[test]
+fn a_script_sees_that_a_replica_has_left() {
+    const SCRIPT: &str = "redis.call('set', KEYS[1], 'before')
+        repeat until redis.call('info', 'replication'):find('connected_slaves:0')
+        return redis.call('set', KEYS[1], 'after')";
+    for threads in ["1", "2"] {
+        let primary = start(&["--threads", threads, "--busy-reply-threshold", "10", "--min-replicas-to-write", "1"]);
+        let replica = start(&[]);
+        let (mut runner, mut theirs, mut ours) = (primary.connect(), primary.connect(), replica.connect());
+        follow(&mut ours, &primary);
+        eventually("a good replica", || theirs.ask("SET a 1") == "OK");
+        runner.send_words(&["EVAL", SCRIPT, "1", "k"]);
+        eventually("the limit", || theirs.ask("PING").starts_with("(BUSY"));
+        assert_eq!(ours.ask("REPLICAOF NO ONE"), "OK");
+        assert_eq!((runner.reply(), theirs.ask("GET k")), ("OK".into(), "after".into()));
+    }
 }
 
 #[test]

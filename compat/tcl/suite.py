@@ -185,11 +185,14 @@ def server_is_ours(pid, directory):
 
 
 class Suite:
-    """A run of units by several clients in one directory made for it."""
+    """A run of units by several clients in one directory made for it. `left_out` has, by unit, what of its text is not run."""
 
-    def __init__(self, source, server, tools, directory, clients, baseport, skipped, arguments, silence_max_s, report):
+    def __init__(
+        self, source, server, tools, directory, clients, baseport, skipped, left_out, arguments, silence_max_s, report
+    ):
         self.directory, self.clients, self.baseport = directory, clients, baseport
-        self.skipped, self.arguments, self.silence_max_s, self.report = skipped, arguments, silence_max_s, report
+        self.skipped, self.left_out, self.arguments = skipped, left_out, arguments
+        self.silence_max_s, self.report = silence_max_s, report
         shutil.copytree(source / "tests", directory / "tests")
         for name in ("redis.conf", "sentinel.conf"):
             shutil.copy(source / name, directory / name)
@@ -250,7 +253,7 @@ class Suite:
         """Gives an idle client its next unit, or once no other client is busy a piece of code that must run alone."""
         if self.waiting:
             client.result = self.results[self.waiting.popleft()]
-            client.send("run", client.result.unit)
+            self.send_unit(client, client.result.unit)
         elif self.solo and busy == 0:
             code = self.solo.popleft()
             unit = parse_list(code)[1].removeprefix("tests/").removesuffix(".tcl")
@@ -260,6 +263,17 @@ class Suite:
             return False
         client.started = client.heard = time.monotonic()
         return True
+
+    def send_unit(self, client, unit):
+        """Has a client run a unit, or what is left of its text."""
+        if unit not in self.left_out:
+            client.send("run", unit)
+            return
+        path = f"tests/{unit}.tcl"
+        code, count = self.left_out[unit].subn("", (self.directory / path).read_text("ascii"))
+        if count != 1:
+            raise ValueError(f"{unit} has {count} parts that are to be left out, and not one")
+        client.send("run_code", make_list([unit, path, code]))
 
     def receive(self, client, status, data):
         """Takes note of one packet. True when the client has become idle."""

@@ -257,6 +257,7 @@ fn begin_full(call: &mut Call, is_plain: bool) -> CommandResult {
 pub fn unlist(state: &State, replica: &Arc<Replica>) {
     replica.leave();
     state.replication.remove_replica(replica);
+    count_good(state);
     if let Some(reader) = replica.detach() {
         state.log.close(&reader);
     }

@@ -84,7 +84,11 @@ impl Runner<'_, '_> {
         if self.session.obeys {
             return None;
         }
-        if writes && let Some(error) = write_refusal(state) {
+        // One that has written already is not stopped in the middle.
+        if writes
+            && !self.has_written
+            && let Some(error) = write_refusal(state)
+        {
             return Some(error);
         }
         if !self.holds_all && !run::request_shards(state, spec, args).is_subset(self.keys.locked().set()) {

@@ -6,6 +6,7 @@ use crate::client::Message;
 use crate::command;
 use crate::resp::Reply;
 use crate::stats::Figure;
+use std::io::ErrorKind;
 use std::rc::Rc;
 
 /// Bytes that are read at once from a client while a script runs.
@@ -14,7 +15,13 @@ const READ_BYTES: usize = 4096;
 impl Connection {
     /// Answers what the client has sent, while a script keeps its thread busy: as far as that needs nothing that the script has.
     pub fn serve_during_script(&mut self) {
-        if self.is_read || !self.is_at_rest() {
+        if self.is_read {
+            return;
+        }
+        if self.session.replica.is_some() {
+            return self.notice_departure();
+        }
+        if !self.is_at_rest() {
             return;
         }
         let mut buffer = [0; READ_BYTES];
@@ -35,6 +42,27 @@ impl Connection {
             self.answer_during_script(buffer, requests, part);
         }
         is_at_rest
+    }
+
+    /// Takes a replica that has left off the list: the script may wait for that.
+    fn notice_departure(&mut self) {
+        let mut buffer = [0; READ_BYTES];
+        match self.stream.read_now(&mut buffer) {
+            Ok(read @ 1..) => {
+                // What it says is heard when the script has ended.
+                self.note_input(read);
+                self.pending.bytes.extend_from_slice(&buffer[..read]);
+                self.note_query();
+                self.session.client.mailbox.post(Message::Wake);
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Ok(0) | Err(_) => {
+                if let Some(replica) = self.session.replica.take() {
+                    command::replication::unlist(&self.worker.state, &replica);
+                }
+                self.session.client.kill();
+            }
+        }
     }
 
     /// Whether nothing is under way beside what the client sends next.
