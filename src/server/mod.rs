@@ -40,7 +40,8 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
         tracing::warn!("{reason}");
         return Err(io::Error::other("Failed to configure TLS. Check logs for more info."));
     }
-    for transport in TRANSPORTS {
+    // Whoever finds the port open that nobody has to ask for finds the others open as well.
+    for transport in TRANSPORTS.into_iter().rev() {
         listeners.update(&state.settings, transport).inspect_err(|_| {
             let port = transport.port(&state.settings);
             tracing::warn!("Failed listening on port {port} ({}), aborting.", transport.name());
