@@ -93,6 +93,16 @@ fn what_was_slow_is_told_to_those_who_may_ask_for_it() {
 }
 
 #[test]
+fn a_percentile_that_is_named_twice_is_told_once() {
+    let gateway = Gateway::start(&["--latency-tracking-info-percentiles", "50", "50", "99"]);
+    assert_eq!(gateway.server.connect().ask("PING"), "PONG");
+    let (_, text) = gateway.connect().get("/metrics");
+    let told: Vec<_> =
+        text.lines().filter(|line| line.starts_with("redis_latency_percentiles_usec{cmd=\"ping\"")).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
 fn both_formats() {
     let gateway = Gateway::start(&[]);
     gateway.server.connect().ask("SET k v");
@@ -302,11 +312,17 @@ fn names_of_queues_are_told_apart_whatever_bytes_they_have() {
     }
     resp.send_raw(&crate::support::request(&[b"RPUSH", &[b'k'; 2000], b"x"]));
     assert_eq!(resp.reply(), "1");
+    resp.play("> XADD stream 1-1 a b\n1-1\n> XGROUP CREATE stream short 0\nOK");
+    resp.send_raw(&crate::support::request(&[b"XGROUP", b"CREATE", b"stream", &[b'g'; 2000], b"0"]));
+    assert_eq!(resp.reply(), "OK");
     let scraped = Scraped::of(&mut gateway.connect());
+    assert_eq!(scraped.at("redis_stream_groups{db=\"db0\",stream=\"stream\"}"), 2.0);
+    assert_eq!(scraped.family("redis_stream_group_lag").count(), 1);
     for shown in ["a\\\\xff", "a\\\\\\\\xff", "\\\"quoted\\\"", "line\\\\x0aend", "ä"] {
         scraped.at(&format!("radish_queue_length{{db=\"db0\",key=\"{shown}\",type=\"list\"}}"));
     }
-    assert_eq!(scraped.at("radish_queues_left_out{reason=\"name\"}"), 1.0);
+    // A key, and a group.
+    assert_eq!(scraped.at("radish_queues_left_out{reason=\"name\"}"), 2.0);
 }
 
 #[test]
@@ -329,7 +345,8 @@ fn queues_are_bounded_in_number_and_shown_to_those_who_may_read_them() {
     let few = Scraped::parse(&http.ask("GET", "/metrics", &[("authorization", "Bearer few:pw")], b"").text());
     // q:11, q:110 to q:119, q:1100 to q:1199, and the stream without its group.
     assert_eq!(few.family("radish_queue_length").count(), 112);
-    assert_eq!(few.family("redis_stream_group_lag").count(), 0);
+    assert_eq!(few.at("redis_stream_length{db=\"db0\",stream=\"q:stream\"}"), 1.0);
+    assert_eq!(few.family("redis_stream_group").count(), 0);
     assert_eq!(few.at("radish_queues_left_out{reason=\"permission\"}"), 1201.0 - 112.0 + 1.0);
 }
 

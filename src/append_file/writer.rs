@@ -20,6 +20,9 @@ const WRITE_PIECES: usize = 64;
 const GATHER_BYTES: u64 = 256 * 1024;
 /// How late what is written may come unless replies wait for it.
 const GATHER: Duration = Duration::from_millis(10);
+/// Writes, and bytes of them, that are not put off although others were made within [`GATHER`] before them.
+const PROMPT_WRITES: u32 = 4;
+const PROMPT_BYTES: usize = 16 * 1024;
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// How long nothing is tried after an error.
 const RETRY: Duration = Duration::from_secs(1);
@@ -35,8 +38,7 @@ struct Writer<'s> {
     /// Something was written and not synced.
     is_dirty: bool,
     synced: Instant,
-    /// When something was last written.
-    wrote: Instant,
+    pace: Pace,
     /// The time that was written last, in seconds of Unix time.
     noted_s: i64,
     policy: AppendFsync,
@@ -44,8 +46,36 @@ struct Writer<'s> {
     generation: u64,
 }
 
+/// How much has been written of late.
+struct Pace {
+    /// When something was last written.
+    wrote: Instant,
+    /// Writes since there was none for [`GATHER`], and bytes of them.
+    writes: u32,
+    bytes: usize,
+}
+
 /// The file has been switched off.
 struct Over;
+
+impl Pace {
+    fn note(&mut self, bytes: usize) {
+        if self.wrote.elapsed() >= GATHER {
+            (self.writes, self.bytes) = (0, 0);
+        }
+        self.writes += 1;
+        self.bytes += bytes;
+        self.wrote = Instant::now();
+    }
+
+    /// How long more is to be gathered before the next write.
+    fn wait(&self) -> Duration {
+        if self.writes < PROMPT_WRITES && self.bytes < PROMPT_BYTES {
+            return Duration::ZERO;
+        }
+        GATHER.saturating_sub(self.wrote.elapsed())
+    }
+}
 
 /// Writes until the file is switched off.
 pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>, generation: u64) {
@@ -57,7 +87,7 @@ pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>, 
         position: reader.position(),
         is_dirty: false,
         synced: Instant::now(),
-        wrote: Instant::now(),
+        pace: Pace { wrote: Instant::now(), writes: 0, bytes: 0 },
         noted_s: 0,
         policy: AppendFsync::Everysec,
         generation,
@@ -143,6 +173,7 @@ impl Writer<'_> {
 
     /// Writes what has been gathered, however long it takes.
     fn write_pieces(&mut self) -> Result<(), Over> {
+        let bytes = self.pieces.iter().map(Bytes::len).sum();
         let mut slices: Vec<IoSlice<'_>> = self.pieces.iter().map(|piece| IoSlice::new(piece)).collect();
         let mut rest = slices.as_mut_slice();
         while !rest.is_empty() {
@@ -159,7 +190,7 @@ impl Writer<'_> {
             }
         }
         self.pieces.drain(..).for_each(|piece| self.state.log.give_back(piece));
-        self.wrote = Instant::now();
+        self.pace.note(bytes);
         Ok(())
     }
 
@@ -263,7 +294,7 @@ impl Writer<'_> {
             append_file.told.wait_for(&mut orders, limit.max(Duration::from_millis(1)));
         }
         // Where much comes, it is written together; but not if somebody waits for it.
-        let left = GATHER.saturating_sub(self.wrote.elapsed());
+        let left = self.pace.wait();
         if self.policy != AppendFsync::Always && orders.is_empty() && !left.is_zero() {
             self.want(GATHER_BYTES);
             if self.state.log.end() < self.position + GATHER_BYTES {
@@ -277,5 +308,30 @@ impl Writer<'_> {
     fn want(&self, bytes: u64) {
         self.state.append_file.wanted.store(self.position + bytes, Ordering::Relaxed);
         fence(Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace(writes: u32, bytes: usize) -> Pace {
+        let mut pace = Pace { wrote: Instant::now(), writes: 0, bytes: 0 };
+        (0..writes).for_each(|_| pace.note(bytes));
+        // None of this depends on how long it took.
+        pace.wrote = Instant::now() + GATHER;
+        pace
+    }
+
+    #[test]
+    fn little_is_written_at_once_and_much_is_gathered() {
+        assert_eq!(pace(PROMPT_WRITES - 1, 100).wait(), Duration::ZERO);
+        assert!(pace(PROMPT_WRITES, 100).wait() >= GATHER);
+        assert!(pace(1, PROMPT_BYTES).wait() >= GATHER);
+        let mut rested = pace(PROMPT_WRITES, PROMPT_BYTES);
+        rested.wrote = Instant::now() - 2 * GATHER;
+        assert_eq!(rested.wait(), Duration::ZERO);
+        rested.note(100);
+        assert_eq!((rested.writes, rested.bytes), (1, 100));
     }
 }

@@ -36,6 +36,7 @@ impl Credentials {
             return if scheme.eq_ignore_ascii_case(b"bearer") {
                 Credentials::Token(rest.to_vec())
             } else if scheme.eq_ignore_ascii_case(b"basic") {
+                // What is no base64 names nobody, as what has no colon does.
                 let decoded = STANDARD.decode(rest).ok();
                 let parts = decoded.as_deref().and_then(|decoded| split(decoded, b':'));
                 parts.map_or(Credentials::Unknown, |(user, password)| {

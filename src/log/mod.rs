@@ -7,6 +7,7 @@
 //! Lock order: shards, then the log, then nothing.
 
 mod effects;
+mod lock;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ pub use effects::{Audience, Effects};
 
 use crate::resp::{Args, write_command};
 use bytes::Bytes;
-use parking_lot::{Mutex, MutexGuard};
+use lock::{OwnedMutex, OwnedMutexGuard};
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -82,7 +83,7 @@ pub struct Log {
     /// Bytes of memory, and those that are kept at least for replicas that come back: the ring's, for whoever has no time to lock it.
     memory: AtomicUsize,
     backlog_bytes: AtomicUsize,
-    ring: Mutex<Ring>,
+    ring: OwnedMutex<Ring>,
 }
 
 struct Block {
@@ -120,6 +121,12 @@ impl Log {
         self.is_on.load(Ordering::Relaxed)
     }
 
+    /// Has this thread append at the least cost, and others wait longer: it is the only one that runs commands. For good, if no
+    /// other thread did so before.
+    pub fn own(&self) {
+        lock::own(&self.ring);
+    }
+
     /// The offset behind the last byte.
     #[inline]
     pub fn end(&self) -> u64 {
@@ -134,7 +141,7 @@ impl Log {
 
     /// The ring, ready to be appended to; `None` if nothing of this server's own has a place in it.
     #[inline]
-    fn ring_to_append(&self) -> Option<MutexGuard<'_, Ring>> {
+    fn ring_to_append(&self) -> Option<OwnedMutexGuard<'_, Ring>> {
         let mut ring = self.ring.lock();
         self.make_room(&mut ring);
         (!ring.is_foreign).then_some(ring)

@@ -3,7 +3,7 @@
 //! <https://prometheus.io/docs/instrumenting/exposition_formats/>
 
 use std::borrow::Cow;
-use std::fmt::{Display, Write};
+use std::fmt::{Arguments, Display, Write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -113,17 +113,16 @@ impl Exposition {
             (Format::Text, Kind::Info) => (family.name, "gauge"),
             (Format::OpenMetrics, Kind::Info) => (family.name.trim_end_matches("_info"), "info"),
         };
-        // Writing to a string cannot fail.
-        let _ = write!(self.text, "# HELP {name} {}", family.help);
+        put(&mut self.text, format_args!("# HELP {name} {}", family.help));
         if family.unit != Unit::None {
-            let _ = write!(self.text, ", in {}", family.unit.name());
+            put(&mut self.text, format_args!(", in {}", family.unit.name()));
         }
-        let _ = write!(self.text, ".\n# TYPE {name} {kind}\n");
+        put(&mut self.text, format_args!(".\n# TYPE {name} {kind}\n"));
         let unit = family.unit.name();
         // OpenMetrics wants a unit to be part of the name.
         let is_named = name.strip_suffix(unit).is_some_and(|rest| rest.ends_with('_'));
         if self.format == Format::OpenMetrics && family.unit != Unit::None && is_named {
-            let _ = writeln!(self.text, "# UNIT {name} {unit}");
+            put(&mut self.text, format_args!("# UNIT {name} {unit}\n"));
         }
     }
 
@@ -148,7 +147,7 @@ impl Exposition {
         if !labels.is_empty() {
             self.text.push('}');
         }
-        let _ = writeln!(self.text, " {value}");
+        put(&mut self.text, format_args!(" {value}\n"));
     }
 
     /// A family of one sample.
@@ -181,6 +180,11 @@ impl Exposition {
     }
 }
 
+fn put(text: &mut String, what: Arguments<'_>) {
+    // Writing to a string cannot fail, and what is written here cannot either.
+    let _ = text.write_fmt(what);
+}
+
 /// Bytes as the value of a label: what is no UTF-8, control characters and backslashes as escapes, so that different bytes stay
 /// different.
 pub fn printable(bytes: &[u8]) -> Cow<'_, str> {
@@ -194,7 +198,7 @@ fn escaped(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
     let escape = |text: &mut String, bytes: &[u8]| {
         for byte in bytes {
-            let _ = write!(text, "\\x{byte:02x}");
+            put(text, format_args!("\\x{byte:02x}"));
         }
     };
     for chunk in bytes.utf8_chunks() {

@@ -91,6 +91,9 @@ pub fn run(state: Arc<State>) -> io::Result<()> {
 
 fn prepare_thread(state: &State, index: usize) {
     crate::stats::set_thread(index);
+    if state.threads == 1 {
+        state.log.own();
+    }
     if state.settings.flag(Directive::PinCpus) {
         crate::memory::pin_thread(index);
     }
