@@ -35,7 +35,7 @@ pub struct Selector {
     /// First arguments with which a command that is not allowed otherwise is.
     first_arguments: BTreeMap<u16, Vec<Box<[u8]>>>,
     /// The rules about commands since the last about all of them, without those that a later one made void.
-    command_rules: Vec<(bool, String)>,
+    command_rules: Vec<(bool, Box<[u8]>)>,
     all_keys: bool,
     keys: Vec<KeyPattern>,
     all_channels: bool,
@@ -103,7 +103,7 @@ impl Selector {
             [b'-', name @ ..] => {
                 let spec = command(name).ok_or(RuleError::UnknownCommand)?;
                 self.set_command(spec, false);
-                self.note(spec.name.to_owned(), false);
+                self.note(spec.name.as_bytes(), false);
             }
             _ => return Err(RuleError::Syntax),
         }
@@ -137,7 +137,7 @@ impl Selector {
     fn allow(&mut self, name: &[u8]) -> Result<(), RuleError> {
         if let Some(spec) = command(name) {
             self.set_command(spec, true);
-            self.note(spec.name.to_owned(), true);
+            self.note(spec.name.as_bytes(), true);
             return Ok(());
         }
         let bar = memchr::memrchr(b'|', name).ok_or(RuleError::UnknownCommand)?;
@@ -156,7 +156,7 @@ impl Selector {
         if !known.contains(&argument) {
             known.push(argument.clone());
         }
-        self.note(format!("{}|{}", spec.name, String::from_utf8_lossy(&argument)), true);
+        self.note(&[spec.name.as_bytes(), b"|", &argument].concat(), true);
         Ok(())
     }
 
@@ -174,7 +174,7 @@ impl Selector {
             self.set_bit(spec, allowed);
             self.first_arguments.remove(&spec.id);
         }
-        self.note(format!("@{word}"), allowed);
+        self.note(format!("@{word}").as_bytes(), allowed);
         Ok(())
     }
 
@@ -194,15 +194,17 @@ impl Selector {
         }
     }
 
-    /// Notes a rule about commands. Earlier ones about the same, or about a part of it, say nothing any more.
-    fn note(&mut self, what: String, allowed: bool) {
-        if allowed && self.begins_with_all && self.command_rules.is_empty() {
-            return;
-        }
+    /// Notes a rule about commands. Earlier ones about the same, or about a part of it, say nothing any more; nor do those that
+    /// allow what `+@all` in front of them does.
+    fn note(&mut self, what: &[u8], allowed: bool) {
         let is_part =
-            |earlier: &str| earlier.strip_prefix(&what).is_some_and(|rest| rest.is_empty() || rest.starts_with('|'));
+            |earlier: &[u8]| earlier.strip_prefix(what).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"|"));
         self.command_rules.retain(|(_, earlier)| !is_part(earlier));
-        self.command_rules.push((allowed, what));
+        self.command_rules.push((allowed, what.into()));
+        if self.begins_with_all {
+            let void = self.command_rules.iter().take_while(|(allowed, _)| *allowed).count();
+            self.command_rules.drain(..void);
+        }
     }
 
     /// Whether a request, whose `keys` were found among its arguments, is let through.
@@ -262,11 +264,11 @@ impl Selector {
     }
 
     /// The rules about commands, as `ACL GETUSER` shows them.
-    pub fn describe_commands(&self) -> String {
-        let mut text = String::from(if self.begins_with_all { "+@all" } else { "-@all" });
+    pub fn describe_commands(&self) -> Vec<u8> {
+        let mut text = if self.begins_with_all { b"+@all".to_vec() } else { b"-@all".to_vec() };
         for (allowed, what) in &self.command_rules {
-            text.push_str(if *allowed { " +" } else { " -" });
-            text.push_str(what);
+            text.extend_from_slice(if *allowed { b" +" } else { b" -" });
+            text.extend_from_slice(what);
         }
         text
     }
@@ -301,7 +303,7 @@ impl Selector {
         if !self.all_channels {
             parts.push(b"resetchannels".to_vec());
         }
-        parts.extend([self.describe_channels(), self.describe_commands().into_bytes()]);
+        parts.extend([self.describe_channels(), self.describe_commands()]);
         parts.retain(|part| !part.is_empty());
         parts.join(&b' ')
     }

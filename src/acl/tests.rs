@@ -39,6 +39,12 @@ fn rules_read_as_redis_writes_them() {
         ("+config|get +config|set +config -config", "off resetchannels -@all -config"),
         ("+select|0 +select|1 +select", "off resetchannels -@all +select"),
         ("+@read -@read +@READ +get -@all", "off resetchannels -@all"),
+        // So is what changes nothing behind `+@all`, as Redis 7.0 has it.
+        ("+@all +get +select|0", "off resetchannels +@all"),
+        ("+@all +@scripting -eval", "off resetchannels +@all -eval"),
+        ("+@all -eval +@scripting -eval", "off resetchannels +@all -eval"),
+        ("+@all -eval +@scripting", "off resetchannels +@all -eval +@scripting"),
+        ("-@all -@read", "off resetchannels -@all -@read"),
         ("%R~k %W~k ~k", "off ~k resetchannels -@all"),
         ("on >a reset", "off resetchannels -@all"),
         ("(+get) clearselectors", "off resetchannels -@all"),
@@ -46,6 +52,13 @@ fn rules_read_as_redis_writes_them() {
         assert_eq!(described(rules), expected, "{rules}");
         assert_eq!(described(expected), expected, "what was written reads the same");
     }
+}
+
+#[test]
+fn first_arguments_are_kept_as_the_bytes_that_they_are() {
+    let mut one = user("off");
+    one.apply(b"+select|A\xff", false).unwrap();
+    assert_eq!(one.describe(), b"off resetchannels -@all +select|a\xff");
 }
 
 #[test]

@@ -255,7 +255,7 @@ pub fn acl_getuser(call: &mut Call) -> CommandResult {
     let (root, others) = user.selectors();
     let write = |reply: &mut crate::resp::Reply, selector: &Selector| {
         reply.bulk(b"commands")?;
-        reply.bulk(selector.describe_commands().as_bytes())?;
+        reply.bulk(&selector.describe_commands())?;
         reply.bulk(b"keys")?;
         reply.bulk(&selector.describe_keys())?;
         reply.bulk(b"channels")?;

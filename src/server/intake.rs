@@ -200,10 +200,36 @@ impl Pipeline {
     /// are to get.
     pub fn poll_finish(&self, state: &State, cx: &mut Context<'_>) -> Poll<()> {
         self.serve(state);
+        // Whoever follows is told before the clients are.
+        state.log.wake_readers();
         state.tracking.broadcast(&state.clients);
         self.send();
         crate::memory::publish();
         self.finisher.set(Some(cx.waker().clone()));
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::log::{Audience, ReaderKind};
+    use crate::spec::Table;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn whoever_reads_the_log_is_told_once_those_that_were_read_are_served() {
+        let state = State::new(Settings::new(), Table::new(&[]).unwrap(), 1).unwrap();
+        let is_told = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&is_told);
+        let wake = Box::new(move || told.store(true, Ordering::Relaxed));
+        let reader = state.log.open(ReaderKind::Replica, 0, wake).unwrap();
+        state.log.append(0, [b"DEL".as_slice(), b"key"].into_iter(), Audience::All);
+        let pipeline = Pipeline::new();
+        assert!(pipeline.poll_finish(&state, &mut Context::from_waker(Waker::noop())).is_pending());
+        assert!(is_told.load(Ordering::Relaxed));
+        state.log.close(&reader);
     }
 }
