@@ -2,8 +2,8 @@
 //!
 //! A thread of its own reads the log and writes ([`writer`]), so that no client waits for the disk unless it was promised to
 //! (`appendfsync always`): then replies wait until what they tell of has been synced ([`AppendFile::is_durable`]), all that wait
-//! sharing one sync. Else what comes now and then is written at once, and what comes all the time is gathered for up to 10 ms. A rewrite ([`rewrite`]) makes a new base out of a snapshot, while what happens meanwhile goes to a new
-//! increment.
+//! sharing one sync. Else what comes now and then is written at once, and what comes all the time is gathered for up to 10 ms.
+//! A rewrite ([`rewrite`]) makes a new base out of a snapshot, while what happens meanwhile goes to a new increment.
 
 pub mod load;
 pub mod rewrite;
