@@ -51,6 +51,9 @@ fuzz_target!(|input: &[u8]| {
             continue;
         }
         let checked = |user: &User| user.check(spec, request.args()).is_ok();
-        assert_eq!(checked(&user), checked(&again));
+        let (before, after) = (checked(&user), checked(&again));
+        // As in Redis, `%RW~*` is shown as `~*`, which unlike it stands for the empty key as well.
+        let has_empty_key = request.args().iter().any(<[u8]>::is_empty);
+        assert!(before == after || has_empty_key && !before);
     }
 });

@@ -3,7 +3,7 @@
 use super::Order;
 use crate::command;
 use crate::config::{AppendFsync, Directive, error_text};
-use crate::log::Reader;
+use crate::log::{Pace, Reader, Terms};
 use crate::persistence::aof;
 use crate::persistence::disk::DiskFile;
 use crate::state::{State, unix_time_ms};
@@ -18,11 +18,8 @@ const WRITE_BYTES: usize = 1024 * 1024;
 const WRITE_PIECES: usize = 64;
 /// Bytes of the log for which the thread does not wait longer.
 const GATHER_BYTES: u64 = 256 * 1024;
-/// How late what is written may come unless replies wait for it.
-const GATHER: Duration = Duration::from_millis(10);
-/// Writes, and bytes of them, that are not put off although others were made within [`GATHER`] before them.
-const PROMPT_WRITES: u32 = 4;
-const PROMPT_BYTES: usize = 16 * 1024;
+/// How what is written is spread, unless replies wait for it.
+const TERMS: Terms = Terms { gather: Duration::from_millis(10), prompt_turns: 4, prompt_bytes: 16 * 1024 };
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// How long nothing is tried after an error.
 const RETRY: Duration = Duration::from_secs(1);
@@ -46,36 +43,8 @@ struct Writer<'s> {
     generation: u64,
 }
 
-/// How much has been written of late.
-struct Pace {
-    /// When something was last written.
-    wrote: Instant,
-    /// Writes since there was none for [`GATHER`], and bytes of them.
-    writes: u32,
-    bytes: usize,
-}
-
 /// The file has been switched off.
 struct Over;
-
-impl Pace {
-    fn note(&mut self, bytes: usize) {
-        if self.wrote.elapsed() >= GATHER {
-            (self.writes, self.bytes) = (0, 0);
-        }
-        self.writes += 1;
-        self.bytes += bytes;
-        self.wrote = Instant::now();
-    }
-
-    /// How long more is to be gathered before the next write.
-    fn wait(&self) -> Duration {
-        if self.writes < PROMPT_WRITES && self.bytes < PROMPT_BYTES {
-            return Duration::ZERO;
-        }
-        GATHER.saturating_sub(self.wrote.elapsed())
-    }
-}
 
 /// Writes until the file is switched off.
 pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>, generation: u64) {
@@ -87,7 +56,7 @@ pub(super) fn run(state: &Arc<State>, reader: &Reader, file: Box<dyn DiskFile>, 
         position: reader.position(),
         is_dirty: false,
         synced: Instant::now(),
-        pace: Pace { wrote: Instant::now(), writes: 0, bytes: 0 },
+        pace: Pace::new(TERMS),
         noted_s: 0,
         policy: AppendFsync::Everysec,
         generation,
@@ -308,30 +277,5 @@ impl Writer<'_> {
     fn want(&self, bytes: u64) {
         self.state.append_file.wanted.store(self.position + bytes, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pace(writes: u32, bytes: usize) -> Pace {
-        let mut pace = Pace { wrote: Instant::now(), writes: 0, bytes: 0 };
-        (0..writes).for_each(|_| pace.note(bytes));
-        // None of this depends on how long it took.
-        pace.wrote = Instant::now() + GATHER;
-        pace
-    }
-
-    #[test]
-    fn little_is_written_at_once_and_much_is_gathered() {
-        assert_eq!(pace(PROMPT_WRITES - 1, 100).wait(), Duration::ZERO);
-        assert!(pace(PROMPT_WRITES, 100).wait() >= GATHER);
-        assert!(pace(1, PROMPT_BYTES).wait() >= GATHER);
-        let mut rested = pace(PROMPT_WRITES, PROMPT_BYTES);
-        rested.wrote = Instant::now() - 2 * GATHER;
-        assert_eq!(rested.wait(), Duration::ZERO);
-        rested.note(100);
-        assert_eq!((rested.writes, rested.bytes), (1, 100));
     }
 }

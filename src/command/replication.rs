@@ -2,7 +2,7 @@
 
 use super::call::{Acknowledgement, Mode};
 use super::{Call, blocking};
-use crate::client::{ClientFlags, Endpoint};
+use crate::client::{ClientFlags, Endpoint, Message};
 use crate::config::{self, Directive};
 use crate::log::ReaderKind;
 use crate::logging;
@@ -412,6 +412,8 @@ fn wait_until_met(call: &mut Call, wanted: Acknowledgement, timeout_ms: Option<i
     drop(held);
     let deadline_ms = timeout_ms.map(|timeout| call.keys.now_ms().saturating_add(timeout));
     call.wait_for_acknowledgements(deadline_ms, wanted);
+    // What is gathered for replicas goes to them at once as long as somebody waits.
+    state.replication.replicas().iter().for_each(|replica| replica.client.mailbox.post(Message::Wake));
     Ok(())
 }
 

@@ -8,10 +8,12 @@
 
 mod effects;
 mod lock;
+mod pace;
 #[cfg(test)]
 mod tests;
 
 pub use effects::{Audience, Effects};
+pub use pace::{Pace, Terms};
 
 use crate::resp::{Args, write_command};
 use bytes::Bytes;

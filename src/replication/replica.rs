@@ -202,6 +202,11 @@ impl Replica {
         }
     }
 
+    /// Whether its connection has been told of something that it has not looked for since.
+    pub fn has_been_told(&self) -> bool {
+        self.is_told.load(Ordering::Acquire)
+    }
+
     /// Adds to what is sent before the log.
     pub fn feed(&self, bytes: Bytes) {
         let mut feed = self.feed.lock();

@@ -29,9 +29,9 @@ impl Timeline {
         add(&mut moments, Moment { time_us, offset });
     }
 
-    /// Notes the same, and that what stands behind `begin` has just been sent, to a replica that had been sent everything before: there
-    /// the log ended a moment ago.
-    pub fn note_sent(&self, begin: u64, look: impl FnOnce() -> (i64, u64)) {
+    /// Notes the same, as a replica has just been sent something. If that was sent as soon as it was there, and to one that had been
+    /// sent everything before, the log ended a moment ago at `begin`, where it stands.
+    pub fn note_sent(&self, begin: Option<u64>, look: impl FnOnce() -> (i64, u64)) {
         let mut moments = self.0.lock();
         let (now_us, end) = look();
         let last = moments.back().copied();
@@ -39,7 +39,7 @@ impl Timeline {
             return;
         }
         // If the log had gone on before, this replica was late.
-        if last.is_none_or(|last| last.offset <= begin) {
+        if let Some(begin) = begin.filter(|begin| last.is_none_or(|last| last.offset <= *begin)) {
             add(&mut moments, Moment { time_us: now_us, offset: begin });
         }
         add(&mut moments, Moment { time_us: now_us, offset: end });
@@ -118,15 +118,15 @@ mod tests {
     fn what_was_sent_at_once_was_not_there_before() {
         let timeline = Timeline::default();
         timeline.note(|| (1_000_000, 100));
-        timeline.note_sent(100, || (1_090_000, 5000));
+        timeline.note_sent(Some(100), || (1_090_000, 5000));
         assert_eq!(timeline.behind_us(100, 1_091_000, 5000), 1000);
         // A replica that is late says nothing of when the log grew.
         timeline.note(|| (1_200_000, 9000));
-        timeline.note_sent(5000, || (1_300_000, 9000));
+        timeline.note_sent(Some(5000), || (1_300_000, 9000));
         assert!(timeline.behind_us(5000, 1_300_000, 9000) >= 200_000);
         // Nothing is noted twice in a millisecond.
         let moments = timeline.0.lock().len();
-        timeline.note_sent(9000, || (1_300_500, 9001));
+        timeline.note_sent(Some(9000), || (1_300_500, 9001));
         assert_eq!(timeline.0.lock().len(), moments);
     }
 
@@ -144,7 +144,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..2000 {
                         timeline.note(look);
-                        timeline.note_sent(0, look);
+                        timeline.note_sent(Some(0), look);
                     }
                 });
             }

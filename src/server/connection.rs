@@ -2,6 +2,7 @@
 //! socket, its mailbox or a timer has something for it.
 
 mod during_script;
+mod replica;
 
 use super::intake::{Group, Read};
 use super::requests::{Part, Pending, Requests, parse};
@@ -13,11 +14,12 @@ use crate::client_eviction;
 use crate::command::divergence::Talk;
 use crate::command::{self, Outcome, Postponed};
 use crate::config::Directive;
-use crate::replication::{Replica, Stage};
+use crate::replication::Stage;
 use crate::resp::{ErrorReply, Progress, ProtocolError, Reply, Span};
-use crate::state::{State, unix_time_ms, unix_time_us};
+use crate::state::{State, unix_time_ms};
 use crate::stats::Figure;
 use bytes::{Buf, BytesMut};
+use replica::Delivery;
 use std::cell::RefCell;
 use std::io::IoSlice;
 use std::ops::Range;
@@ -32,8 +34,6 @@ use tokio::time::Sleep;
 
 /// Reads after which a connection lets the others of its thread have a turn.
 const READS_PER_TURN: usize = 8;
-/// Pieces of the log after which a replica's connection does so.
-const PIECES_PER_TURN: usize = 16;
 /// Nanoseconds after which it does so between two batches of requests.
 const TURN_NS_MAX: u64 = 1_000_000;
 /// Replies are sent at the latest when so many bytes have gathered.
@@ -76,6 +76,8 @@ pub struct Connection {
     postponed: Option<Postponed>,
     /// When the present turn began, by the fine clock.
     turn_begun: u64,
+    /// Of a replica.
+    delivery: Option<Box<Delivery>>,
 }
 
 /// Serves a client until its connection ends.
@@ -118,6 +120,7 @@ impl Connection {
             timer: None,
             postponed: None,
             turn_begun: 0,
+            delivery: None,
         }
     }
 
@@ -676,38 +679,6 @@ impl Connection {
     /// Sends what the stream keeps of what was written.
     fn flush_stream(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         Pin::new(&mut self.stream).poll_flush(cx).map(|flushed| flushed.map_err(|_| Ended))
-    }
-
-    /// Sends a replica what comes next, as long as its socket takes it.
-    fn feed_replica(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
-        let Some(replica) = self.session.replica.clone() else { return Ok(()) };
-        let worker = Rc::clone(&self.worker);
-        let position = replica.position();
-        let fed = self.feed(&worker.state, &replica, cx);
-        if let Some(begin) = position.filter(|begin| replica.position().is_some_and(|position| position > *begin)) {
-            let look = || (unix_time_us(), worker.state.log.end());
-            worker.state.replication.timeline.note_sent(begin, look);
-        }
-        fed
-    }
-
-    fn feed(&mut self, state: &State, replica: &Replica, cx: &mut Context<'_>) -> Result<(), Ended> {
-        for _ in 0..PIECES_PER_TURN {
-            if !self.unsent.is_empty() {
-                break;
-            }
-            let Some(bytes) = replica.next(&state.log) else { return Ok(()) };
-            state.stats.add(Figure::NetReplOutputBytes, bytes.len() as u64);
-            self.unsent.push(bytes);
-            if let Poll::Ready(Err(Ended)) = self.flush(cx) {
-                return Err(Ended);
-            }
-        }
-        // There may be more once the socket takes it, or the others have had their turn.
-        if self.unsent.is_empty() {
-            replica.tell();
-        }
-        Ok(())
     }
 
     /// Tells the client that nothing more comes. Were the socket closed over requests that nobody will read, the client
