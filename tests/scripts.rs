@@ -75,6 +75,8 @@ fn replies_become_values() {
         ("redis.setresp(3) return redis.call('zscore', 'z', 'm').double * 2", "3"),
         ("redis.setresp(3) return type(redis.call('get', 'none'))", "nil"),
         ("return redis.call('set', 'k', 2^53) and redis.call('get', 'k')", "9007199254740992"),
+        // Redis reads what is written as unsigned as if it were signed.
+        ("return cmsgpack.unpack('\\207' .. ('\\255'):rep(8))", "-1"),
         ("return redis.call('set', 'k', 0.1) and redis.call('get', 'k')", "0.1"),
     ] {
         assert_eq!(client.ask_words(&["EVAL", script, "0"]), reply, "{script}");
@@ -109,6 +111,8 @@ fn errors_say_where_they_arose() {
         // What follows a zero byte others do not see.
         ("error('mine\\0yours')", "ERR user_script:1: mine script: SHA, on @user_script:1."),
         ("error({err = 'MINE text\\0yours'})", "MINE text script: SHA, on @user_script:1."),
+        ("error({err = 5})", "5 script: SHA, on @user_script:1."),
+        ("error({err = -1.5})", "-1.5 script: SHA, on @user_script:1."),
         ("error({})", "ERR unknown error script: SHA, on @user_script:1."),
         ("error()", "ERR nil script: SHA, on @user_script:1."),
         (

@@ -124,7 +124,12 @@ pub(super) fn handler(lua: &Lua, value: Value) -> mlua::Result<Value> {
         })?
     });
     let table = match plain(lua, value)? {
-        Value::Table(table) => table,
+        Value::Table(table) => {
+            if let number @ (Value::Integer(_) | Value::Number(_)) = table.raw_get("err")? {
+                table.raw_set("err", lua.coerce_string(number)?)?;
+            }
+            table
+        }
         other => {
             let text = match lua.coerce_string(other.clone())? {
                 Some(text) => text.as_bytes().to_vec(),

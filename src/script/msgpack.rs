@@ -191,7 +191,8 @@ impl<'a> Decoder<'a> {
             0xcc => self.size(1).map(number),
             0xcd => self.size(2).map(number),
             0xce => self.size(4).map(number),
-            0xcf => self.size(8).map(number),
+            // Redis reads these as signed ones.
+            0xcf => self.signed(8),
             0xd0 => self.signed(1),
             0xd1 => self.signed(2),
             0xd2 => self.signed(4),

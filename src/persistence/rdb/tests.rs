@@ -200,6 +200,22 @@ fn old_encodings_of_sorted_sets_are_read() {
 }
 
 #[test]
+fn a_negative_zero_is_read_where_redis_keeps_it() {
+    let long = [b'm'; 65];
+    let length = |len: usize| if len < 64 { vec![len as u8] } else { vec![0x40, len as u8] };
+    let of_two = |second: &[u8]| {
+        let zero = [&b"\x02\x01a"[..], &(-0.0f64).to_le_bytes()].concat();
+        [&zero, &length(second.len()), second, &1f64.to_le_bytes()].concat()
+    };
+    let expected = |zero: f64, second: &[u8]| {
+        let members = [(&b"a"[..], zero), (second, 1.0)];
+        Plain::SortedSet(members.iter().map(|(member, score)| (member.to_vec(), score.to_bits())).collect())
+    };
+    assert_eq!(read_body(kind::ZSET_2, &of_two(&long)), Ok(expected(-0.0, &long)), "as a skip list");
+    assert_eq!(read_body(kind::ZSET_2, &of_two(b"b")), Ok(expected(0.0, b"b")), "in a listpack");
+}
+
+#[test]
 fn all_encodings_of_hashes_are_read() {
     let fields = |fields: &[(&str, &str, Option<i64>)]| {
         let field = |(name, value, deadline): &(&str, &str, _)| {
