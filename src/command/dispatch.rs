@@ -394,7 +394,7 @@ fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_
     }
 }
 
-/// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need. `None` if a script
+/// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need; it has `begun` by the fine clock. `None` if a script
 /// that is past its limit has them.
 fn lock<'k>(
     state: &'k State,
@@ -402,11 +402,22 @@ fn lock<'k>(
     spec: &CommandSpec,
     args: Args<'_>,
     prepared: Prepared<'k>,
-    now_ms: i64,
+    begun: u64,
 ) -> Option<Keys<'k>> {
     let mut set = shards_of(state, session, spec, args, prepared);
+    let gives_up = || !session.obeys && state.scripts.running.is_busy();
+    if let Some(turns) = prepared.turns {
+        if set == state.keyspace.all_shards() && matches!(spec.locks, Locks::Script | Locks::Queued) {
+            if !turns.take(&state.keyspace, begun, gives_up) {
+                return None;
+            }
+        } else if set.is_empty() || spec.locks == Locks::All {
+            // It may take long, or wait for another thread.
+            turns.end();
+        }
+    }
+    let now_ms = crate::access::unix_time_ms_at(begun);
     loop {
-        let gives_up = || !session.obeys && state.scripts.running.is_busy();
         let locked = state.keyspace.lock_unless(set, gives_up)?;
         let wanted = blocking::closure(state, session, spec, args, &locked);
         if wanted.is_subset(set) {
@@ -473,11 +484,10 @@ fn run(
         clock => clock,
     };
     state.append_file.hold_back(state);
-    let now_ms = crate::access::unix_time_ms_at(begun);
     if waits_in_vain_for_script(state, session, spec) {
         return Err(state.scripts.running.busy_error());
     }
-    let Some(mut keys) = lock(state, session, spec, args, prepared, now_ms) else {
+    let Some(mut keys) = lock(state, session, spec, args, prepared, begun) else {
         return Err(state.scripts.running.busy_error());
     };
     // Behind the locks: whoever begins a pause holds all of them, and nothing can be on its way after that.

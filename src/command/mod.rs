@@ -54,6 +54,7 @@ pub mod stream;
 pub mod string;
 pub mod tracking;
 mod transaction;
+mod turns;
 pub mod zset;
 
 pub use blocking::{DeferredAnswer, count_postponed, end_wait, serve_acknowledged, serve_departed, time_out};
@@ -63,3 +64,4 @@ pub use keys::{Detached, Found, Keys};
 pub use prepare::{BATCH_REQUESTS_MAX, Batch, Prepared};
 pub use run::write_error;
 pub use tracking::limit as limit_tracking;
+pub use turns::Turns;

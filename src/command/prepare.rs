@@ -1,6 +1,7 @@
 //! What is found out about requests before they run: the command, its keys' hashes and shards, and for a batch of
 //! them, in passes whose cache misses overlap, where the keys' records are.
 
+use super::turns::Turns;
 use crate::resp::Args;
 use crate::spec::{CommandFlags, CommandSpec, KeyLayout, Locks};
 use crate::state::State;
@@ -69,9 +70,17 @@ pub struct Prepared<'b> {
     buffer: &'b [u8],
     /// Whether `keys` are all keys that the request has.
     has_all_keys: bool,
+    /// The turns of the thread that runs it among others.
+    pub(super) turns: Option<&'b Turns>,
 }
 
 impl<'b> Prepared<'b> {
+    /// The same to be run among others by a thread with these turns, which ends its turn behind them.
+    #[inline]
+    pub fn among_others(self, turns: &'b Turns) -> Prepared<'b> {
+        Prepared { turns: Some(turns), ..self }
+    }
+
     /// The shards of all keys of the request, if all are known.
     #[inline]
     pub(super) fn shards(&self) -> Option<ShardSet> {
@@ -179,7 +188,8 @@ impl Batch {
     #[inline]
     pub fn request<'b>(&'b self, buffer: &'b [u8], index: usize) -> Prepared<'b> {
         let Entry { spec, first_key, end_key, has_all_keys } = self.requests[index];
-        Prepared { spec, keys: &self.keys[first_key as usize..end_key as usize], buffer, has_all_keys }
+        let keys = &self.keys[first_key as usize..end_key as usize];
+        Prepared { spec, keys, buffer, has_all_keys, turns: None }
     }
 
     /// The number of requests.

@@ -409,6 +409,7 @@ impl Connection {
         if is_one_of_many {
             self.send_later(&mut reply, cx);
         } else {
+            worker.pipeline.turns.end();
             self.send(&mut reply, cx);
         }
         at
@@ -434,7 +435,7 @@ impl Connection {
             let args = parsed.args(buffer, index);
             let mut stopped = false;
             if !args.is_empty() {
-                let prepared = batch.request(buffer, index);
+                let prepared = batch.request(buffer, index).among_others(&worker.pipeline.turns);
                 let (is_replica, before) = (self.session.replica.is_some(), reply.len());
                 match command::execute(state, &mut self.session, args, prepared, reply) {
                     Outcome::Done => {}

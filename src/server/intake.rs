@@ -5,6 +5,7 @@
 
 use super::connection::Connection;
 use super::requests::{Part, Requests};
+use crate::command::Turns;
 use crate::state::State;
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
@@ -71,6 +72,8 @@ pub struct Pipeline {
     outgoing: RefCell<Outgoing>,
     /// Of the group that is being served, what comes next.
     unserved: RefCell<VecDeque<Read>>,
+    /// The thread's turns to take all shards, for as long as it serves a group, or one connection.
+    pub turns: Turns,
     /// For the further requests of a connection that sent more than can be dealt with at once.
     pub further: RefCell<Requests>,
     /// The task that serves what has been read when no further connection has anything.
@@ -90,6 +93,7 @@ impl Pipeline {
             group: RefCell::new(group),
             outgoing: RefCell::new(Outgoing { buffer: Vec::with_capacity(OUTGOING_ROOM_BYTES), ..Outgoing::default() }),
             unserved: RefCell::default(),
+            turns: Turns::default(),
             further: RefCell::default(),
             finisher: Cell::new(None),
         }
@@ -142,6 +146,7 @@ impl Pipeline {
                 self.outgoing.borrow_mut().replies.push(Reply { connection, waker, bytes });
             }
         }
+        self.turns.end();
         drop(group);
         let mut group = self.group.borrow_mut();
         group.filled = 0;

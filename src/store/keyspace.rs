@@ -3,7 +3,7 @@
 use super::snapshot::Moment;
 use super::{Key, SHARDS_MAX, Shard, ShardSet};
 use crate::tree::Seed;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{ArcMutexGuard, Mutex, MutexGuard, RawMutex};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,9 @@ const BRACE_SCAN_MAX: usize = 64;
 /// For how long somebody waits for a lock before a look whether that is still worth while.
 const WAIT_BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
+/// What nobody else has who wants all shards, and waits for his turn.
+pub type Turn = ArcMutexGuard<RawMutex, ()>;
+
 /// Every key of the server.
 pub struct Keyspace {
     pub(super) shards: Arc<[Mutex<Shard>]>,
@@ -24,6 +27,8 @@ pub struct Keyspace {
     seed: Seed,
     /// Waits that have begun.
     waits: AtomicU64,
+    /// Whose turn it is to take all shards, again and again.
+    turn: Arc<Mutex<()>>,
     /// The snapshot that is under way.
     pub(super) running: Arc<Mutex<Option<Arc<Moment>>>>,
 }
@@ -39,6 +44,7 @@ impl Keyspace {
             databases,
             seed: Seed::random(),
             waits: AtomicU64::new(0),
+            turn: Arc::default(),
             running: Arc::default(),
         }
     }
@@ -97,18 +103,17 @@ impl Keyspace {
             let shard = &self.shards[shard];
             let guard = match shard.try_lock() {
                 Some(guard) => guard,
-                None => loop {
-                    if let Some(guard) = shard.try_lock_for(WAIT_BETWEEN_LOOKS) {
-                        break guard;
-                    }
-                    if gives_up() {
-                        return None;
-                    }
-                },
+                None => wait_unless(&gives_up, || shard.try_lock_for(WAIT_BETWEEN_LOOKS))?,
             };
             guards.push(guard);
         }
         Some(Locked { keyspace: self, set, guards })
+    }
+
+    /// Waits for the turn of those who want all shards, unless `gives_up` says that it is not to be waited for. Whoever has the
+    /// turn holds no lock by that: no lock may be held by whoever waits for it.
+    pub fn take_turn(&self, gives_up: impl Fn() -> bool) -> Option<Turn> {
+        self.turn.try_lock_arc().or_else(|| wait_unless(gives_up, || self.turn.try_lock_arc_for(WAIT_BETWEEN_LOOKS)))
     }
 
     /// Takes those locks of `set` that nobody holds.
@@ -134,6 +139,18 @@ impl Keyspace {
     #[inline]
     pub fn lock_one(&self, shard: usize) -> MutexGuard<'_, Shard> {
         self.shards[shard].lock()
+    }
+}
+
+/// What `try_for` gives, which waits for it up to [`WAIT_BETWEEN_LOOKS`], again and again unless it `gives_up` in between.
+fn wait_unless<T>(gives_up: impl Fn() -> bool, try_for: impl Fn() -> Option<T>) -> Option<T> {
+    loop {
+        if let Some(taken) = try_for() {
+            return Some(taken);
+        }
+        if gives_up() {
+            return None;
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod watched;
 
 pub use departed::Departed;
 pub use due_fields::DueFields;
-pub use keyspace::{Keyspace, Locked};
+pub use keyspace::{Keyspace, Locked, Turn};
 pub use lazy_free::LazyFree;
 pub use shard::{ByType, Database, ExpiredFields, KeyspaceLayout, Onlookers, Shard};
 pub use shard_set::{SHARDS_MAX, ShardSet};

@@ -1,6 +1,6 @@
 use super::*;
 use crate::client::{Client, Endpoint, Identity};
-use crate::command::{Batch, execute};
+use crate::command::{Batch, Turns, execute};
 use crate::config::Settings;
 use crate::resp::OwnedRequest;
 use crate::spec::Table;
@@ -12,11 +12,18 @@ fn session(state: &State) -> Session {
 }
 
 fn ask(state: &State, session: &mut Session, words: &[&str]) -> String {
+    ask_among_others(state, session, words, None)
+}
+
+/// The same on a thread that executes more together, if it has `turns`.
+fn ask_among_others(state: &State, session: &mut Session, words: &[&str], turns: Option<&Turns>) -> String {
     let request = OwnedRequest::new(words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>().into_iter());
     let mut batch = Batch::default();
     batch.push(state, b"", request.args());
     let mut reply = Reply::new(Protocol::Resp2);
-    execute(state, session, request.args(), batch.request(b"", 0), &mut reply);
+    let prepared = batch.request(b"", 0);
+    let prepared = turns.map_or(prepared, |turns| prepared.among_others(turns));
+    execute(state, session, request.args(), prepared, &mut reply);
     String::from_utf8_lossy(reply.as_bytes()).into_owned()
 }
 
@@ -123,4 +130,34 @@ fn a_key_that_a_proof_has_missed_is_refused() {
     let answer = ask(&state, &mut client, &["EVALSHA", digest.as_str(), "1", "a"]);
     assert!(answer.starts_with("-ERR Script attempted to access a key that it was not given"), "{answer}");
     assert_eq!(ask(&state, &mut client, &["EXISTS", &other]), ":0\r\n");
+}
+
+#[test]
+fn threads_take_turns_with_scripts_that_may_use_any_key() {
+    let state = &State::new(Settings::new(), Table::new(&[]).unwrap(), 2).unwrap();
+    let run = |turns: &Turns, words: &[&str]| ask_among_others(state, &mut session(state), words, Some(turns));
+    let adds = ["EVAL", "return redis.call('INCR', 'n')", "0"];
+    let ours = Turns::default();
+    assert_eq!(run(&ours, &adds), ":1\r\n");
+    std::thread::scope(|scope| {
+        // Between the scripts of this thread, what wants few shards or is run alone goes on.
+        assert_eq!(scope.spawn(|| run(&Turns::default(), &["INCR", "n"])).join().unwrap(), ":2\r\n");
+        assert_eq!(scope.spawn(|| ask(state, &mut session(state), &adds)).join().unwrap(), ":3\r\n");
+        assert_eq!(run(&ours, &["INCR", "n"]), ":4\r\n");
+        assert!(state.keyspace.take_turn(|| true).is_none(), "the turn is kept");
+        for ends in [["PING"].as_slice(), &["DBSIZE"], &["KEYS", "none"]] {
+            run(&ours, ends);
+            assert!(state.keyspace.take_turn(|| true).is_some(), "{ends:?} ends the turn");
+            run(&ours, &["EVAL", "return 1", "0"]);
+            assert!(state.keyspace.take_turn(|| true).is_none());
+        }
+        let waits = scope.spawn(|| run(&Turns::default(), &["EVAL", "return redis.call('SET', 'm', 5)", "0"]));
+        // Whoever waits gets the turn in the end, and it ends with whoever had it.
+        while !waits.is_finished() {
+            assert_eq!(run(&ours, &["EVAL", "return redis.call('EXISTS', 'none')", "0"]), ":0\r\n");
+        }
+        assert_eq!(waits.join().unwrap(), "+OK\r\n");
+        ours.end();
+        assert!(state.keyspace.take_turn(|| true).is_some());
+    });
 }
