@@ -77,6 +77,8 @@ fn replies_become_values() {
         ("return redis.call('set', 'k', 2^53) and redis.call('get', 'k')", "9007199254740992"),
         // Redis reads what is written as unsigned as if it were signed.
         ("return cmsgpack.unpack('\\207' .. ('\\255'):rep(8))", "-1"),
+        // Of what is captured, a table is asked for the first alone.
+        ("return string.gsub('1', '()(', {})", "1"),
         ("return redis.call('set', 'k', 0.1) and redis.call('get', 'k')", "0.1"),
     ] {
         assert_eq!(client.ask_words(&["EVAL", script, "0"]), reply, "{script}");

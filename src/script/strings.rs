@@ -179,6 +179,8 @@ struct Substitution {
     /// How many have been replaced, and may be.
     count: i64,
     max: i64,
+    /// How many values of a match are looked at, if there are so many: a table is asked for the first, and the others may be wrong.
+    values_max: usize,
     out: Output,
 }
 
@@ -190,12 +192,13 @@ fn begin_substitution(pace: &Pace<'_>, called: Called) -> mlua::Result<MultiValu
     // Of a large number 32 bits are taken, as in the original.
     let max = integer_or(lua, count, 4, &max, subject_len + 1)?;
     let max = i64::from(max as i32);
-    let replacement = match replacement {
-        Value::Table(_) | Value::Function(_) => None,
-        Value::String(_) | Value::Integer(_) | Value::Number(_) => Some(text(lua, count, 3, replacement)?),
+    let (replacement, values_max) = match replacement {
+        Value::Table(_) => (None, 1),
+        Value::Function(_) => (None, usize::MAX),
+        Value::String(_) | Value::Integer(_) | Value::Number(_) => (Some(text(lua, count, 3, replacement)?), 0),
         _ => return Err(Thrown::argument(lua, 3, "string/function/table expected")),
     };
-    let mut work = Substitution { at: 0, end: 0, count: 0, max, out: Output::new(pace) };
+    let mut work = Substitution { at: 0, end: 0, count: 0, max, values_max, out: Output::new(pace) };
     match work.go_on(pace, &subject.as_bytes(), &pattern.as_bytes(), replacement.as_ref())? {
         Some(mut values) => {
             values.push_front(Value::UserData(lua.create_any_userdata(work)?));
@@ -265,7 +268,8 @@ impl Substitution {
                 self.end = end;
                 let Some(replacement) = replacement else {
                     let mut values = MultiValue::new();
-                    append_values(lua, &matcher, (self.at, end), matcher.values(), &mut values)?;
+                    let count = matcher.values().min(self.values_max);
+                    append_values(lua, &matcher, (self.at, end), count, &mut values)?;
                     return Ok(Some(values));
                 };
                 append_replacement(pace, self, &matcher, &replacement.as_bytes())?;
