@@ -685,6 +685,8 @@ impl Connection {
     /// Tells the client that nothing more comes. Were the socket closed over requests that nobody will read, the client
     /// would see a connection that broke instead of one that ended.
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        // Before a replica can come back: what is kept for this connection is not for the next.
+        self.leave_replication();
         Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| Ended)
     }
 

@@ -57,9 +57,7 @@ impl Connection {
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Ok(0) | Err(_) => {
-                if let Some(replica) = self.session.replica.take() {
-                    command::replication::unlist(&self.worker.state, &replica);
-                }
+                self.leave_replication();
                 self.session.client.kill();
             }
         }

@@ -1,6 +1,7 @@
 //! The connection of a replica: what it is sent, and when.
 
 use super::{Connection, Ended};
+use crate::command;
 use crate::log::{Pace, Terms};
 use crate::replication::{Replica, Stage};
 use crate::state::{State, unix_time_us};
@@ -71,12 +72,23 @@ impl Connection {
         fed
     }
 
+    /// Takes the replica off the list, if it is one.
+    pub(super) fn leave_replication(&mut self) {
+        if let Some(replica) = self.session.replica.take() {
+            command::replication::unlist(&self.worker.state, &replica);
+        }
+    }
+
     fn feed(&mut self, state: &State, replica: &Replica, cx: &mut Context<'_>) -> Result<(), Ended> {
         for _ in 0..PIECES_PER_TURN {
             if !self.unsent.is_empty() {
                 break;
             }
             let Some(bytes) = replica.next(&state.log) else { return Ok(()) };
+            if self.session.client.is_killed() {
+                // It may have been written behind what killed it.
+                return Ok(());
+            }
             state.stats.add(Figure::NetReplOutputBytes, bytes.len() as u64);
             self.unsent.push(bytes);
             if let Poll::Ready(Err(Ended)) = self.flush(cx) {
