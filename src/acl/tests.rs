@@ -48,6 +48,7 @@ fn rules_read_as_redis_writes_them() {
         ("%R~k %W~k ~k", "off ~k resetchannels -@all"),
         ("on >a reset", "off resetchannels -@all"),
         ("(+get) clearselectors", "off resetchannels -@all"),
+        ("(~'a'b +get)", "off resetchannels -@all (resetchannels -@all)"),
     ] {
         assert_eq!(described(rules), expected, "{rules}");
         assert_eq!(described(expected), expected, "what was written reads the same");

@@ -74,7 +74,8 @@ impl User {
             [b'!', text @ ..] => self.remove_password(&hash(text)?)?,
             [b'(', rules @ .., b')'] => {
                 let mut selector = Selector::new(all_channels);
-                let rules = split(rules).ok_or(RuleError::Syntax)?;
+                // With quotation marks that do not end, they are none, as in Redis.
+                let rules = split(rules).unwrap_or_default();
                 rules.iter().try_for_each(|rule| selector.apply(rule))?;
                 self.selectors.push(selector);
             }

@@ -48,6 +48,8 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 pub struct Reader {
     kind: ReaderKind,
     position: AtomicU64,
+    /// Bytes that it was given last and may still have, unless they are those of a block that is kept; changes while the ring is locked.
+    taken: AtomicUsize,
     wake: Wake,
 }
 
@@ -100,6 +102,8 @@ struct Ring {
     blocks: VecDeque<Block>,
     /// Bytes of memory of all blocks.
     block_memory: usize,
+    /// Bytes that readers have taken.
+    taken_memory: usize,
     /// What is behind the blocks.
     tail: Vec<u8>,
     tail_start: u64,
@@ -244,8 +248,8 @@ impl Log {
     }
 
     fn note_memory(&self, ring: &Ring) {
-        let bytes = ring.block_memory + ring.tail.capacity() + ring.spare.len() * BLOCK_CAPACITY;
-        self.memory.store(bytes, Ordering::Relaxed);
+        let own = ring.block_memory + ring.tail.capacity() + ring.spare.len() * BLOCK_CAPACITY;
+        self.memory.store(own + ring.taken_memory, Ordering::Relaxed);
     }
 
     /// Tells readers that something was appended, if something was. Called once for a batch of commands.
@@ -272,7 +276,7 @@ impl Log {
         if !is_kept {
             return None;
         }
-        let reader = Arc::new(Reader { kind, position: AtomicU64::new(start), wake });
+        let reader = Arc::new(Reader { kind, position: AtomicU64::new(start), taken: AtomicUsize::new(0), wake });
         ring.readers.push(Arc::clone(&reader));
         self.is_on.store(true, Ordering::Relaxed);
         Some(reader)
@@ -293,6 +297,7 @@ impl Log {
     pub fn close(&self, reader: &Arc<Reader>) {
         let mut ring = self.ring.lock();
         ring.readers.retain(|other| !Arc::ptr_eq(other, reader));
+        ring.take(reader, 0);
         self.settle(&mut ring);
     }
 
@@ -326,12 +331,15 @@ impl Log {
             }
         }
         let bytes = ring.bytes(position, end);
-        position += bytes.as_ref().map_or(0, |bytes| bytes.len() as u64);
+        let (begin, len) = (position, bytes.as_ref().map_or(0, Bytes::len));
+        position += len as u64;
         reader.position.store(position, Ordering::Release);
         if ring.blocks.front().is_some_and(|block| block.end() <= position) {
             ring.trim();
-            self.note_memory(&ring);
         }
+        let is_kept = (ring.start()..ring.tail_start).contains(&begin);
+        ring.take(reader, if is_kept { 0 } else { len });
+        self.note_memory(&ring);
         bytes
     }
 
@@ -478,6 +486,12 @@ impl Ring {
         let block = &self.blocks[index];
         let place = (start - block.start) as usize..(end.min(block.end()) - block.start) as usize;
         Some(block.bytes.slice(place))
+    }
+
+    /// Counts what a reader has been given, instead of what it was given before.
+    fn take(&mut self, reader: &Reader, bytes: usize) {
+        self.taken_memory += bytes;
+        self.taken_memory -= reader.taken.swap(bytes, Ordering::Relaxed);
     }
 
     /// Forgets the blocks that nobody needs.

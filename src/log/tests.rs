@@ -109,6 +109,25 @@ fn read_all_len(log: &Log, backlog: Backlog) -> usize {
 }
 
 #[test]
+fn what_a_reader_has_taken_counts_until_it_reads_on() {
+    let log = Log::default();
+    let reader = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
+    let value = "x".repeat(50_000);
+    append(&log, 0, &["SET", "a", &value]);
+    append(&log, 0, &["SET", "a", &value]);
+    let block = log.read(&reader, u64::MAX).expect("a block, which is not kept any longer");
+    assert_eq!((block.len() > 100_000, log.memory()), (true, block.len()));
+    assert!(log.read(&reader, u64::MAX).is_none());
+    assert_eq!(log.memory(), 0);
+    append(&log, 0, &["DEL", "a"]);
+    let kept = log.memory();
+    let copy = log.read(&reader, u64::MAX).expect("what is not a block yet");
+    assert_eq!(log.memory(), kept + copy.len());
+    log.close(&reader);
+    assert_eq!(log.memory(), 0);
+}
+
+#[test]
 fn it_is_on_while_somebody_reads_or_may_come_back() {
     let log = Log::default();
     assert!(!log.is_on());
