@@ -143,13 +143,15 @@ impl AppendFile {
 
     /// Bytes of the log that are not written yet.
     pub fn behind(&self, state: &State) -> u64 {
-        self.reader.lock().as_ref().map_or(0, |reader| state.log.end().saturating_sub(reader.position()))
+        let behind = |reader: &Arc<Reader>| state.log.end().saturating_sub(reader.position()) + state.log.aside_bytes();
+        self.reader.lock().as_ref().map_or(0, behind)
     }
 
     /// Waits while too much waits to be written. The caller holds no locks.
     #[inline]
     pub fn hold_back(&self, state: &State) {
-        if self.is_on() && state.log.end().saturating_sub(self.written.load(Ordering::Relaxed)) > BEHIND_BYTES_MAX {
+        let behind = || state.log.end().saturating_sub(self.written.load(Ordering::Relaxed)) + state.log.aside_bytes();
+        if self.is_on() && behind() > BEHIND_BYTES_MAX {
             self.wait_for_room(state);
         }
     }

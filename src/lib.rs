@@ -45,6 +45,7 @@ pub mod tls;
 pub mod tracking;
 pub mod tree;
 pub mod value;
+pub mod watchdog;
 
 /// The version of Redis whose behaviour clients may count on; what INFO and HELLO say.
 pub const REDIS_VERSION: &str = "7.4.0";

@@ -1,7 +1,6 @@
 //! Keys, and fields of hashes, that go without a client's asking for it: what follows is the same whoever finds that they
 //! have to.
 
-use crate::log::Audience;
 use crate::pubsub::Event;
 use crate::state::State;
 use crate::stats::Figure;
@@ -54,7 +53,7 @@ pub fn deletion(key: &[u8]) -> [&[u8]; 2] {
 /// Logs that a key has gone outside of any command, while its shard is still locked.
 pub fn log(state: &State, database: usize, key: &[u8]) {
     if state.log.is_on() {
-        state.log.append(database, deletion(key).into_iter(), Audience::All);
+        state.log.append(database, deletion(key).into_iter());
     }
 }
 

@@ -22,6 +22,7 @@ use crate::stats::Stats;
 use crate::store::{Departed, Keyspace, LazyFree};
 use crate::tls::Tls;
 use crate::tracking::Tracking;
+use crate::watchdog::Watchdog;
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -228,6 +229,7 @@ pub struct State {
     pub disk: Box<dyn Disk>,
     pub error_counts: Mutex<std::collections::BTreeMap<Vec<u8>, u64>>,
     pub threads: usize,
+    pub watchdog: Watchdog,
     pub started_ms: i64,
     /// The server itself, for threads that outlive the call which begins them; set once it is shared.
     pub shared: OnceLock<Weak<State>>,
@@ -294,6 +296,7 @@ impl State {
             disk: Box::new(FileSystem),
             error_counts: Mutex::default(),
             threads,
+            watchdog: Watchdog::new(threads),
             started_ms: unix_time_ms(),
             shared: OnceLock::new(),
             run_id: random_id(),

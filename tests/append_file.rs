@@ -79,6 +79,39 @@ fn what_was_answered_is_there_after_a_kill() {
 }
 
 #[test]
+fn a_script_says_what_the_file_and_what_replicas_are_to_know() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let server = start(directory.path(), &["--appendfsync", "always", "--repl-diskless-sync-delay", "0"]);
+    let mut client = server.connect();
+    let replica = Server::start(&["--replicaof", &format!("127.0.0.1 {}", server.port)]);
+    let mut follower = replica.connect();
+    eventually("the link", || follower.info("master_link_status") == "up");
+    let set = |targets: &[&str]| {
+        let part = |target: &&str| format!("redis.set_repl(redis.REPL_{target}) redis.call('SET', '{target}', 1) ");
+        targets.iter().map(part).collect::<String>()
+    };
+    let keys = "MGET AOF REPLICA NONE ALL";
+    assert_eq!(client.ask_words(&["EVAL", &set(&["ALL", "NONE", "REPLICA", "AOF"]), "0"]), "nil");
+    assert_eq!(client.ask(keys), "[1 1 1 1]");
+    assert_eq!(client.ask("WAIT 1 0"), "1");
+    assert_eq!(follower.ask(keys), "[nil 1 nil 1]");
+
+    // Nothing but what is for the file: it is on the disk when that is answered, and the replica has a transaction of nothing.
+    assert_eq!(client.ask("SELECT 1"), "OK");
+    assert_eq!(client.ask_words(&["EVAL", &set(&["AOF"]), "0"]), "nil");
+    assert_eq!(client.ask("WAITAOF 1 0 0"), "[1 0]");
+    assert_eq!(client.ask("WAIT 1 0"), "1");
+    drop(server);
+    assert_eq!(follower.ask("DBSIZE"), "2");
+
+    let server = start(directory.path(), &[]);
+    let mut client = server.connect();
+    assert_eq!(client.ask(keys), "[1 nil nil 1]");
+    assert_eq!(client.ask("SELECT 1"), "OK");
+    assert_eq!(client.ask(keys), "[1 nil nil nil]");
+}
+
+#[test]
 fn a_rewrite_makes_one_base_of_everything_before() {
     for preamble in ["yes", "no"] {
         let directory = tempfile::tempdir().expect("a directory");

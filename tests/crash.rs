@@ -48,6 +48,22 @@ fn reports_can_be_turned_off() {
 }
 
 #[test]
+fn a_thread_that_serves_nobody_is_reported() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("log");
+    let server = server_that_logs_to(&path, &["--threads", "2"]);
+    let mut client = server.connect();
+    assert_eq!(client.ask("CONFIG SET watchdog-period 200"), "OK");
+    let reports = |thread: usize| {
+        let log = std::fs::read_to_string(&path).expect("a log");
+        log.matches(&format!("--- WATCHDOG TIMER EXPIRED --- Thread {thread} has been busy for ")).count()
+    };
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(client.ask("DEBUG SLEEP 0.9"), "OK");
+    assert!(reports(0) > 0 && reports(1) > 0);
+}
+
+#[test]
 fn a_value_that_cannot_be_served_with_stops_the_start_in_the_log() {
     let output = Command::new(env!("CARGO_BIN_EXE_radish"))
         .args(["--cluster-enabled", "yes", "--port", "0"])

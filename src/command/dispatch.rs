@@ -67,9 +67,7 @@ pub fn leave(state: &State, session: &mut Session) {
     super::pubsub::leave(state, session);
     super::monitor::leave(state, session);
     tracking::disable(state, session);
-    if let Some(replica) = session.replica.take() {
-        super::replication::unlist(state, &replica);
-    }
+    super::replication::leave(state, session);
 }
 
 /// Runs one request, which has at least one argument, and appends its reply.
@@ -394,8 +392,8 @@ fn shards_of(state: &State, session: &Session, spec: &CommandSpec, args: Args<'_
     }
 }
 
-/// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need; it has `begun` by the fine clock. `None` if a script
-/// that is past its limit has them.
+/// Takes the locks that a command needs, and those that serving the clients waiting for its keys may need; it has `begun` by the
+/// fine clock. `None` if a script that is past its limit has them.
 fn lock<'k>(
     state: &'k State,
     session: &Session,

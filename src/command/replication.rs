@@ -2,7 +2,7 @@
 
 use super::call::{Acknowledgement, Mode};
 use super::{Call, blocking};
-use crate::client::{ClientFlags, Endpoint, Message};
+use crate::client::{ClientFlags, Endpoint, Message, Session};
 use crate::config::{self, Directive};
 use crate::log::ReaderKind;
 use crate::logging;
@@ -253,8 +253,15 @@ fn begin_full(call: &mut Call, is_plain: bool) -> CommandResult {
     Ok(())
 }
 
+/// Takes a client off the list of replicas, if it is one.
+pub fn leave(state: &State, session: &mut Session) {
+    if let Some(replica) = session.replica.take() {
+        unlist(state, &replica);
+    }
+}
+
 /// Takes a replica off the list, and its place in the log away.
-pub fn unlist(state: &State, replica: &Arc<Replica>) {
+fn unlist(state: &State, replica: &Arc<Replica>) {
     replica.leave();
     state.replication.remove_replica(replica);
     count_good(state);

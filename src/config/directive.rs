@@ -31,7 +31,8 @@ const HASH_TABLE: &str = "the keyspace is a tree: there is no hash table to resi
 const IO_THREADS: &str = "`threads` sets the number of threads, and each serves its connections whole";
 const LAZY_FREE: &str = "whatever takes long to free is freed off the request path";
 const MODULES: &str = "there are no modules";
-const ONE_LINK: &str = "a replica is fed over one connection, as fast as it takes what it is sent; what is written without end goes to it together, a millisecond or two later";
+const ONE_LINK: &str = "a replica is fed over one connection, as fast as it takes what it is sent; what is written without end \
+    goes to it together, a millisecond or two later";
 const SCRIPTS: &str = "scripts see what those of Redis see by default";
 const NOT_YET_TYPES: &str = "the data type is not there yet";
 const NO_FORK: &str = "snapshots do not fork";
@@ -217,7 +218,7 @@ directives! {
     CrashLogEnabled = Entry::yes_no("crash-log-enabled", true);
     CrashMemcheckEnabled = Entry::yes_no("crash-memcheck-enabled", true).without_effect(CRASH);
     UseExitOnPanic = Entry::yes_no("use-exit-on-panic", false).hidden().without_effect(CRASH);
-    WatchdogPeriod = Entry::integer("watchdog-period", 0, 0, INT_MAX).hidden().without_effect(TESTING);
+    WatchdogPeriod = Entry::integer("watchdog-period", 0, 0, INT_MAX).hidden();
     DebugContext = Entry::text("debug-context", "").hidden().without_effect(TESTING);
     EnableDebugAssert = Entry::yes_no("enable-debug-assert", false).immutable().hidden().without_effect(TESTING);
     /// Warnings at start that do not stop it, by name.

@@ -9,6 +9,8 @@ pub enum Audience {
     All,
     /// Published messages, and what keeps a link alive: nothing that a file has to keep.
     Replicas,
+    /// What a script wants nobody but the file to know.
+    File,
 }
 
 /// Commands that repeat what one command or transaction did, in their order.
@@ -42,9 +44,30 @@ impl Effects {
         self.commands.push(Entry { end: self.bytes.len(), database: database as u32, audience });
     }
 
-    /// Keeps the commands from the one at `index` on out of the file.
-    pub fn hide_from_file(&mut self, index: usize) {
-        self.commands.iter_mut().skip(index).for_each(|entry| entry.audience = Audience::Replicas);
+    /// Has the commands from the one at `index` on be for nobody outside `audience`.
+    pub fn restrict(&mut self, index: usize, audience: Audience) {
+        if audience == Audience::All {
+            return;
+        }
+        let mut start = index.checked_sub(1).map_or(0, |before| self.commands[before].end);
+        let mut kept = start;
+        let restricted: SmallVec<[Entry; 2]> = self.commands.drain(index..).collect();
+        for entry in restricted {
+            let len = entry.end - start;
+            let is_kept = entry.audience == Audience::All || entry.audience == audience;
+            if is_kept {
+                self.bytes.copy_within(start..entry.end, kept);
+                kept += len;
+                self.commands.push(Entry { end: kept, audience, ..entry });
+            }
+            start = entry.end;
+        }
+        self.bytes.truncate(kept);
+    }
+
+    /// Whether some are for the file alone.
+    pub(super) fn has_asides(&self) -> bool {
+        self.commands.iter().any(|entry| entry.audience == Audience::File)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &[u8], Audience)> {

@@ -84,9 +84,11 @@ pub struct Log {
     end: AtomicU64,
     /// Something was appended of which readers have not been told.
     has_news: AtomicBool,
-    /// Bytes of memory, and those that are kept at least for replicas that come back: the ring's, for whoever has no time to lock it.
+    /// Bytes of memory, those that are kept at least for replicas that come back, and those that wait for the file alone: the ring's,
+    /// for whoever has no time to lock it.
     memory: AtomicUsize,
     backlog_bytes: AtomicUsize,
+    aside_bytes: AtomicUsize,
     ring: OwnedMutex<Ring>,
 }
 
@@ -118,6 +120,10 @@ struct Ring {
     is_foreign: bool,
     /// What the file does not get, ascending.
     hidden: VecDeque<Range<u64>>,
+    /// What nobody but the file gets, each in front of the byte at an offset; ascending. They are inside of transactions, so
+    /// that whoever has read as far as these end has read them as well.
+    asides: VecDeque<(u64, Bytes)>,
+    aside_bytes: usize,
 }
 
 impl Log {
@@ -154,17 +160,10 @@ impl Log {
     }
 
     /// Appends one command, done in `database`.
-    pub fn append<'a>(
-        &self,
-        database: usize,
-        args: impl ExactSizeIterator<Item = &'a [u8]> + Clone,
-        audience: Audience,
-    ) {
+    pub fn append<'a>(&self, database: usize, args: impl ExactSizeIterator<Item = &'a [u8]> + Clone) {
         let Some(mut ring) = self.ring_to_append() else { return };
         ring.select(database);
-        let start = ring.end();
         write_command(&mut ring.tail, args);
-        ring.note_audience(start, audience);
         self.publish(&mut ring);
     }
 
@@ -172,7 +171,7 @@ impl Log {
     #[inline]
     pub fn append_request(&self, database: usize, args: Args<'_>) {
         let Some(request) = args.as_sent() else {
-            return self.append(database, args.iter(), Audience::All);
+            return self.append(database, args.iter());
         };
         let Some(mut ring) = self.ring_to_append() else { return };
         ring.select(database);
@@ -189,7 +188,7 @@ impl Log {
         let mut commands = effects.iter();
         let (database, first, audience) = commands.next().unwrap_or((0, &[], Audience::All));
         ring.select(database);
-        let is_transaction = effects.len() > 1;
+        let is_transaction = effects.len() > 1 || effects.has_asides();
         if is_transaction {
             write_command(&mut ring.tail, [b"MULTI".as_slice()].into_iter());
         }
@@ -200,6 +199,9 @@ impl Log {
         }
         if is_transaction {
             write_command(&mut ring.tail, [b"EXEC".as_slice()].into_iter());
+        }
+        if effects.has_asides() {
+            self.note_asides(&ring);
         }
         effects.clear();
         self.publish(&mut ring);
@@ -226,7 +228,7 @@ impl Log {
         let Some(mut ring) = self.ring_to_append() else { return };
         let start = ring.end();
         write_command(&mut ring.tail, args);
-        ring.note_audience(start, Audience::Replicas);
+        ring.hide(start);
         self.publish(&mut ring);
     }
 
@@ -248,8 +250,14 @@ impl Log {
     }
 
     fn note_memory(&self, ring: &Ring) {
-        let own = ring.block_memory + ring.tail.capacity() + ring.spare.len() * BLOCK_CAPACITY;
+        let own = ring.block_memory + ring.tail.capacity() + ring.spare.len() * BLOCK_CAPACITY + ring.aside_bytes;
         self.memory.store(own + ring.taken_memory, Ordering::Relaxed);
+    }
+
+    #[cold]
+    fn note_asides(&self, ring: &Ring) {
+        self.aside_bytes.store(ring.aside_bytes, Ordering::Relaxed);
+        self.note_memory(ring);
     }
 
     /// Tells readers that something was appended, if something was. Called once for a batch of commands.
@@ -298,6 +306,9 @@ impl Log {
         let mut ring = self.ring.lock();
         ring.readers.retain(|other| !Arc::ptr_eq(other, reader));
         ring.take(reader, 0);
+        if reader.kind == ReaderKind::File {
+            ring.forget_file();
+        }
         self.settle(&mut ring);
     }
 
@@ -307,7 +318,7 @@ impl Log {
         if !is_on {
             ring.forget();
         }
-        self.note_memory(ring);
+        self.note_asides(ring);
         self.backlog_bytes.store(ring.backlog.map_or(0, |(_, bytes)| bytes as usize), Ordering::Relaxed);
         self.is_on.store(is_on, Ordering::Relaxed);
     }
@@ -329,6 +340,14 @@ impl Log {
                 }
                 ring.hidden.pop_front();
             }
+            if let Some((_, aside)) = ring.asides.pop_front_if(|(at, _)| *at <= position) {
+                reader.position.store(position, Ordering::Release);
+                ring.take(reader, aside.len());
+                ring.aside_bytes -= aside.len();
+                self.note_asides(&ring);
+                return Some(aside);
+            }
+            end = ring.asides.front().map_or(end, |(at, _)| end.min(*at));
         }
         let bytes = ring.bytes(position, end);
         let (begin, len) = (position, bytes.as_ref().map_or(0, Bytes::len));
@@ -387,6 +406,12 @@ impl Log {
         self.memory.load(Ordering::Relaxed)
     }
 
+    /// Bytes that wait for the file and have no offsets.
+    #[inline]
+    pub fn aside_bytes(&self) -> u64 {
+        self.aside_bytes.load(Ordering::Relaxed) as u64
+    }
+
     /// Bytes of memory that are there for those who have yet to read them, and not for replicas that come back.
     pub fn unread_memory(&self) -> usize {
         self.memory().saturating_sub(self.backlog_bytes.load(Ordering::Relaxed))
@@ -398,6 +423,7 @@ impl Log {
         let mut ring = self.ring.lock();
         ring.blocks.iter_mut().for_each(|block| block.start += bytes);
         ring.hidden.iter_mut().for_each(|hidden| *hidden = hidden.start + bytes..hidden.end + bytes);
+        ring.asides.iter_mut().for_each(|(at, _)| *at += bytes);
         ring.tail_start += bytes;
         if let Some((start, _)) = &mut ring.backlog {
             *start += bytes;
@@ -415,7 +441,7 @@ impl Log {
             *start = offset;
         }
         ring.readers.iter().for_each(|reader| reader.position.store(offset, Ordering::Release));
-        self.note_memory(&ring);
+        self.note_asides(&ring);
         self.end.store(offset, Ordering::Release);
     }
 }
@@ -445,13 +471,26 @@ impl Ring {
 
     fn write(&mut self, bytes: &[u8], audience: Audience) {
         let start = self.end();
+        if audience == Audience::File {
+            if self.has_file() {
+                self.asides.push_back((start, Bytes::copy_from_slice(bytes)));
+                self.aside_bytes += bytes.len();
+            }
+            return;
+        }
         self.tail.extend_from_slice(bytes);
-        self.note_audience(start, audience);
+        if audience == Audience::Replicas {
+            self.hide(start);
+        }
     }
 
-    fn note_audience(&mut self, start: u64, audience: Audience) {
-        let has_file = self.readers.iter().any(|reader| reader.kind == ReaderKind::File);
-        if audience == Audience::All || !has_file {
+    fn has_file(&self) -> bool {
+        self.readers.iter().any(|reader| reader.kind == ReaderKind::File)
+    }
+
+    /// Keeps what begins at `start` out of the file.
+    fn hide(&mut self, start: u64) {
+        if !self.has_file() {
             return;
         }
         let end = self.end();
@@ -510,7 +549,14 @@ impl Ring {
         self.block_memory = 0;
         self.tail = Vec::new();
         self.spare.clear();
-        self.hidden.clear();
+        self.forget_file();
         self.database = None;
+    }
+
+    /// Forgets what is not for all.
+    fn forget_file(&mut self) {
+        self.hidden.clear();
+        self.asides.clear();
+        self.aside_bytes = 0;
     }
 }

@@ -5,7 +5,7 @@ fn nobody() -> Wake {
 }
 
 fn append(log: &Log, database: usize, words: &[&str]) {
-    log.append(database, words.iter().map(|word| word.as_bytes()), Audience::All);
+    log.append(database, words.iter().map(|word| word.as_bytes()));
 }
 
 fn read_all(log: &Log, reader: &Reader) -> String {
@@ -51,7 +51,7 @@ fn the_file_gets_nothing_that_is_only_for_replicas() {
     let log = Log::default();
     let file = log.open(ReaderKind::File, 0, nobody()).expect("the end");
     let replica = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
-    let ping = || log.append(0, [b"PING".as_slice()].into_iter(), Audience::Replicas);
+    let ping = || log.append_outside([b"PING".as_slice()].into_iter());
     append(&log, 0, &["DEL", "a"]);
     ping();
     ping();
@@ -204,4 +204,72 @@ fn memory_of_blocks_that_are_given_back_is_used_again() {
     assert!((1..5).contains(&places.len()), "{}", places.len());
     log.close(&reader);
     assert_eq!(log.memory(), 0);
+}
+
+#[test]
+fn what_is_for_the_file_alone_has_no_offset_and_keeps_its_place() {
+    let log = Log::default();
+    let file = log.open(ReaderKind::File, 0, nobody()).expect("the end");
+    let replica = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
+    let mut effects = Effects::default();
+    let mut add = |name: &str, audience: Audience| {
+        effects.push(0, [b"DEL".as_slice(), name.as_bytes()].into_iter(), audience);
+    };
+    add("a", Audience::All);
+    add("r", Audience::Replicas);
+    add("f", Audience::File);
+    add("s", Audience::Replicas);
+    add("g", Audience::File);
+    add("h", Audience::File);
+    add("z", Audience::All);
+    log.append_all(&mut effects);
+    assert_eq!(log.aside_bytes(), 3 * 20);
+    let before = log.memory();
+    let del = |names: &str| names.chars().map(|name| format!("*2 $3 DEL $1 {name} ")).collect::<String>();
+    let whole = |names: &str| format!("*2 $6 SELECT $1 0 *1 $5 MULTI {}*1 $4 EXEC ", del(names));
+    assert_eq!(read_all(&log, &replica), whole("arsz"));
+    assert_eq!(replica.position(), log.end());
+    assert_eq!(read_all(&log, &file), whole("afghz"));
+    assert_eq!(file.position(), log.end());
+    assert_eq!((log.aside_bytes(), log.memory()), (0, before - 3 * 20));
+
+    // Alone, it is in a transaction, so that there is an offset to wait for.
+    effects.push(0, [b"DEL".as_slice(), b"f"].into_iter(), Audience::File);
+    log.append_all(&mut effects);
+    assert_eq!(read_all(&log, &replica), "*1 $5 MULTI *1 $4 EXEC ");
+    assert_eq!(read_all(&log, &file), "*1 $5 MULTI *2 $3 DEL $1 f *1 $4 EXEC ");
+
+    // Nobody reads it once the file is closed, not even another.
+    effects.push(0, [b"DEL".as_slice(), b"f"].into_iter(), Audience::File);
+    log.append_all(&mut effects);
+    log.close(&file);
+    assert_eq!(log.aside_bytes(), 0);
+    let file = log.open(ReaderKind::File, log.end(), nobody()).expect("the end");
+    append(&log, 0, &["DEL", "b"]);
+    assert_eq!(read_all(&log, &file), del("b"));
+}
+
+#[test]
+fn effects_can_be_kept_from_all_but_the_file_or_replicas() {
+    let log = Log::default();
+    let file = log.open(ReaderKind::File, 0, nobody()).expect("the end");
+    let replica = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
+    let mut effects = Effects::default();
+    let add = |effects: &mut Effects, name: &str, audience: Audience| {
+        effects.push(0, [b"DEL".as_slice(), name.as_bytes()].into_iter(), audience);
+    };
+    add(&mut effects, "a", Audience::All);
+    add(&mut effects, "b", Audience::All);
+    add(&mut effects, "r", Audience::Replicas);
+    add(&mut effects, "c", Audience::All);
+    effects.restrict(1, Audience::File);
+    assert_eq!(effects.len(), 3, "what was for replicas is for nobody");
+    add(&mut effects, "r", Audience::Replicas);
+    add(&mut effects, "d", Audience::All);
+    effects.restrict(3, Audience::Replicas);
+    effects.restrict(0, Audience::All);
+    log.append_all(&mut effects);
+    let has = |text: String| ["a", "b", "c", "d", "r"].map(|name| text.contains(&format!("DEL $1 {name} ")));
+    assert_eq!(has(read_all(&log, &file)), [true, true, true, false, false]);
+    assert_eq!(has(read_all(&log, &replica)), [true, false, false, true, true]);
 }

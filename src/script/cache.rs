@@ -91,6 +91,8 @@ pub struct ScriptCache {
     pub(super) has_deprecated_api: bool,
     /// Scripts may run some commands that are not for them.
     pub lets_debugging_in: AtomicBool,
+    /// How often all scripts have been forgotten.
+    generation: AtomicU64,
     /// Bytes of the interpreters of all threads: those for scripts, and those for functions.
     interpreters: Arc<AtomicUsize>,
     function_interpreters: Arc<AtomicUsize>,
@@ -205,13 +207,18 @@ impl ScriptCache {
         }
     }
 
-    /// Forgets all scripts.
+    /// Forgets all scripts, and has each thread's interpreter of scripts go.
     pub fn flush(&self) {
         let mut scripts = self.scripts.lock();
         for (_, script) in scripts.drain() {
             script.is_gone.store(true, Ordering::Release);
         }
         self.evaluated.store(0, Ordering::Relaxed);
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     /// Bytes of all interpreters of a kind.

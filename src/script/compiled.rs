@@ -6,7 +6,7 @@ use super::interpreter::{Interpreter, Kind, SCRIPT_NAME};
 use super::{Digest, Host, Input, Script, ScriptCache};
 use crate::resp::Reply;
 use mlua::{Function, RegistryKey};
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,12 +15,14 @@ use std::sync::Arc;
 const KNOWN_MAX: usize = 1024;
 
 thread_local! {
-    static SCRIPTS: OnceCell<Scripts> = const { OnceCell::new() };
+    static SCRIPTS: RefCell<Option<Rc<Scripts>>> = const { RefCell::new(None) };
 }
 
 /// An interpreter with what it has compiled.
 struct Scripts {
     interpreter: Interpreter,
+    /// What [`ScriptCache::generation`] was when it began.
+    generation: u64,
     /// The scripts that have been compiled, by their digests.
     known: RefCell<HashMap<Digest, Compiled>>,
     /// The one that was run last.
@@ -35,9 +37,14 @@ struct Compiled {
 }
 
 impl Scripts {
-    fn new(has_deprecated_api: bool) -> mlua::Result<Scripts> {
-        let interpreter = Interpreter::new(Kind::Scripts, has_deprecated_api)?;
-        Ok(Scripts { interpreter, known: RefCell::default(), latest: RefCell::default() })
+    fn new(cache: &ScriptCache) -> mlua::Result<Scripts> {
+        let interpreter = Interpreter::new(Kind::Scripts, cache.has_deprecated_api)?;
+        let generation = cache.generation();
+        Ok(Scripts { interpreter, generation, known: RefCell::default(), latest: RefCell::default() })
+    }
+
+    fn is_current(&self, cache: &ScriptCache) -> bool {
+        self.generation == cache.generation()
     }
 
     fn load(&self, body: &[u8]) -> Result<Function, Vec<u8>> {
@@ -85,21 +92,25 @@ impl Scripts {
     }
 }
 
-/// Has the thread's interpreter for scripts do something.
-fn with<R>(cache: &ScriptCache, work: impl FnOnce(&Scripts) -> R) -> Result<R, Vec<u8>> {
-    SCRIPTS.with(|cell| match cell.get() {
-        Some(scripts) => Ok(work(scripts)),
-        None => {
-            let made = Scripts::new(cache.has_deprecated_api)
-                .map_err(|error| format!("ERR no interpreter: {error}").into_bytes())?;
-            Ok(work(cell.get_or_init(|| made)))
-        }
+/// The thread's interpreter for scripts. Errors: the text of the error reply.
+fn of_this_thread(cache: &ScriptCache) -> Result<Rc<Scripts>, Vec<u8>> {
+    SCRIPTS.with_borrow_mut(|slot| {
+        let scripts = match slot.take().filter(|scripts| scripts.is_current(cache)) {
+            Some(scripts) => scripts,
+            None => Rc::new(Scripts::new(cache).map_err(|error| format!("ERR no interpreter: {error}").into_bytes())?),
+        };
+        Ok(Rc::clone(slot.insert(scripts)))
     })
+}
+
+/// Frees the thread's interpreter for scripts if all have been forgotten since it began.
+pub fn give_back(cache: &ScriptCache) {
+    SCRIPTS.with_borrow_mut(|slot| drop(slot.take_if(|scripts| !scripts.is_current(cache))));
 }
 
 /// Tells whether a text can be compiled. Errors: the text of the error reply.
 pub fn check(cache: &ScriptCache, shebang_len: usize, text: &[u8]) -> Result<(), Vec<u8>> {
-    with(cache, |scripts| scripts.load(&text[shebang_len..]).map(drop))?
+    of_this_thread(cache)?.load(&text[shebang_len..]).map(drop)
 }
 
 /// Runs a script: what it wants done is done by `host`, and what it returns is appended to `reply`.
@@ -110,12 +121,10 @@ pub fn run(
     host: &mut dyn Host,
     reply: &mut Reply,
 ) -> Result<(), ScriptError> {
-    let result = with(cache, |scripts| {
-        let result = scripts.run(script, input, host, reply);
-        scripts.interpreter.settle(cache);
-        result
-    });
-    result.unwrap_or_else(|text| Err(ScriptError::new(text)))
+    let scripts = of_this_thread(cache).map_err(ScriptError::new)?;
+    let result = scripts.run(script, input, host, reply);
+    scripts.interpreter.settle(cache);
+    result
 }
 
 #[cfg(test)]
@@ -137,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_script_that_wants_all_memory_gets_an_error_and_leaves_none_behind() {
-        let (scripts, cache) = (Scripts::new(false).unwrap(), ScriptCache::default());
+        let cache = ScriptCache::default();
+        let scripts = Scripts::new(&cache).unwrap();
         assert_eq!(run(&scripts, &cache, "return 1"), Ok(":1\r\n".into()));
         scripts.interpreter.lua.set_memory_limit(64 << 20).unwrap();
         for text in [
@@ -155,5 +165,21 @@ mod tests {
         }
         drop(scripts);
         assert_eq!(cache.figures().interpreter_bytes, 0);
+    }
+
+    #[test]
+    fn an_interpreter_goes_with_its_scripts() {
+        let cache = ScriptCache::default();
+        let is_there = || SCRIPTS.with_borrow(|scripts| scripts.is_some());
+        assert_eq!(check(&cache, 0, b"return 1"), Ok(()));
+        give_back(&cache);
+        assert!(is_there(), "nothing was forgotten");
+        let before = Rc::downgrade(&of_this_thread(&cache).unwrap());
+        cache.flush();
+        assert_eq!(check(&cache, 0, b"return 1"), Ok(()));
+        assert!(before.upgrade().is_none(), "it was used again");
+        cache.flush();
+        give_back(&cache);
+        assert!(!is_there());
     }
 }

@@ -32,7 +32,7 @@ mod shebang;
 mod strings;
 
 pub use cache::{Digest, Script, ScriptCache, ScriptFigures};
-pub use compiled::{check, run};
+pub use compiled::{check, give_back, run};
 pub use errors::ScriptError;
 pub use flags::ScriptFlags;
 pub use functions::call;

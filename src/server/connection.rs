@@ -686,7 +686,7 @@ impl Connection {
     /// would see a connection that broke instead of one that ended.
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         // Before a replica can come back: what is kept for this connection is not for the next.
-        self.leave_replication();
+        command::replication::leave(&self.worker.state, &mut self.session);
         Pin::new(&mut self.stream).poll_shutdown(cx).map(|_| Ended)
     }
 

@@ -5,13 +5,14 @@ use crate::client::{Client, ClientFlags, IDLE_MS, Message};
 use crate::command::{self, limits};
 use crate::config::Directive;
 use crate::eviction::Room;
-use crate::log::Audience;
 use crate::removal::{self, Removal};
 use crate::replication::{Replica, Stage};
 use crate::saving;
+use crate::script;
 use crate::state::{State, unix_time_ms, unix_time_us};
 use crate::store::{Database, Onlookers, Shard};
 use crate::value::Value;
+use crate::watchdog;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -34,11 +35,14 @@ fn every(interval: Duration) -> tokio::time::Interval {
     ticks
 }
 
-/// Removes the keys of every `threads`-th shard, from the `first` on, when their time is over. Never ends.
+/// Removes the keys of every `threads`-th shard, from the `first` on, when their time is over, and the interpreter of the `first`
+/// thread when its scripts have been forgotten. Never ends.
 pub async fn expire(state: Arc<State>, first: usize) {
     let mut ticks = every(EXPIRE_INTERVAL);
     loop {
         ticks.tick().await;
+        watchdog::note_turn(&state, first);
+        script::give_back(&state.scripts);
         let is_off = !state.active_expire.load(Ordering::Relaxed)
             || state.cron_paused.load(Ordering::Relaxed)
             || state.replication.is_replica()
@@ -201,7 +205,7 @@ fn expire_fields_batch(state: &State, shard: usize, database: usize) -> usize {
             removal::tell_fields(state, &mut guard.onlookers(), database, &key, &expired, 0);
             if state.log.is_on() {
                 let words = removal::deletion_of_fields(&key, &expired);
-                state.log.append(database, words.into_iter(), Audience::All);
+                state.log.append(database, words.into_iter());
             }
             owned.extend(expired.emptied);
         }

@@ -219,7 +219,7 @@ impl Pipeline {
 mod tests {
     use super::*;
     use crate::config::Settings;
-    use crate::log::{Audience, ReaderKind};
+    use crate::log::ReaderKind;
     use crate::spec::Table;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -231,7 +231,7 @@ mod tests {
         let told = Arc::clone(&is_told);
         let wake = Box::new(move || told.store(true, Ordering::Relaxed));
         let reader = state.log.open(ReaderKind::Replica, 0, wake).unwrap();
-        state.log.append(0, [b"DEL".as_slice(), b"key"].into_iter(), Audience::All);
+        state.log.append(0, [b"DEL".as_slice(), b"key"].into_iter());
         let pipeline = Pipeline::new();
         assert!(pipeline.poll_finish(&state, &mut Context::from_waker(Waker::noop())).is_pending());
         assert!(is_told.load(Ordering::Relaxed));

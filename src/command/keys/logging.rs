@@ -84,11 +84,15 @@ impl Keys<'_> {
         part
     }
 
-    /// It has ended. What the file alone is to know goes to replicas too: they read the same log.
+    /// It has ended.
     pub(in crate::command) fn end_part(&mut self, part: Part, replication: Replication) {
         self.is_logged = part.is_logged;
-        if !replication.file {
-            self.effects.hide_from_file(part.effects);
-        }
+        let audience = match (replication.file, replication.replicas) {
+            (true, false) => Audience::File,
+            (false, true) => Audience::Replicas,
+            // If it is nobody's, nothing was logged.
+            (true, true) | (false, false) => return,
+        };
+        self.effects.restrict(part.effects, audience);
     }
 }

@@ -57,7 +57,7 @@ impl Connection {
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Ok(0) | Err(_) => {
-                self.leave_replication();
+                command::replication::leave(&self.worker.state, &mut self.session);
                 self.session.client.kill();
             }
         }

@@ -1,7 +1,6 @@
 //! The connection of a replica: what it is sent, and when.
 
 use super::{Connection, Ended};
-use crate::command;
 use crate::log::{Pace, Terms};
 use crate::replication::{Replica, Stage};
 use crate::state::{State, unix_time_us};
@@ -70,13 +69,6 @@ impl Connection {
             delivery.pace.note((end - begin) as usize);
         }
         fed
-    }
-
-    /// Takes the replica off the list, if it is one.
-    pub(super) fn leave_replication(&mut self) {
-        if let Some(replica) = self.session.replica.take() {
-            command::replication::unlist(&self.worker.state, &replica);
-        }
     }
 
     fn feed(&mut self, state: &State, replica: &Replica, cx: &mut Context<'_>) -> Result<(), Ended> {
