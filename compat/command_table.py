@@ -22,11 +22,6 @@ FIELDS = ["name", "arity", "flags", "first key", "last key", "key step", "ACL ca
 # Commands (may be patterns) that are not there, and why.
 ABSENT = [
     ("V*", "vector sets"),
-    ("module*", "modules"),
-    ("cluster*", "cluster mode"),
-    ("asking", "cluster mode"),
-    ("readonly", "cluster mode"),
-    ("readwrite", "cluster mode"),
 ]
 
 # Peer, command, field (all may be patterns), and why Radish differs.
@@ -37,6 +32,7 @@ DIFFERENCES = [
     ("valkey-9.1", "bitop", "arguments", "the operations of Redis 8.2"),
     ("valkey-9.1", "xadd", "arguments", "the options of Redis 8.2"),
     ("valkey-9.1", "xtrim", "arguments", "the options of Redis 8.2"),
+    ("valkey-9.1", "cluster|migrateslots", "arguments", "not told in full: there is no cluster"),
     ("valkey-9.1", "script|debug", "ar*", "there are no engines but Lua"),
     ("*", "prefix*", "exists", "Radish's own: no other server keeps its keys in a tree"),
     ("*", "hotkeys*", "exists", "new in Redis 8.6"),
@@ -55,6 +51,14 @@ DIFFERENCES = [
     ("redis-*", "exec", "flags", "Valkey's name for skip_slowlog"),
     ("redis-*", "memory|malloc-stats", "flags", "allowed while loading since Valkey 9.0"),
     ("redis-*", "memory|purge", "flags", "allowed while loading since Valkey 9.0"),
+    ("redis-*", "cluster*migrat*", "exists", "new in Valkey 9.0"),
+    ("redis-*", "cluster|flushslot", "exists", "new in Valkey 9.0"),
+    ("redis-*", "cluster|syncslots", "exists", "new in Valkey 9.0"),
+    ("redis-*", "clusterscan", "exists", "new in Valkey 9.1"),
+    ("redis-*", "cluster|replicate", "arity", "NO ONE is new in Valkey 9.0"),
+    ("redis-*", "cluster|*", "flags", "allowed while loading since Valkey 9.1"),
+    ("redis-7.0", "cluster|myshardid", "exists", "new in Redis 7.2"),
+    ("redis-7.0", "cluster|slot-stats", "exists", "new in Valkey 8.0 and Redis 8.2"),
     ("redis-*", "georadius*", "key specs", "as Valkey: what the options are that name keys is variable"),
     ("redis-8.2", "h*ttl", "tips", "as Valkey: what is told is the same in each run, but for the time"),
     ("redis-8.2", "hsetex", "key specs", "as Valkey"),

@@ -326,3 +326,43 @@ fn clients_are_found_by_age_without_overflow_and_by_what_happened_to_their_keys(
     assert_eq!(watcher.ask("UNWATCH"), "OK");
     assert_eq!(client.ask("CLIENT LIST FLAGS d"), "");
 }
+
+#[test]
+fn there_is_neither_a_cluster_nor_a_module() {
+    Server::start(&[]).connect().play(
+        "> CLUSTER INFO
+         (ERR This instance has cluster support disabled)
+         > CLUSTER HELP
+         (ERR This instance has cluster support disabled)
+         > CLUSTER RESET HARD and more
+         (ERR This instance has cluster support disabled)
+         > CLUSTER SLOTS more
+         (ERR wrong number of arguments for 'cluster|slots' command)
+         > CLUSTER GOSSIP
+         (ERR unknown subcommand 'GOSSIP'. Try CLUSTER HELP.)
+         > CLUSTER
+         (ERR wrong number of arguments for 'cluster' command)
+         > ASKING
+         (ERR This instance has cluster support disabled)
+         > READONLY
+         OK
+         > READWRITE
+         OK
+         > MODULE LIST
+         []
+         > MODULE UNLOAD search
+         (ERR MODULE command not allowed. If the enable-module-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.)",
+    );
+    let server = Server::start(&["--enable-module-command", "local"]);
+    let mut client = server.connect();
+    client.play(
+        "> MODULE LOAD /opt/search.so option
+         (ERR Error loading the extension. Please check the server logs.)
+         > MODULE LOADEX /opt/search.so CONFIG a b ARGS option
+         (ERR Error loading the extension. Please check the server logs.)
+         > MODULE UNLOAD search
+         (ERR Error unloading module: no such module with that name)",
+    );
+    let refusal = client.ask_words(&["EVAL", "return redis.pcall('CLUSTER', 'RESET').err", "0"]);
+    assert_eq!(refusal, "ERR This Redis command is not allowed from script");
+}

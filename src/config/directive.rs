@@ -30,7 +30,6 @@ const EXPIRY: &str = "expiry is exact and needs no tuning";
 const HASH_TABLE: &str = "the keyspace is a tree: there is no hash table to resize";
 const IO_THREADS: &str = "`threads` sets the number of threads, and each serves its connections whole";
 const LAZY_FREE: &str = "whatever takes long to free is freed off the request path";
-const MODULES: &str = "there are no modules";
 const ONE_LINK: &str = "a replica is fed over one connection, as fast as it takes what it is sent; what is written without end \
     goes to it together, a millisecond or two later";
 const SCRIPTS: &str = "scripts see what those of Redis see by default";
@@ -240,8 +239,8 @@ directives! {
     EnableProtectedConfigs = Entry::choice::<ProtectedAction>("enable-protected-configs", ProtectedAction::No.number()).immutable();
     /// Who may use DEBUG.
     EnableDebugCommand = Entry::choice::<ProtectedAction>("enable-debug-command", ProtectedAction::No.number()).immutable();
-    EnableModuleCommand = Entry::choice::<ProtectedAction>("enable-module-command", ProtectedAction::No.number())
-        .immutable().without_effect(MODULES);
+    /// Who may use MODULE to load what cannot be loaded.
+    EnableModuleCommand = Entry::choice::<ProtectedAction>("enable-module-command", ProtectedAction::No.number()).immutable();
     ServerCpulist = Entry::text("server-cpulist", "").alias("server_cpulist").immutable().without_effect(CPU_LIST);
     BioCpulist = Entry::text("bio-cpulist", "").alias("bio_cpulist").immutable().without_effect(CPU_LIST);
     AofRewriteCpulist = Entry::text("aof-rewrite-cpulist", "").alias("aof_rewrite_cpulist").immutable().without_effect(NO_FORK);
