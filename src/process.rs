@@ -27,6 +27,11 @@ pub fn children_cpu_time() -> CpuTime {
     usage(libc::RUSAGE_CHILDREN)
 }
 
+/// CPU time of the calling thread.
+pub fn thread_cpu_time() -> CpuTime {
+    usage(libc::RUSAGE_THREAD)
+}
+
 fn usage(who: libc::c_int) -> CpuTime {
     // SAFETY: the struct is plain data, for which zeros are valid, and outlives the call.
     let usage = unsafe {

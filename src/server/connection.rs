@@ -6,6 +6,7 @@ mod replica;
 
 use super::intake::{Group, Read};
 use super::requests::{Part, Pending, Requests, parse};
+use super::rest;
 use super::stream::Stream;
 use super::unsent::{SLICES_MAX, Unsent};
 use super::worker::{self, Worker};
@@ -137,6 +138,7 @@ impl Connection {
 
     /// What there is to do. `me` is this connection.
     fn poll(&mut self, cx: &mut Context<'_>, me: &Rc<RefCell<Connection>>) -> Poll<Ended> {
+        rest::note_turn(self.turn_begun);
         self.turn_begun = crate::access::ticks();
         for _ in 0..READS_PER_TURN {
             self.worker.state.standstill.wait();
@@ -691,6 +693,7 @@ impl Connection {
     }
 
     fn note_input(&mut self, bytes: usize) {
+        rest::note_input(bytes);
         let client = &self.session.client;
         self.worker.state.stats.add(Figure::NetInputBytes, bytes as u64);
         self.worker.state.stats.add(Figure::ReadsProcessed, 1);

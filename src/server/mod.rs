@@ -9,6 +9,7 @@ mod listen;
 mod listeners;
 mod primary_link;
 mod requests;
+mod rest;
 mod signals;
 mod stream;
 mod unsent;
@@ -96,6 +97,9 @@ fn prepare_thread(state: &State, index: usize) {
     }
     if state.settings.flag(Directive::PinCpus) {
         crate::memory::pin_thread(index);
+    }
+    if let Err(error) = crate::daemon::wake_in_time() {
+        tracing::warn!("Thread {index} is woken late: {}", error_text(&error));
     }
     if !state.settings.flag(Directive::DisableThp)
         && let Err(error) = crate::huge_pages::use_for_this_thread()

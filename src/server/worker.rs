@@ -3,6 +3,7 @@
 use super::connection::{self, Connection};
 use super::http;
 use super::intake::Pipeline;
+use super::rest;
 use super::stream::Stream;
 use crate::client::{Client, ClientFlags, Endpoint, Identity, Session};
 use crate::command::migrate::Travel;
@@ -174,6 +175,8 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .event_interval(TASKS_BETWEEN_EVENTS)
+        .on_thread_park(rest::before_sleep)
+        .on_thread_unpark(rest::after_sleep)
         .max_blocking_threads(SENDERS_MAX)
         .build_local(LocalOptions::default())?;
     let worker = Rc::new(Worker {
