@@ -355,6 +355,10 @@ fn there_is_neither_a_cluster_nor_a_module() {
     );
     let server = Server::start(&["--enable-module-command", "local"]);
     let mut client = server.connect();
+    for (command, flags) in [("READONLY", "r"), ("READWRITE", "N"), ("READONLY", "r"), ("RESET", "N")] {
+        client.ask(command);
+        assert!(client.ask("CLIENT INFO").contains(&format!(" flags={flags} ")), "{command}");
+    }
     client.play(
         "> MODULE LOAD /opt/search.so option
          (ERR Error loading the extension. Please check the server logs.)

@@ -63,7 +63,7 @@ fn forget(state: &State, session: &mut Session) {
     pubsub::leave(state, session);
     monitor::leave(state, session);
     tracking::disable(state, session);
-    session.client.set(ClientFlags::NO_EVICT | ClientFlags::NO_TOUCH, false);
+    session.client.set(ClientFlags::NO_EVICT | ClientFlags::NO_TOUCH | ClientFlags::READONLY, false);
     session.no_touch = false;
     session.reply_mode = ReplyMode::On;
     session.select(0);
