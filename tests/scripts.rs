@@ -1,6 +1,6 @@
 //! `EVAL` and its kin, through a socket.
 
-use crate::support::{Server, eventually};
+use crate::support::{Connection, Server, eventually};
 use std::time::Duration;
 
 #[test]
@@ -166,6 +166,18 @@ fn errors_say_where_they_arose() {
         assert_eq!(client.ask_words(&["EVAL", script, "0"]), reply, "{script}");
     }
     assert_eq!(client.ask("PING"), "PONG");
+}
+
+#[test]
+fn interpreters_go_with_the_scripts_of_all_threads() {
+    let server = Server::start(&["--threads", "2"]);
+    let mut clients = [server.connect(), server.connect()];
+    clients.iter_mut().for_each(|client| assert_eq!(client.ask("EVAL return{} 0"), "[]"));
+    let mut client = server.connect();
+    let memory = |client: &mut Connection| client.info("used_memory_lua").parse::<usize>().expect("a number");
+    assert!(memory(&mut client) > 0);
+    assert_eq!(client.ask("SCRIPT FLUSH"), "OK");
+    eventually("the end of the interpreters", || memory(&mut client) == 0);
 }
 
 #[test]

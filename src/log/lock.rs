@@ -108,11 +108,12 @@ pub fn own<T>(mutex: &OwnedMutex<T>) {
     unsafe { mutex.raw() }.own();
 }
 
-// SAFETY: Those who hold `others` are alone among each other. The owner is inside without it only if, behind its store of
+// Those who hold `others` are alone among each other. The owner is inside without it only if, behind its store of
 // `is_owner_inside`, it saw `is_wanted` unset. Somebody else goes in only if, behind its store of `is_wanted` and a barrier on
 // all threads, it saw `is_owner_inside` unset. Of two stores, each followed by a look at the other, at least one is seen, as the
 // barrier stands between the owner's store and its look, or before both, or behind both. Acquire and release on the two flags,
 // and on `others`, make what was done inside visible to whoever is inside next.
+// SAFETY: so nobody is inside together with somebody else.
 unsafe impl lock_api::RawMutex for OwnedLock {
     const INIT: OwnedLock = OwnedLock {
         others: RawMutex::INIT,

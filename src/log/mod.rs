@@ -188,7 +188,8 @@ impl Log {
         let mut commands = effects.iter();
         let (database, first, audience) = commands.next().unwrap_or((0, &[], Audience::All));
         ring.select(database);
-        let is_transaction = effects.len() > 1 || effects.has_asides();
+        let has_asides = effects.has_asides();
+        let is_transaction = effects.len() > 1 || has_asides;
         if is_transaction {
             write_command(&mut ring.tail, [b"MULTI".as_slice()].into_iter());
         }
@@ -200,7 +201,7 @@ impl Log {
         if is_transaction {
             write_command(&mut ring.tail, [b"EXEC".as_slice()].into_iter());
         }
-        if effects.has_asides() {
+        if has_asides {
             self.note_asides(&ring);
         }
         effects.clear();

@@ -8,6 +8,10 @@ fn append(log: &Log, database: usize, words: &[&str]) {
     log.append(database, words.iter().map(|word| word.as_bytes()));
 }
 
+fn delete(effects: &mut Effects, name: &str, audience: Audience) {
+    effects.push(0, [b"DEL".as_slice(), name.as_bytes()].into_iter(), audience);
+}
+
 fn read_all(log: &Log, reader: &Reader) -> String {
     let mut text = Vec::new();
     while let Some(bytes) = log.read(reader, u64::MAX) {
@@ -212,9 +216,7 @@ fn what_is_for_the_file_alone_has_no_offset_and_keeps_its_place() {
     let file = log.open(ReaderKind::File, 0, nobody()).expect("the end");
     let replica = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
     let mut effects = Effects::default();
-    let mut add = |name: &str, audience: Audience| {
-        effects.push(0, [b"DEL".as_slice(), name.as_bytes()].into_iter(), audience);
-    };
+    let mut add = |name, audience| delete(&mut effects, name, audience);
     add("a", Audience::All);
     add("r", Audience::Replicas);
     add("f", Audience::File);
@@ -234,13 +236,13 @@ fn what_is_for_the_file_alone_has_no_offset_and_keeps_its_place() {
     assert_eq!((log.aside_bytes(), log.memory()), (0, before - 3 * 20));
 
     // Alone, it is in a transaction, so that there is an offset to wait for.
-    effects.push(0, [b"DEL".as_slice(), b"f"].into_iter(), Audience::File);
+    delete(&mut effects, "f", Audience::File);
     log.append_all(&mut effects);
     assert_eq!(read_all(&log, &replica), "*1 $5 MULTI *1 $4 EXEC ");
     assert_eq!(read_all(&log, &file), "*1 $5 MULTI *2 $3 DEL $1 f *1 $4 EXEC ");
 
     // Nobody reads it once the file is closed, not even another.
-    effects.push(0, [b"DEL".as_slice(), b"f"].into_iter(), Audience::File);
+    delete(&mut effects, "f", Audience::File);
     log.append_all(&mut effects);
     log.close(&file);
     assert_eq!(log.aside_bytes(), 0);
@@ -255,17 +257,14 @@ fn effects_can_be_kept_from_all_but_the_file_or_replicas() {
     let file = log.open(ReaderKind::File, 0, nobody()).expect("the end");
     let replica = log.open(ReaderKind::Replica, 0, nobody()).expect("the end");
     let mut effects = Effects::default();
-    let add = |effects: &mut Effects, name: &str, audience: Audience| {
-        effects.push(0, [b"DEL".as_slice(), name.as_bytes()].into_iter(), audience);
-    };
-    add(&mut effects, "a", Audience::All);
-    add(&mut effects, "b", Audience::All);
-    add(&mut effects, "r", Audience::Replicas);
-    add(&mut effects, "c", Audience::All);
+    delete(&mut effects, "a", Audience::All);
+    delete(&mut effects, "b", Audience::All);
+    delete(&mut effects, "r", Audience::Replicas);
+    delete(&mut effects, "c", Audience::All);
     effects.restrict(1, Audience::File);
     assert_eq!(effects.len(), 3, "what was for replicas is for nobody");
-    add(&mut effects, "r", Audience::Replicas);
-    add(&mut effects, "d", Audience::All);
+    delete(&mut effects, "r", Audience::Replicas);
+    delete(&mut effects, "d", Audience::All);
     effects.restrict(3, Audience::Replicas);
     effects.restrict(0, Audience::All);
     log.append_all(&mut effects);

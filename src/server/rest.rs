@@ -1,8 +1,8 @@
 //! How a thread that is busy with many clients rests before it looks for more requests.
 //!
 //! A thread that has served everybody sleeps until the next request comes, which is a few microseconds later if there are many
-//! clients. To be put to sleep and to be woken costs it as much as a small request does, and the client that wakes it pays as
-//! well. So it sleeps for a fixed while instead, if that serves no fewer requests and costs less: it tries both, time and again.
+//! clients. Then it has been put to sleep and woken for one or two requests, and the client that wakes it pays as well. So it
+//! sleeps for a fixed while instead, if that serves no fewer requests and costs less: it tries both, time and again.
 
 use crate::access::{nanoseconds_between, ticks};
 use crate::process::thread_cpu_time;
